@@ -1,0 +1,61 @@
+//! Reading a store: introspection and consistent snapshots.
+
+use datafusion::arrow::record_batch::RecordBatch;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+
+use crate::data::{Key, Position, TableSchema};
+use crate::error::Result;
+
+/// What to read of a table.
+#[derive(Clone, Debug, Default)]
+pub struct ReadRequest {
+    /// The table.
+    pub table: String,
+    /// The columns, by name, in the order of the batch.
+    pub columns: Vec<String>,
+    /// Columns to order by (ascending, NULL first, numbers before text before bytes, text by its
+    /// bytes whatever the column's collation); empty: any order.
+    pub order_by: Vec<String>,
+    /// Only rows whose `order_by` cells come after this key.
+    pub after: Option<Key>,
+    /// Only rows whose `order_by` cells come at or before this key.
+    pub up_to: Option<Key>,
+    /// Only rows for which this SQL expression, in the store's own dialect, is true.
+    pub filter: Option<String>,
+    /// At most so many rows.
+    pub limit: Option<usize>,
+    /// Rows in a batch at most; 0: the reader chooses.
+    pub batch_rows: usize,
+}
+
+/// A store that can be read.
+pub trait ReadStore: Send + Sync {
+    /// The name in the configuration.
+    fn name(&self) -> &str;
+
+    /// The names of the application's tables, sorted; none of Banyan's own or the engine's.
+    fn tables(&self) -> BoxFuture<'_, Result<Vec<String>>>;
+
+    /// What the table looks like. Fails with `NotFound`, naming the nearest table.
+    fn schema<'a>(&'a self, table: &'a str) -> BoxFuture<'a, Result<TableSchema>>;
+
+    /// A consistent view of the whole store as it is now. It holds resources of the store
+    /// (SQLite: a read transaction, which keeps the WAL from shrinking): drop it soon.
+    fn snapshot(&self) -> BoxFuture<'_, Result<Box<dyn Snapshot>>>;
+}
+
+/// One instant of a store. Reads of one snapshot see the same data and run one after the other;
+/// take several snapshots to read in parallel.
+pub trait Snapshot: Send {
+    /// Where the store's log stood at that instant, if a migration captures changes there.
+    fn position(&self) -> Option<Position>;
+
+    /// The number of rows of a table, or of those that `filter` selects.
+    fn count<'a>(&'a mut self, table: &'a str, filter: Option<&'a str>)
+    -> BoxFuture<'a, Result<u64>>;
+
+    /// The rows, as batches made by [`crate::data::batch::BatchBuilder`]. Memory is bounded by a
+    /// few batches; dropping the stream ends the read.
+    fn read(&mut self, request: ReadRequest) -> BoxStream<'_, Result<RecordBatch>>;
+}
