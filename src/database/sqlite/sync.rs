@@ -450,7 +450,7 @@ impl Shared {
                     continue;
                 }
                 Outcome::Suspect { kind } => match &change.cause.refused {
-                    Some((kind, reason)) => (*kind, OpenState::Parked, reason.clone()),
+                    Some(refusal) => (refusal.kind, refusal.state, refusal.reason.clone()),
                     None => (*kind, OpenState::Open, String::new()),
                 },
                 Outcome::Blocked { kind, reason } => (*kind, OpenState::Waiting, reason.clone()),
@@ -778,7 +778,8 @@ impl StoreLock for SqliteLock {
         settled: Vec<Settled>,
         close: Vec<i64>,
         states: Vec<OpenConflict>,
-    ) -> Result<()> {
+        open: Vec<OpenConflict>,
+    ) -> Result<Vec<i64>> {
         self.run(move |shared, conn| {
             let journal = shared.journal(conn);
             for record in &records {
@@ -791,7 +792,12 @@ impl StoreLock for SqliteLock {
             for state in &states {
                 journal.update_open(state)?;
             }
-            Ok(())
+            open.into_iter()
+                .map(|mut conflict| {
+                    journal.open(&mut conflict)?;
+                    Ok(conflict.id)
+                })
+                .collect()
         })
         .await
     }
