@@ -1,5 +1,6 @@
 //! Banyan moves live tables out of a monolith's database into the databases of new services.
 
+pub mod app;
 pub mod data;
 pub mod database;
 pub mod error;
