@@ -9,7 +9,7 @@ use crate::rule::{
 };
 
 use super::file::{Case, CaseFile, Expect, ExpectNote, Question};
-use super::show::{show_cells, show_row, show_value, show_verdict};
+use super::show::{quote, show_cells, show_row, show_value, show_verdict};
 use super::{CaseReport, CaseResult};
 
 /// The roles that a rule fulfils.
@@ -225,7 +225,7 @@ fn validate(
             .iter()
             .map(|(severity, message)| {
                 let kind = if *severity == Severity::Error { "error" } else { "warning" };
-                format!("{{ {kind} = {} }}", Toml::String((*message).to_owned()))
+                format!("{{ {kind} = {} }}", quote(message))
             })
             .collect::<Vec<_>>()
             .join(", "),

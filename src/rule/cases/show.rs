@@ -9,7 +9,7 @@ use crate::rule::{Conflict, RuleTable, Side, Verdict, notation};
 #[must_use]
 pub fn show_value(logical: LogicalType, value: &Value) -> String {
     use LogicalType as L;
-    let text = |s: &str| toml::Value::String(s.to_owned()).to_string();
+    let text = quote;
     let tagged = |kind: &str, plain: bool, s: &str| {
         if plain { text(s) } else { format!("{{ {kind} = {} }}", text(s)) }
     };
@@ -55,12 +55,34 @@ pub fn show_value(logical: LogicalType, value: &Value) -> String {
     }
 }
 
+/// A text as a basic string of TOML, on one line whatever it holds.
+pub(super) fn quote(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\t' => out.push_str("\\t"),
+            '\r' => out.push_str("\\r"),
+            // Writing to a string cannot fail.
+            c if c.is_control() => {
+                let _never = write!(out, "\\U{:08X}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
 fn key(name: &str) -> String {
     let bare = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
     if !name.is_empty() && name.bytes().all(bare) {
         name.to_owned()
     } else {
-        toml::Value::String(name.to_owned()).to_string()
+        quote(name)
     }
 }
 
@@ -147,7 +169,7 @@ pub(super) fn show_verdict(table: &RuleTable, verdict: &Verdict) -> String {
         Verdict::Merged(row) => format!("{{ merged = {} }}", show_row(table, row)),
         Verdict::KeepBoth { .. } => "\"keep-both\"".to_owned(),
         Verdict::Park(why) => {
-            format!("{{ park = {} }}", toml::Value::String(why.clone()))
+            format!("{{ park = {} }}", quote(why))
         }
     }
 }

@@ -204,8 +204,11 @@ impl Laws<'_> {
     fn idempotence(&self, batch: &[Conflict]) -> Breach {
         let answers = self.ask(batch).ok()?;
         batch.iter().zip(&answers).enumerate().find_map(|(i, (conflict, verdict))| {
-            // Two absent rows are never asked about.
+            // Two absent rows are never asked about, nor is a row of another shape.
             let row = winner(conflict, verdict)??;
+            if row.len() != self.table.columns.len() {
+                return None;
+            }
             let again = Conflict {
                 source: Side { row: Some(row.clone()), ..conflict.source.clone() },
                 target: Side { row: Some(row.clone()), ..conflict.target.clone() },
