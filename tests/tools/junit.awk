@@ -25,7 +25,8 @@ function end_details() { detail = "" }
   result = name
   sub(/ \.\.\. [^.]*$/, "", name); sub(/ - should panic$/, "", name)
   sub(/^.* \.\.\. /, "", result)
-  key = suite SUBSEP ++tests[suite]
+  tests[suite]++
+  key = suite SUBSEP tests[suite]
   names[key] = name
   results[key] = result
   if (result == "FAILED") failures[suite]++
