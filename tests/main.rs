@@ -1,4 +1,11 @@
 //! All integration tests, in one binary.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    unreachable_pub,
+    reason = "in tests a panic is the report"
+)]
 
 mod command_line;
 mod layering;

@@ -42,20 +42,18 @@ impl RuleSource {
     }
 }
 
-/// What a rule may use; `None` is the host's default.
+/// What a rule may use for one batch; `None` is the host's default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct RuleLimits {
-    /// Memory of one call, in MiB.
-    pub memory_mb: Option<u64>,
-    /// Time of one call, in milliseconds.
+    /// Memory, in MiB.
+    pub memory_mb: Option<u32>,
+    /// Time, in milliseconds.
     pub call_ms: Option<u64>,
-    /// Work of one call that does not depend on its rows: fuel of a component, operations of a
+    /// Work for a batch without rows: about the instructions of a component, the operations of a
     /// script.
-    pub work_base: Option<u64>,
-    /// Work that each row adds to that.
-    pub work_per_row: Option<u64>,
-    /// Log output of one call, in bytes.
-    pub log_bytes: Option<u64>,
+    pub fuel_base: Option<u64>,
+    /// Work added for each row.
+    pub fuel_per_row: Option<u64>,
 }
 
 /// What happens when a rule fails.
@@ -174,11 +172,12 @@ fn read_source(section: &Section<'_>) -> Option<RuleSource> {
 
 fn read_limits(section: Section<'_>) -> RuleLimits {
     let limits = RuleLimits {
-        memory_mb: section.integer("memory_mb", 1, 4096),
+        memory_mb: section
+            .integer("memory_mb", 1, 4096)
+            .and_then(|mb| u32::try_from(mb).ok()),
         call_ms: section.integer("call_ms", 1, 600_000),
-        work_base: section.integer("work_base", 1, 1_000_000_000_000),
-        work_per_row: section.integer("work_per_row", 1, 1_000_000_000),
-        log_bytes: section.integer("log_bytes", 0, 16 << 20),
+        fuel_base: section.integer("fuel_base", 1, 1_000_000_000_000),
+        fuel_per_row: section.integer("fuel_per_row", 1, 1_000_000_000),
     };
     section.finish();
     limits

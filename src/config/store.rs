@@ -226,10 +226,11 @@ fn percent_decode(text: &str) -> Result<String, String> {
 
 /// Reads `[stores.NAME]`.
 pub(super) fn read(section: Section<'_>) -> Option<StoreConfig> {
-    let url = section
-        .has("url")
-        .then(|| section.url("url"))
-        .unwrap_or_else(|| section.required_text("url", "sqlite:PATH"));
+    let url = if section.has("url") {
+        section.url("url")
+    } else {
+        section.required_text("url", "sqlite:PATH")
+    };
     let url = url.and_then(|text| read_url(&section, &text));
     let capture = section.choice(
         "capture",

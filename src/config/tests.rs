@@ -137,7 +137,7 @@ rule = "reshape"
         r#"{"floor":"gold","level":3,"ratio":0.5,"on":true,"since":"2024-01-02","list":["a",{"b":1}]}"#
     );
     assert_eq!(rule.limits.memory_mb, Some(64));
-    assert_eq!(rule.limits.work_base, None);
+    assert_eq!(rule.limits.fuel_base, None);
     assert_eq!(
         rule.on_failure,
         OnFailure::Strategy("source-wins".to_owned())
