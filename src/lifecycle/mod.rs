@@ -42,8 +42,10 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
-impl From<Refusal> for Error {
-    fn from(refusal: Refusal) -> Self {
-        Self::new(ErrorKind::Refused, refusal.to_string())
+impl Refusal {
+    /// As an error of kind `Refused`.
+    #[must_use]
+    pub fn into_error(self) -> Error {
+        Error::new(ErrorKind::Refused, self.to_string())
     }
 }

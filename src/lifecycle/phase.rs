@@ -296,8 +296,8 @@ failed       copying     catching-up following   -           -           -      
                 }
             }
         }
-        let error: crate::error::Error =
-            Phase::Copying.on(PhaseEvent::Complete).unwrap_err().into();
+        let refusal = Phase::Copying.on(PhaseEvent::Complete).unwrap_err();
+        let error = refusal.into_error();
         assert_eq!(error.kind().exit_code(), 1);
         assert_eq!(
             error.message(),
