@@ -73,10 +73,48 @@ fn dispatch(parsed: Arguments, out: &mut dyn Write, errors: &mut dyn Write) -> R
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
     /// clap's own checks of the whole tree of commands.
     #[test]
     fn the_arguments_are_consistent() {
         use clap::CommandFactory;
-        super::Arguments::command().debug_assert();
+        Arguments::command().debug_assert();
+    }
+
+    /// A stdout that fails.
+    struct Broken(io::ErrorKind);
+
+    impl Write for Broken {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn init_into(out: &mut dyn Write) -> (u8, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("banyan.toml");
+        let arguments = ["banyan", "init", "-q", "--config"].map(OsString::from);
+        let arguments = arguments.into_iter().chain([file.into_os_string()]);
+        let mut errors = Vec::new();
+        let code = run(arguments, out, &mut errors);
+        (code, String::from_utf8(errors).unwrap())
+    }
+
+    #[test]
+    fn a_reader_that_has_seen_enough_is_no_error() {
+        let (code, errors) = init_into(&mut Broken(io::ErrorKind::BrokenPipe));
+        assert_eq!((code, errors.as_str()), (0, ""));
+    }
+
+    #[test]
+    fn output_that_cannot_be_written_is_an_error() {
+        let (code, errors) = init_into(&mut Broken(io::ErrorKind::StorageFull));
+        assert_eq!(code, 3);
+        assert!(errors.starts_with("error: the output cannot be written\n  caused by: "));
     }
 }

@@ -76,6 +76,43 @@ impl Backoff {
         self.taken = 0;
     }
 
+    /// After a try that failed: waits when another try makes sense.
+    ///
+    /// ```text
+    /// loop {
+    ///     match store.write(&batch).await {
+    ///         Ok(done) => return Ok(done),
+    ///         Err(error) => backoff.after(error, clock, shutdown).await?,
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// The error itself when another try will not mend it or it is time to give up; `Shutdown`
+    /// when that was requested meanwhile.
+    pub async fn after(
+        &mut self,
+        error: Error,
+        clock: &dyn Clock,
+        shutdown: &Shutdown,
+    ) -> Result<()> {
+        if error.kind().retry() == Retry::Never {
+            return Err(error);
+        }
+        let Some(pause) = self.pause() else {
+            return Err(error.hint(format!("gave up after {} tries", self.taken + 1)));
+        };
+        tracing::debug!(%error, pause_ms = pause.as_millis(), "trying again after a pause");
+        tokio::select! {
+            biased;
+            () = shutdown.requested() => Err(
+                Error::new(ErrorKind::Shutdown, "shutting down while waiting to try again")
+                    .caused_by(error),
+            ),
+            () = clock.sleep(pause) => Ok(()),
+        }
+    }
+
     /// SplitMix64: small, and good enough to spread retries.
     fn next_random(&mut self) -> u64 {
         self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
@@ -83,39 +120,6 @@ impl Backoff {
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         z ^ (z >> 31)
-    }
-}
-
-/// Runs `operation` until it succeeds, fails with an error that another try will not mend, or the
-/// backoff gives up. A shutdown ends the waiting.
-///
-/// # Errors
-/// The operation's last error, or `Shutdown`.
-pub async fn retry<T>(
-    clock: &dyn Clock,
-    shutdown: &Shutdown,
-    mut backoff: Backoff,
-    mut operation: impl AsyncFnMut() -> Result<T>,
-) -> Result<T> {
-    loop {
-        let error = match operation().await {
-            Ok(done) => return Ok(done),
-            Err(error) if error.kind().retry() == Retry::Never => return Err(error),
-            Err(error) => error,
-        };
-        let Some(pause) = backoff.pause() else {
-            return Err(error.hint(format!("gave up after {} tries", backoff.taken() + 1)));
-        };
-        tracing::debug!(%error, pause_ms = pause.as_millis(), "trying again after a pause");
-        tokio::select! {
-            () = clock.sleep(pause) => {}
-            () = shutdown.requested() => {
-                return Err(
-                    Error::new(ErrorKind::Shutdown, "shutting down while waiting to try again")
-                        .caused_by(error),
-                );
-            }
-        }
     }
 }
 
@@ -180,65 +184,64 @@ mod tests {
         assert_eq!(none.pause(), Some(Duration::ZERO));
     }
 
+    fn busy() -> Error {
+        Error::new(ErrorKind::Busy, "locked")
+    }
+
     #[tokio::test]
-    async fn busy_is_tried_again_and_wrong_is_not() {
+    async fn what_is_busy_is_tried_again_after_the_pause() {
+        let task = tokio::spawn(async {
+            let clock: &dyn Clock = &ManualClock::default();
+            let (_trigger, off) = shutdown();
+            let mut backoff = Backoff::new(POLICY, 1);
+            futures::poll!(Box::pin(backoff.after(busy(), clock, &off))).is_pending()
+        });
+        assert!(task.await.unwrap(), "waits on the clock");
+
         let clock = ManualClock::default();
         let (_trigger, off) = shutdown();
-        let mut tries = 0;
-        let done = retry(&clock, &off, Backoff::new(POLICY, 1), async || {
-            tries += 1;
-            clock.advance(Duration::ZERO);
-            match tries {
-                1 | 2 => Err(Error::new(ErrorKind::Busy, "locked")),
-                _ => Ok(tries),
-            }
-        });
-        let tick = async {
-            loop {
-                tokio::task::yield_now().await;
-                clock.advance(POLICY.longest);
-            }
-        };
-        let done = tokio::select! {
-            done = done => done,
-            () = tick => unreachable!("ticks for ever"),
-        };
-        assert_eq!(done.unwrap(), 3);
+        let mut backoff = Backoff::new(POLICY, 1);
+        let mut waiting = Box::pin(backoff.after(busy(), &clock, &off));
+        assert!(futures::poll!(waiting.as_mut()).is_pending());
+        clock.advance(POLICY.first);
+        waiting.await.unwrap();
+        assert_eq!(backoff.taken(), 1);
+    }
 
-        let wrong = retry(&clock, &off, Backoff::new(POLICY, 1), async || {
-            Err::<(), _>(Error::new(ErrorKind::Schema, "no such column"))
-        });
-        assert_eq!(wrong.await.unwrap_err().kind(), ErrorKind::Schema);
+    #[tokio::test]
+    async fn what_another_try_will_not_mend_is_an_error_at_once() {
+        let (_trigger, off) = shutdown();
+        let wrong = Error::new(ErrorKind::Schema, "no such column");
+        let mut backoff = Backoff::new(POLICY, 1);
+        let answer = backoff.after(wrong, &ManualClock::default(), &off).await;
+        assert_eq!(answer.unwrap_err().kind(), ErrorKind::Schema);
+        assert_eq!(backoff.taken(), 0);
     }
 
     #[tokio::test]
     async fn giving_up_says_how_often_it_was_tried() {
-        let clock = ManualClock::default();
         let (_trigger, off) = shutdown();
         let policy = BackoffPolicy {
             first: Duration::ZERO,
             longest: Duration::ZERO,
             pauses_max: 2,
         };
-        let error = retry(&clock, &off, Backoff::new(policy, 1), async || {
-            Err::<(), _>(Error::new(ErrorKind::Busy, "locked"))
-        })
-        .await
-        .unwrap_err();
+        let clock = ManualClock::default();
+        let mut backoff = Backoff::new(policy, 1);
+        backoff.after(busy(), &clock, &off).await.unwrap();
+        backoff.after(busy(), &clock, &off).await.unwrap();
+        let error = backoff.after(busy(), &clock, &off).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Busy);
         assert_eq!(error.hints(), ["gave up after 3 tries"]);
     }
 
     #[tokio::test]
     async fn shutdown_ends_the_waiting() {
-        let clock = ManualClock::default();
         let (trigger, off) = shutdown();
-        let error = retry(&clock, &off, Backoff::new(POLICY, 1), async || {
-            trigger.request();
-            Err::<(), _>(Error::new(ErrorKind::Busy, "locked"))
-        })
-        .await
-        .unwrap_err();
+        trigger.request();
+        let mut backoff = Backoff::new(POLICY, 1);
+        let answer = backoff.after(busy(), &ManualClock::default(), &off).await;
+        let error = answer.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Shutdown);
         assert!(error.to_string().contains("locked"));
     }

@@ -2,7 +2,7 @@
 //!
 //! - [`TaskSet`]: every task has an owner; a panic is an error; draining waits for all of them.
 //! - [`shutdown`], [`Shutdown`]: one request, seen by everybody who asks or waits.
-//! - [`Backoff`], [`retry`]: bounded exponential pauses with jitter from a seed.
+//! - [`Backoff`]: bounded exponential pauses with jitter from a seed.
 //! - [`Clock`]: time as a dependency; [`SystemClock`] in the program, [`ManualClock`] in tests.
 //! - [`Throttle`]: at most so many units a second.
 
@@ -12,7 +12,7 @@ mod shutdown;
 mod tasks;
 mod throttle;
 
-pub use backoff::{Backoff, BackoffPolicy, retry};
+pub use backoff::{Backoff, BackoffPolicy};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use shutdown::{Shutdown, ShutdownTrigger, on_signal, shutdown};
 pub use tasks::TaskSet;
