@@ -351,8 +351,11 @@ pub trait SyncStore: Send + Sync + 'static {
     fn recover(&self, epoch: i64) -> impl Future<Output = Result<Recovered>> + Send;
 
     /// Changes after `after`, in order, whole commits up to about `rows_max` rows.
-    fn read_feed(&self, after: u64, rows_max: usize)
-    -> impl Future<Output = Result<FeedPage>> + Send;
+    fn read_feed(
+        &self,
+        after: u64,
+        rows_max: usize,
+    ) -> impl Future<Output = Result<FeedPage>> + Send;
 
     /// Returns at once when somebody else committed since the last call, else after `wait_ms`.
     fn wait(&self, wait_ms: u64) -> impl Future<Output = Result<bool>> + Send;

@@ -81,7 +81,10 @@ pub(super) fn create(conn: &Connection, names: &Names) -> Result<LogId> {
     // The last row of the outbox is never pruned, so that numbers are never used again; this one
     // makes that true from the start.
     conn.execute(
-        &format!("INSERT INTO {} (seq, tbl, op) VALUES (1, 0, ?1)", n("outbox")),
+        &format!(
+            "INSERT INTO {} (seq, tbl, op) VALUES (1, 0, ?1)",
+            n("outbox")
+        ),
         [OP_SENTINEL],
     )
     .map_err(what())?;
@@ -407,9 +410,7 @@ impl Journal<'_> {
                 "UPDATE {} SET request = ?2, seen0 = ?3, seen1 = ?4 WHERE id = ?1",
                 self.sql("open")
             ))
-            .and_then(|mut s| {
-                s.execute(params![id, n, seen[0].as_slice(), seen[1].as_slice()])
-            })
+            .and_then(|mut s| s.execute(params![id, n, seen[0].as_slice(), seen[1].as_slice()]))
             .map(|n| n == 1)
             .map_err(sqlite("write the answer to a conflict"))
     }
@@ -586,9 +587,7 @@ impl Journal<'_> {
                 self.sql("record")
             ))
             .map_err(what())?;
-        let mut rows = stmt
-            .query([i64::from(two_sided_only)])
-            .map_err(what())?;
+        let mut rows = stmt.query([i64::from(two_sided_only)]).map_err(what())?;
         let mut out = Vec::new();
         while let Some(row) = rows.next().map_err(what())? {
             if let Some(record) = self.read_record(row).map_err(what())? {
@@ -603,8 +602,8 @@ impl Journal<'_> {
             return Ok(None);
         };
         let id = |bytes: Vec<u8>| <[u8; 16]>::try_from(bytes).map_err(|_| damaged("record id"));
-        let closes: Vec<(i64, i64)> = serde_json::from_str(&row.get::<_, String>(17)?)
-            .map_err(|e| damaged(e.to_string()))?;
+        let closes: Vec<(i64, i64)> =
+            serde_json::from_str(&row.get::<_, String>(17)?).map_err(|e| damaged(e.to_string()))?;
         Ok(Some(DecisionRecord {
             id: id(row.get(0)?)?,
             unit: UnitKey {

@@ -287,11 +287,10 @@ impl Shared {
         let journal = self.journal(conn);
         let result = (|| {
             let Some(log) = journal::log(conn, &self.names)? else {
-                return Err(Error::new(
-                    ErrorKind::NotFound,
-                    "change capture is not installed",
-                )
-                .hint("start the migration: banyan sync MIGRATION"));
+                return Err(
+                    Error::new(ErrorKind::NotFound, "change capture is not installed")
+                        .hint("start the migration: banyan sync MIGRATION"),
+                );
             };
             journal.set_epoch(epoch)?;
             let names: Vec<&str> = self
@@ -609,12 +608,7 @@ impl SyncStore for SqliteSync {
         self.read(move |conn| shared.rows(conn, table, &keys)).await
     }
 
-    async fn read_chunk(
-        &self,
-        table: usize,
-        after: Option<Key>,
-        rows_max: usize,
-    ) -> Result<Chunk> {
+    async fn read_chunk(&self, table: usize, after: Option<Key>, rows_max: usize) -> Result<Chunk> {
         let shared = Arc::clone(&self.shared);
         self.read(move |conn| {
             read_chunk(
@@ -764,10 +758,7 @@ impl StoreLock for SqliteLock {
                     |row| row.get(0),
                 )
                 .map_err(sqlite("find a free key"))?;
-            Ok(max
-                .unwrap_or(0)
-                .checked_add(1)
-                .map(|k| Key(vec![k.into()])))
+            Ok(max.unwrap_or(0).checked_add(1).map(|k| Key(vec![k.into()])))
         })
         .await
     }
