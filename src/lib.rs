@@ -9,5 +9,6 @@ pub mod error;
 pub mod lifecycle;
 pub mod rule;
 pub mod runtime;
+pub mod state;
 pub mod sync;
 pub mod telemetry;
