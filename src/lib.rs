@@ -3,4 +3,5 @@
 pub mod data;
 pub mod database;
 pub mod error;
+pub mod plugin;
 pub mod rule;
