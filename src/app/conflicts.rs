@@ -82,14 +82,14 @@ fn key(opened: &Opened, conflict: &crate::database::UnitKey) -> Json {
 fn time(at_us: i64) -> String {
     let seconds = at_us.div_euclid(1_000_000);
     let (days, rest) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    crate::database::sqlite::date_text(days)
-        + &format!(
-            "T{:02}:{:02}:{:02}.{:03}Z",
-            rest / 3600,
-            rest / 60 % 60,
-            rest % 60,
-            at_us.rem_euclid(1_000_000) / 1000
-        )
+    format!(
+        "{}T{:02}:{:02}:{:02}.{:03}Z",
+        crate::database::sqlite::date_text(days),
+        rest / 3600,
+        rest / 60 % 60,
+        rest % 60,
+        at_us.rem_euclid(1_000_000) / 1000
+    )
 }
 
 fn show_decision(opened: &Opened, r: &DecisionRecord) -> Json {

@@ -81,18 +81,20 @@ impl<'a> Rules<'a> {
                 self.host.load(spec).map(Loaded::Plugin)
             }
             RuleSource::Script(path) => {
-                let mut spec = ScriptSpec::new(name, path);
-                spec.blake3.clone_from(&rule.blake3);
-                spec.settings = rule.settings.clone();
-                if let Some(v) = limits.memory_mb {
-                    spec.limits.memory_mb = v;
-                }
-                if let Some(v) = limits.call_ms {
-                    spec.limits.call_ms = v;
-                }
-                if let Some(v) = limits.fuel_per_row {
-                    spec.limits.operations_per_row = v;
-                }
+                let defaults = crate::script::Limits::default();
+                let spec = ScriptSpec {
+                    name: name.to_owned(),
+                    path: path.clone(),
+                    blake3: rule.blake3.clone(),
+                    settings: rule.settings.clone(),
+                    limits: crate::script::Limits {
+                        call_ms: limits.call_ms.unwrap_or(defaults.call_ms),
+                        memory_mb: limits.memory_mb.map_or(defaults.memory_mb, u64::from),
+                        operations_per_row: limits
+                            .fuel_per_row
+                            .unwrap_or(defaults.operations_per_row),
+                    },
+                };
                 Script::load(spec).map(Loaded::Script)
             }
         }
