@@ -46,11 +46,15 @@ impl Session {
     /// is no file or it is no SQLite database, with `Busy` when it is locked for longer than 10 s.
     pub async fn open(path: &Path, access: Access) -> Result<Self> {
         if !path.is_file() {
-            return Err(Error::new(
-                ErrorKind::Unavailable,
-                format!("there is no database file {}", path.display()),
-            )
-            .hint("correct the store's url in the configuration, or create the database first"));
+            let shown = path.display();
+            let message = if path.is_dir() {
+                format!("{shown} is a folder, not a database file")
+            } else {
+                format!("there is no database file {shown}")
+            };
+            return Err(Error::new(ErrorKind::Unavailable, message).hint(
+                "correct the store's url in the configuration, or create the database first",
+            ));
         }
         let options = SqliteConnectOptions::new()
             .filename(path)
