@@ -155,6 +155,10 @@ async fn attempt(
         (&migration.target, &opened.target),
     ] {
         let store = store(config, store_name)?;
+        if !sync.is_installed().await? {
+            // Whether both can be written is found out before one of them is.
+            store.inspect().await?;
+        }
         if let Some(error) = join(rows_without_key(&store, sync.tables()).await?) {
             return Err(error);
         }
