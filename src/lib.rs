@@ -4,3 +4,4 @@ pub mod data;
 pub mod database;
 pub mod error;
 pub mod rule;
+pub mod verify;
