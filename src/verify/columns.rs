@@ -94,10 +94,9 @@ fn equal_bytes<T: ByteArrayType<Offset = i32>>(
         &b.value_offsets()[at_b..=at_b + rows],
     );
     let (first_a, first_b) = (ends_a[0], ends_b[0]);
-    let lengths = ends_a
-        .iter()
-        .zip(ends_b)
-        .fold(0, |different, (a, b)| different | ((a - first_a) ^ (b - first_b)));
+    let lengths = ends_a.iter().zip(ends_b).fold(0, |different, (a, b)| {
+        different | ((a - first_a) ^ (b - first_b))
+    });
     if lengths != 0 {
         return false;
     }
@@ -114,9 +113,7 @@ fn equal_nulls(
 ) -> bool {
     match (a, b) {
         (None, None) => true,
-        (Some(a), Some(b)) => {
-            a.inner().slice(at_a, rows) == b.inner().slice(at_b, rows)
-        }
+        (Some(a), Some(b)) => a.inner().slice(at_a, rows) == b.inner().slice(at_b, rows),
         (Some(one), None) => one.slice(at_a, rows).null_count() == 0,
         (None, Some(one)) => one.slice(at_b, rows).null_count() == 0,
     }

@@ -212,7 +212,12 @@ impl<'a> Merge<'a> {
     }
 
     /// Moves the rows with the group's key into it; `false` when more must be read first.
-    fn fill_group(&mut self, walk: &mut Walk<'_>, more_source: bool, more_target: bool) -> Result<bool> {
+    fn fill_group(
+        &mut self,
+        walk: &mut Walk<'_>,
+        more_source: bool,
+        more_target: bool,
+    ) -> Result<bool> {
         let Some(group) = &mut self.group else {
             return Ok(true);
         };
@@ -254,7 +259,11 @@ impl<'a> Merge<'a> {
         let source = before(&walk.source, walk.i, &self.source);
         let target = before(&walk.target, walk.j, &self.target);
         match (source, target) {
-            (Some(a), Some(b)) => Some(if order::compare_rows(&a.0, &b.0).is_lt() { b } else { a }),
+            (Some(a), Some(b)) => Some(if order::compare_rows(&a.0, &b.0).is_lt() {
+                b
+            } else {
+                a
+            }),
             (a, b) => a.or(b),
         }
     }

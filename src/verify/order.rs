@@ -146,7 +146,8 @@ fn compare_int_float(a: i128, b: f64) -> Ordering {
         reason = "a whole number below 2^65 fits"
     )]
     let whole_int = whole as i128;
-    a.cmp(&whole_int).then_with(|| compare_floats(0.0, b - whole))
+    a.cmp(&whole_int)
+        .then_with(|| compare_floats(0.0, b - whole))
 }
 
 /// Every digit of the float: doubles are finite binary fractions.

@@ -63,7 +63,11 @@ impl<S: Stage> fmt::Debug for Reader<S> {
 
 impl<S: Stage> Reader<S> {
     /// Begins to read.
-    pub(super) fn start(mut snapshot: Box<dyn Snapshot>, request: ReadRequest, mut stage: S) -> Self {
+    pub(super) fn start(
+        mut snapshot: Box<dyn Snapshot>,
+        request: ReadRequest,
+        mut stage: S,
+    ) -> Self {
         let (tx, items) = mpsc::channel(AHEAD);
         let task = tokio::spawn(async move {
             let mut stream = snapshot.read(request);

@@ -39,17 +39,14 @@ impl RecordWriter {
     }
 
     pub(super) fn push(&mut self, record: &[u8]) -> Result<()> {
-        let length = u32::try_from(record.len()).map_err(|e| {
-            Error::new(ErrorKind::Value, "a row of more than 4 GiB").caused_by(e)
-        })?;
-        self.file.write_all(&length.to_le_bytes()).map_err(io_error)?;
+        let length = u32::try_from(record.len())
+            .map_err(|e| Error::new(ErrorKind::Value, "a row of more than 4 GiB").caused_by(e))?;
+        self.file
+            .write_all(&length.to_le_bytes())
+            .map_err(io_error)?;
         self.file.write_all(record).map_err(io_error)?;
         self.records += 1;
         Ok(())
-    }
-
-    pub(super) fn records(&self) -> u64 {
-        self.records
     }
 
     /// The records, from the first; they can be read several times.

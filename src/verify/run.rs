@@ -73,8 +73,7 @@ pub(super) fn pairs<'a>(request: &VerifyRequest<'a>) -> Result<Vec<Pair<'a>>> {
     }
     let wanted = |m: &TableMapping, target: usize| {
         request.tables.as_ref().is_none_or(|tables| {
-            tables.contains(&m.source.table.name)
-                || tables.contains(&m.targets[target].table.name)
+            tables.contains(&m.source.table.name) || tables.contains(&m.targets[target].table.name)
         })
     };
     Ok(request

@@ -146,7 +146,8 @@ pub(super) async fn differing_ranges(
 fn push(ranges: &mut Vec<Range>, after: Option<Key>, up_to: Option<Key>, ordinal: u64) {
     let full = ranges.len() >= RANGES_MOST;
     if let Some(last) = ranges.last_mut() {
-        let adjacent = matches!((&last.up_to, &after), (Some(a), Some(b)) if compare_rows(&a.0, &b.0).is_eq());
+        let adjacent =
+            matches!((&last.up_to, &after), (Some(a), Some(b)) if compare_rows(&a.0, &b.0).is_eq());
         if adjacent || full {
             last.up_to = up_to;
             return;

@@ -131,7 +131,10 @@ impl Stage for Rows {
         if batch.num_columns() != self.width_read() {
             return Err(Error::new(
                 ErrorKind::Internal,
-                format!("{}: the reader gave other columns than asked for", self.place),
+                format!(
+                    "{}: the reader gave other columns than asked for",
+                    self.place
+                ),
             )
             .into());
         }
@@ -207,9 +210,10 @@ impl Rows {
 
     /// A merge of rows that are out of order would report differences that are none.
     fn check_order(&mut self, views: &[ColumnView<'_>], rows: usize) -> Result<(), Failure> {
-        let first_fits = self.last.as_ref().is_none_or(|last| {
-            order::compare_to_key(views, 0, &self.key, last).is_ge()
-        });
+        let first_fits = self
+            .last
+            .as_ref()
+            .is_none_or(|last| order::compare_to_key(views, 0, &self.key, last).is_ge());
         let ascending = match (&*self.key, self.key.first().map(|&k| &views[k])) {
             ([_], Some(ColumnView::Int(keys))) if keys.null_count() == 0 => {
                 keys.values().is_sorted()

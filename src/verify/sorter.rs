@@ -81,8 +81,13 @@ impl Sorter {
         }
         let key_bytes = u32::try_from(self.rows.bytes.len() - start - 4).unwrap_or(u32::MAX);
         self.rows.bytes[start..start + 4].copy_from_slice(&key_bytes.to_le_bytes());
-        self.rows.bytes.extend_from_slice(&canonical::encode_exact(row));
-        self.added(start, key.first().map_or(0, |cell| order::prefix(cell.into())))
+        self.rows
+            .bytes
+            .extend_from_slice(&canonical::encode_exact(row));
+        self.added(
+            start,
+            key.first().map_or(0, |cell| order::prefix(cell.into())),
+        )
     }
 
     /// Adds a row as its canonical bytes, whose order is then the order.

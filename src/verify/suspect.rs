@@ -150,10 +150,6 @@ impl SuspectWriter {
         self.writer.push(&self.buffer)
     }
 
-    pub(super) fn len(&self) -> u64 {
-        self.writer.records()
-    }
-
     pub(super) fn finish(self) -> Result<Suspects> {
         Ok(Suspects {
             records: self.writer.finish()?,

@@ -18,9 +18,6 @@ const NEAR_ROWS: u64 = 1000;
 
 /// A table of the target, and what it is compared with.
 pub(super) struct Pair<'a> {
-    pub(super) mapping: &'a TableMapping,
-    /// Which of the mapping's targets.
-    pub(super) target_index: usize,
     pub(super) source: Side<'a>,
     pub(super) target: Side<'a>,
     /// Whether the table has a key.
@@ -32,6 +29,8 @@ pub(super) struct Pair<'a> {
 pub(super) struct Outcome {
     pub(super) rows_source: u64,
     pub(super) rows_target: u64,
+    /// Rows that differed when they were last looked at.
+    seen: Suspects,
     /// Rows that differ for certain.
     pub(super) differing: Suspects,
     /// Rows that changed whenever they were looked at.
@@ -68,8 +67,6 @@ impl<'a> Pair<'a> {
             || !held_as_is
             || mapping.filter.is_some() && mapping.filter_sql.is_none();
         Self {
-            mapping,
-            target_index,
             source: Side {
                 store: source,
                 table: from.table.name.clone(),
@@ -170,7 +167,9 @@ impl<'a> Pair<'a> {
             other => other,
         };
         let mut outcome = first?;
-        if outcome.differing.len() > 0 && recheck.tries > 0 {
+        if recheck.tries == 0 {
+            std::mem::swap(&mut outcome.differing, &mut outcome.seen);
+        } else if outcome.seen.len() > 0 {
             rechecking();
             self.settle(&mut outcome, recheck).await?;
         }
@@ -192,13 +191,18 @@ impl<'a> Pair<'a> {
             return Ok(Outcome {
                 rows_source: rows.source,
                 rows_target: rows.target,
-                differing: found.finish()?,
+                seen: found.finish()?,
+                differing: SuspectWriter::new().finish()?,
                 in_flight: 0,
                 digest: rows.digest,
             });
         }
         let start = |side: &Side<'_>, snapshot| {
-            Reader::start(snapshot, side.request(&whole), Digests::new(side.rows(true)))
+            Reader::start(
+                snapshot,
+                side.request(&whole),
+                Digests::new(side.rows(true)),
+            )
         };
         let (source, target) = (
             start(&self.source, snapshots.0),
@@ -216,7 +220,8 @@ impl<'a> Pair<'a> {
         Ok(Outcome {
             rows_source: source.1.rows.rows,
             rows_target: target.1.rows.rows,
-            differing: found.finish()?,
+            seen: found.finish()?,
+            differing: SuspectWriter::new().finish()?,
             in_flight: 0,
             digest: source.1.rows.digest(),
         })
@@ -247,23 +252,20 @@ impl<'a> Pair<'a> {
         Ok(((source.0, target.0), scanned))
     }
 
-    /// Looks again until every suspect is equal, or differs without moving, or tries run out.
+    /// Looks again until all that differs is at rest, or tries run out. Certain is what the last
+    /// two looks saw in the same way.
     async fn settle(&self, outcome: &mut Outcome, recheck: Recheck) -> Result<()> {
-        let mut certain = SuspectWriter::new();
-        let mut pending = SuspectWriter::new().finish()?;
-        std::mem::swap(&mut pending, &mut outcome.differing);
         for _ in 0..recheck.tries {
-            if pending.len() == 0 {
+            tokio::time::sleep(Duration::from_millis(recheck.wait_ms)).await;
+            let mut now = self.look_again(&mut outcome.seen).await?;
+            let mut certain = SuspectWriter::new();
+            outcome.in_flight = split(&mut outcome.seen, &mut now, &self.source.key, &mut certain)?;
+            outcome.differing = certain.finish()?;
+            outcome.seen = now;
+            if outcome.in_flight == 0 {
                 break;
             }
-            tokio::time::sleep(Duration::from_millis(recheck.wait_ms)).await;
-            let mut now = self.look_again(&mut pending).await?;
-            let mut moving = SuspectWriter::new();
-            split(&mut pending, &mut now, &self.source.key, &mut certain, &mut moving)?;
-            pending = moving.finish()?;
         }
-        outcome.in_flight = pending.len();
-        outcome.differing = certain.finish()?;
         Ok(())
     }
 
@@ -318,16 +320,16 @@ struct Scanned {
     digest: Option<(String, u64)>,
 }
 
-/// Of the rows that differ `now`, those that differed in the same way `before` are certain, the
-/// others are still moving. Both lists are in order.
+/// Of the rows that differ `now`, those that differed in the same way `before` are certain; the
+/// others are still moving, and counted. Both lists are in order.
 fn split(
     before: &mut Suspects,
     now: &mut Suspects,
     key: &[usize],
     certain: &mut SuspectWriter,
-    moving: &mut SuspectWriter,
-) -> Result<()> {
+) -> Result<u64> {
     before.rewind()?;
+    let mut moving = 0;
     let mut old = before.next()?;
     while let Some(suspect) = now.next()? {
         while let Some(o) = &old
@@ -341,8 +343,8 @@ fn split(
                 // Each copy of a row without a key stands for itself.
                 old = before.next()?;
             }
-            _ => moving.push(&suspect)?,
+            _ => moving += 1,
         }
     }
-    Ok(())
+    Ok(moving)
 }

@@ -15,7 +15,11 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.tables_as_text(f)?;
         self.differences_as_text(f)?;
-        let rows: u64 = self.tables.iter().map(|t| t.rows_source.max(t.rows_target)).sum();
+        let rows: u64 = self
+            .tables
+            .iter()
+            .map(|t| t.rows_source.max(t.rows_target))
+            .sum();
         let tables = count(self.tables.len() as u64, "table", "tables");
         let rows = count(rows, "row", "rows");
         writeln!(f)?;
@@ -65,7 +69,13 @@ impl Report {
             lines.push(line);
         }
         let widths: Vec<usize> = (0..lines[0].len())
-            .map(|i| lines.iter().map(|l| l[i].chars().count()).max().unwrap_or(0))
+            .map(|i| {
+                lines
+                    .iter()
+                    .map(|l| l[i].chars().count())
+                    .max()
+                    .unwrap_or(0)
+            })
             .collect();
         let last = widths.len() - 1;
         for line in &lines {
@@ -95,7 +105,11 @@ impl Report {
             writeln!(
                 f,
                 "… and {} (--format json lists {})",
-                count(self.differences_total - shown, "more difference", "more differences"),
+                count(
+                    self.differences_total - shown,
+                    "more difference",
+                    "more differences"
+                ),
                 if self.differences_total > self.differences.len() as u64 {
                     format!("the first {}", grouped(self.differences.len() as u64))
                 } else {
@@ -114,9 +128,15 @@ fn difference(f: &mut fmt::Formatter<'_>, d: &Difference) -> fmt::Result {
         DifferenceKind::ExtraOnTarget => writeln!(f, " is only on the target"),
         DifferenceKind::Differs => {
             writeln!(f, " differs")?;
-            let width = d.columns.iter().map(|c| c.chars().count()).max().unwrap_or(0);
+            let width = d
+                .columns
+                .iter()
+                .map(|c| c.chars().count())
+                .max()
+                .unwrap_or(0);
             for column in &d.columns {
-                let side = |cells: &Map<String, Json>| cells.get(column).map_or_else(String::new, shown);
+                let side =
+                    |cells: &Map<String, Json>| cells.get(column).map_or_else(String::new, shown);
                 writeln!(
                     f,
                     "    {column:<width$}  source {}  target {}",
@@ -138,7 +158,10 @@ fn verdict(t: &TableReport) -> &'static str {
 }
 
 fn cells(cells: &Map<String, Json>) -> String {
-    let cells: Vec<_> = cells.iter().map(|(k, v)| format!("{k} = {}", shown(v))).collect();
+    let cells: Vec<_> = cells
+        .iter()
+        .map(|(k, v)| format!("{k} = {}", shown(v)))
+        .collect();
     cells.join(", ")
 }
 
