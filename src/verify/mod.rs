@@ -2,6 +2,7 @@
 //!
 //! - [`verify`]: compares the tables of a migration at three levels ([`Level`]) and gives a
 //!   [`Report`].
+//! - [`reconcile`]: repairs what differs, through [`RepairStore`].
 //!
 //! # How a comparison goes
 //! Both sides are read in key order, each from one snapshot and in a task of its own, as Arrow
@@ -21,7 +22,9 @@ mod json;
 mod merge;
 mod order;
 mod reader;
+mod reconcile;
 mod record;
+mod repair;
 mod report;
 mod request;
 mod run;
@@ -31,6 +34,11 @@ mod sorter;
 mod suspect;
 mod table;
 
+pub use reconcile::{
+    Action, Operation, Prefer, ReconcileReport, ReconcileRequest, ReconcileTable, Unrepaired,
+    reconcile,
+};
+pub use repair::{Repair, RepairOutcome, RepairStore, RepairTable};
 pub use report::{Difference, Report, TableReport};
 pub use request::{Level, Progress, Recheck, Stage, VerifyRequest};
 pub use run::verify;

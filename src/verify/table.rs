@@ -18,6 +18,9 @@ const NEAR_ROWS: u64 = 1000;
 
 /// A table of the target, and what it is compared with.
 pub(super) struct Pair<'a> {
+    pub(super) mapping: &'a TableMapping,
+    /// Which of the mapping's targets.
+    pub(super) target_index: usize,
     pub(super) source: Side<'a>,
     pub(super) target: Side<'a>,
     /// Whether the table has a key.
@@ -67,6 +70,8 @@ impl<'a> Pair<'a> {
             || !held_as_is
             || mapping.filter.is_some() && mapping.filter_sql.is_none();
         Self {
+            mapping,
+            target_index,
             source: Side {
                 store: source,
                 table: from.table.name.clone(),
