@@ -7,6 +7,7 @@ use datafusion::arrow::record_batch::RecordBatch;
 use crate::data::batch::{self, ColumnView};
 use crate::data::{Key, Row, Value};
 use crate::error::Result;
+use crate::rule::mapping::StoredForm;
 
 use super::columns::equal_rows;
 use super::group::Group;
@@ -67,11 +68,20 @@ impl Input {
     }
 }
 
+/// What is equal.
+#[derive(Clone, Copy)]
+pub(super) struct Rules<'a> {
+    /// The key's columns.
+    pub(super) key: &'a [usize],
+    /// Whether rows with one key are versions of one row. Not so without a key.
+    pub(super) paired: bool,
+    /// What the target makes of the source's cells.
+    pub(super) stored: Option<&'a dyn StoredForm>,
+}
+
 /// Compares two sides.
 pub(super) struct Merge<'a> {
-    key: &'a [usize],
-    /// Whether rows with one key are versions of one row. Not so without a key.
-    paired: bool,
+    rules: Rules<'a>,
     source: Input,
     target: Input,
     ordinal: u64,
@@ -94,14 +104,12 @@ impl<'a> Merge<'a> {
     pub(super) fn new(
         source: Reader<Rows>,
         target: Reader<Rows>,
-        key: &'a [usize],
-        paired: bool,
+        rules: Rules<'a>,
         range: &Range,
         out: &'a mut SuspectWriter,
     ) -> Self {
         Self {
-            key,
-            paired,
+            rules,
             source: Input::new(source, range),
             target: Input::new(target, range),
             ordinal: range.ordinal,
@@ -117,8 +125,8 @@ impl<'a> Merge<'a> {
         mut progress: impl FnMut(u64, u64),
     ) -> Result<(Reader<Rows>, Reader<Rows>), Failure> {
         loop {
-            self.source.fill(self.key).await?;
-            self.target.fill(self.key).await?;
+            self.source.fill(self.rules.key).await?;
+            self.target.fill(self.rules.key).await?;
             progress(self.source.rows, self.target.rows);
             if self.source.ended && self.target.ended {
                 break;
@@ -130,7 +138,7 @@ impl<'a> Merge<'a> {
     }
 
     /// Walks until one of the batches is used up.
-    fn step(&mut self) -> Result<()> {
+    fn step(&mut self) -> Result<(), Failure> {
         let (source, target) = (self.source.batch.clone(), self.target.batch.clone());
         let mut walk = Walk {
             source: source.as_ref().map_or(Ok(Vec::new()), batch::views)?,
@@ -163,7 +171,7 @@ impl<'a> Merge<'a> {
     }
 
     /// Both sides have a row: skips those that are identical, judges the first that is not.
-    fn pair(&mut self, walk: &mut Walk<'_>) -> Result<()> {
+    fn pair(&mut self, walk: &mut Walk<'_>) -> Result<(), Failure> {
         let rows = (walk.source_rows - walk.i)
             .min(walk.target_rows - walk.j)
             .min(self.block);
@@ -176,27 +184,27 @@ impl<'a> Merge<'a> {
             return Ok(());
         }
         self.block = BLOCK_LEAST;
-        match order::compare_keys(&walk.source, walk.i, &walk.target, walk.j, self.key) {
+        match order::compare_keys(&walk.source, walk.i, &walk.target, walk.j, self.rules.key) {
             Ordering::Less => self.missing(walk),
-            Ordering::Greater => self.extra(walk),
+            Ordering::Greater => Ok(self.extra(walk)?),
             Ordering::Equal => {
-                let key = key_of(&walk.source, walk.i, self.key);
+                let key = key_of(&walk.source, walk.i, self.rules.key);
                 self.group = Some(Group::new(key, self.before(walk), self.ordinal));
                 Ok(())
             }
         }
     }
 
-    fn missing(&mut self, walk: &mut Walk<'_>) -> Result<()> {
+    fn missing(&mut self, walk: &mut Walk<'_>) -> Result<(), Failure> {
         let suspect = Suspect {
-            source: Some(row_of(&walk.source, walk.i)),
+            source: Some(self.rules.source_row(&walk.source, walk.i)?),
             target: None,
             before: self.before(walk),
             ordinal: self.ordinal,
         };
         walk.i += 1;
         self.ordinal += 1;
-        self.out.push(&suspect)
+        Ok(self.out.push(&suspect)?)
     }
 
     fn extra(&mut self, walk: &mut Walk<'_>) -> Result<()> {
@@ -217,18 +225,18 @@ impl<'a> Merge<'a> {
         walk: &mut Walk<'_>,
         more_source: bool,
         more_target: bool,
-    ) -> Result<bool> {
+    ) -> Result<bool, Failure> {
         let Some(group) = &mut self.group else {
             return Ok(true);
         };
         while walk.i < walk.source_rows
-            && order::compare_to_key(&walk.source, walk.i, self.key, &group.key.0).is_eq()
+            && order::compare_to_key(&walk.source, walk.i, self.rules.key, &group.key.0).is_eq()
         {
-            group.source(row_of(&walk.source, walk.i))?;
+            group.source(self.rules.source_row(&walk.source, walk.i)?)?;
             walk.i += 1;
         }
         while walk.j < walk.target_rows
-            && order::compare_to_key(&walk.target, walk.j, self.key, &group.key.0).is_eq()
+            && order::compare_to_key(&walk.target, walk.j, self.rules.key, &group.key.0).is_eq()
         {
             group.target(row_of(&walk.target, walk.j))?;
             walk.j += 1;
@@ -245,7 +253,7 @@ impl<'a> Merge<'a> {
     fn close_group(&mut self) -> Result<()> {
         if let Some(group) = self.group.take() {
             self.ordinal += group.rows();
-            group.close(self.paired, self.key, self.out)?;
+            group.close(self.rules.paired, self.rules.key, self.out)?;
         }
         Ok(())
     }
@@ -253,7 +261,7 @@ impl<'a> Merge<'a> {
     /// The greatest key of either side before the position.
     fn before(&self, walk: &Walk<'_>) -> Option<Key> {
         let before = |views: &[ColumnView<'_>], at: usize, input: &Input| match at.checked_sub(1) {
-            Some(previous) => Some(key_of(views, previous, self.key)),
+            Some(previous) => Some(key_of(views, previous, self.rules.key)),
             None => input.before.clone(),
         };
         let source = before(&walk.source, walk.i, &self.source);
@@ -266,6 +274,27 @@ impl<'a> Merge<'a> {
             }),
             (a, b) => a.or(b),
         }
+    }
+}
+
+impl Rules<'_> {
+    /// The source's row as the target would hold it. Its key must keep its place.
+    fn source_row(&self, views: &[ColumnView<'_>], row: usize) -> Result<Row, Failure> {
+        let raw = row_of(views, row);
+        let Some(stored) = self.stored else {
+            return Ok(raw);
+        };
+        let held: Row = raw
+            .iter()
+            .enumerate()
+            .map(|(column, cell)| stored.as_stored(column, cell.clone()))
+            .collect();
+        if order::compare_rows(&Key::of(&raw, self.key).0, &Key::of(&held, self.key).0).is_ne() {
+            return Err(Failure::OutOfOrder(
+                "the target holds keys in another form than the source".to_owned(),
+            ));
+        }
+        Ok(held)
     }
 }
 

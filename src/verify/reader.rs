@@ -28,11 +28,12 @@ impl From<Error> for Failure {
     }
 }
 
-impl From<Failure> for Error {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Failed(e) => e,
-            Failure::OutOfOrder(message) => Self::new(ErrorKind::Internal, message),
+impl Failure {
+    /// The error, where nothing can be sorted any more.
+    pub(super) fn into_error(self) -> Error {
+        match self {
+            Self::Failed(e) => e,
+            Self::OutOfOrder(message) => Error::new(ErrorKind::Internal, message),
         }
     }
 }

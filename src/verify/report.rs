@@ -51,8 +51,8 @@ pub struct TableReport {
     pub in_flight: u64,
     /// How it was compared: `count`, `segment-digests`, `merge`, `sort-merge`, `multiset`.
     pub strategy: &'static str,
-    /// blake3 of the source's rows in canonical form, in hex; when nothing differs, of the
-    /// target's too.
+    /// blake3 of the target's rows in canonical form, in hex: what was proven equal, if nothing
+    /// differs.
     pub digest: Option<String>,
     /// How many segments the digest is made of.
     pub segments: Option<u64>,

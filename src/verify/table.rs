@@ -1,12 +1,15 @@
 //! Compares one table with what it should be.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::data::LogicalType;
 use crate::database::{ReadStore, Snapshot};
 use crate::error::Result;
-use crate::rule::mapping::{How, TableMapping};
+use crate::rule::RuleColumn;
+use crate::rule::mapping::{How, StoredForm, TableMapping};
 
-use super::merge::Merge;
+use super::merge::{Merge, Rules};
 use super::reader::{Failure, Reader};
 use super::request::{Level, Recheck};
 use super::segments::{Digests, differing_ranges};
@@ -25,6 +28,11 @@ pub(super) struct Pair<'a> {
     pub(super) target: Side<'a>,
     /// Whether the table has a key.
     pub(super) keyed: bool,
+    /// What the target makes of the source's cells. Rows are compared as they are first: what the
+    /// target holds in the same form has nothing to be converted.
+    stored: Option<Arc<dyn StoredForm>>,
+    /// Whether a key of one side means the same when it bounds a read of the other.
+    alike: bool,
 }
 
 /// What a comparison found.
@@ -38,7 +46,7 @@ pub(super) struct Outcome {
     pub(super) differing: Suspects,
     /// Rows that changed whenever they were looked at.
     pub(super) in_flight: u64,
-    /// The digest of the source's rows, and the number of its segments.
+    /// The digest of the target's rows, and the number of its segments.
     pub(super) digest: Option<(String, u64)>,
 }
 
@@ -65,10 +73,17 @@ impl<'a> Pair<'a> {
         if !keyed {
             key = (0..names.len()).collect();
         }
-        let held_as_is = to.stored.as_ref().is_none_or(|s| s.is_identity());
-        let by_row = mapping.is_transformed()
-            || !held_as_is
-            || mapping.filter.is_some() && mapping.filter_sql.is_none();
+        let by_row =
+            mapping.is_transformed() || mapping.filter.is_some() && mapping.filter_sql.is_none();
+        let stored = match &to.stored {
+            Some(stored) if !by_row && !stored.is_identity() => Some(Arc::clone(stored)),
+            _ => None,
+        };
+        let alike = !mapping.is_transformed()
+            && key.iter().all(|&k| {
+                let (a, b) = (&from.table.columns[k], &to.table.columns[k]);
+                !a.nullable && !b.nullable && same_type(a, b)
+            });
         Self {
             mapping,
             target_index,
@@ -93,6 +108,8 @@ impl<'a> Pair<'a> {
                 sorted: !keyed,
             },
             keyed,
+            stored,
+            alike,
         }
     }
 
@@ -114,7 +131,7 @@ impl<'a> Pair<'a> {
 
     /// Whether both stores can read parts of the table by its key.
     fn ranged(&self) -> bool {
-        self.keyed && self.source.mapping.is_none()
+        self.keyed && self.alike && self.source.mapping.is_none()
     }
 
     async fn snapshots(&self) -> Result<Snapshots> {
@@ -164,14 +181,18 @@ impl<'a> Pair<'a> {
         rechecking: &(dyn Fn() + Sync),
     ) -> Result<Outcome> {
         let first = match self.first_look(level, progress).await {
-            Err(Failure::OutOfOrder(_)) if self.source.mapping.is_some() => {
-                // The transform changes the order of the key.
+            Err(Failure::OutOfOrder(_))
+                if self.source.mapping.is_some() || self.stored.is_some() =>
+            {
+                // The transform, or the form in which keys are held, changes their order.
+                self.source.mapping = Some((self.mapping.clone(), self.target_index));
+                self.stored = None;
                 self.source.sorted = true;
                 self.first_look(level, progress).await
             }
             other => other,
         };
-        let mut outcome = first?;
+        let mut outcome = first.map_err(Failure::into_error)?;
         if recheck.tries == 0 {
             std::mem::swap(&mut outcome.differing, &mut outcome.seen);
         } else if outcome.seen.len() > 0 {
@@ -228,7 +249,7 @@ impl<'a> Pair<'a> {
             seen: found.finish()?,
             differing: SuspectWriter::new().finish()?,
             in_flight: 0,
-            digest: source.1.rows.digest(),
+            digest: target.1.rows.digest(),
         })
     }
 
@@ -244,15 +265,25 @@ impl<'a> Pair<'a> {
         let start = |side: &Side<'_>, snapshot, digest| {
             Reader::start(snapshot, side.request(range), side.rows(digest))
         };
-        let source = start(&self.source, snapshots.0, digest);
-        let target = start(&self.target, snapshots.1, false);
-        let merge = Merge::new(source, target, &self.source.key, self.keyed, range, found);
+        let source = start(&self.source, snapshots.0, false);
+        let target = start(&self.target, snapshots.1, digest);
+        let merge = Merge::new(
+            source,
+            target,
+            Rules {
+                key: &self.source.key,
+                paired: self.keyed,
+                stored: self.stored.as_deref(),
+            },
+            range,
+            found,
+        );
         let (source, target) = merge.run(|a, b| progress(a.max(b))).await?;
         let (source, target) = (source.finish().await?, target.finish().await?);
         let scanned = Scanned {
             source: source.1.rows,
             target: target.1.rows,
-            digest: source.1.digest(),
+            digest: target.1.digest(),
         };
         Ok(((source.0, target.0), scanned))
     }
@@ -279,7 +310,8 @@ impl<'a> Pair<'a> {
         let mut found = SuspectWriter::new();
         if !self.ranged() {
             self.scan(snapshots, &Range::default(), false, &mut found, &|_| ())
-                .await?;
+                .await
+                .map_err(Failure::into_error)?;
             return found.finish();
         }
         pending.rewind()?;
@@ -296,7 +328,8 @@ impl<'a> Pair<'a> {
             if let Some((range, _)) = range.take() {
                 (snapshots, _) = self
                     .scan(snapshots, &range, false, &mut found, &|_| ())
-                    .await?;
+                    .await
+                    .map_err(Failure::into_error)?;
             }
             let Some(suspect) = next else {
                 return found.finish();
@@ -316,6 +349,16 @@ impl<'a> Pair<'a> {
     fn target_key(&self, suspect: &Suspect) -> crate::data::Key {
         crate::data::Key::of(suspect.row(), &self.source.key)
     }
+}
+
+/// Whether two columns hold a value in the same form, as far as their types tell.
+fn same_type(a: &RuleColumn, b: &RuleColumn) -> bool {
+    a.declared_type.eq_ignore_ascii_case(&b.declared_type)
+        || a.logical == b.logical
+            && matches!(
+                a.logical,
+                LogicalType::Int | LogicalType::Float | LogicalType::Text
+            )
 }
 
 /// What one walk read.

@@ -80,11 +80,12 @@ pub(super) fn schema(table: &str, columns: &[&str], key: &[usize]) -> TableSchem
         name: table.into(),
         columns: columns
             .iter()
-            .map(|name| Column {
+            .enumerate()
+            .map(|(i, name)| Column {
                 name: (*name).into(),
                 declared_type: String::new(),
                 logical: LogicalType::Any,
-                nullable: true,
+                nullable: !key.contains(&i),
                 default: None,
                 generated: Generated::No,
                 collation: None,
