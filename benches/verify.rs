@@ -30,7 +30,7 @@ fn main() {
     {
         return run_child(source, target, level);
     }
-    let rows: u64 = arguments.first().map_or(1_000_000, |a| a.parse().unwrap());
+    let rows: i64 = arguments.first().map_or(1_000_000, |a| a.parse().unwrap());
     let folder = tempfile::tempdir().unwrap();
     let (equal_a, equal_b) = (folder.path().join("a.db"), folder.path().join("b.db"));
     let differs = folder.path().join("c.db");
@@ -141,7 +141,7 @@ fn run_child(source: &str, target: &str, level: &str) {
     std::process::exit(i32::from(!consistent));
 }
 
-fn generate(path: &Path, rows: u64) {
+fn generate(path: &Path, rows: i64) {
     let conn = rusqlite::Connection::open(path).unwrap();
     conn.execute_batch(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF;

@@ -50,7 +50,10 @@ fn equal_cells(
                     .all(|(a, b)| a.to_bits() == b.to_bits())
         }
         (ColumnView::Text(a), ColumnView::Text(b)) => equal_text(a, at_a, b, at_b, rows),
-        (ColumnView::Bytes(a), ColumnView::Bytes(b)) => equal_binary(a, at_a, b, at_b, rows),
+        (ColumnView::Bytes(a), ColumnView::Bytes(b))
+        | (ColumnView::MixedRef(a), ColumnView::MixedRef(b)) => {
+            equal_binary(a, at_a, b, at_b, rows)
+        }
         _ => false,
     };
     if whole {
