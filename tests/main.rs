@@ -1,3 +1,14 @@
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+//! All integration tests, in one binary.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    unreachable_pub,
+    reason = "in tests a panic is the report"
+)]
 
+mod command_line;
+mod layering;
+mod support;
+mod sync_basic;
 mod verify;

@@ -185,7 +185,9 @@ fn encode_with(out: &mut Vec<u8>, value: ValueRef<'_>, exact: bool) {
             Value::Other(v) => {
                 let mut inner = Vec::with_capacity(4 + v.kind.len() + v.bytes.len());
                 inner.extend_from_slice(
-                    &u32::try_from(v.kind.len()).unwrap_or(u32::MAX).to_le_bytes(),
+                    &u32::try_from(v.kind.len())
+                        .unwrap_or(u32::MAX)
+                        .to_le_bytes(),
                 );
                 inner.extend_from_slice(v.kind.as_bytes());
                 inner.extend_from_slice(&v.bytes);

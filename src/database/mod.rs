@@ -11,6 +11,6 @@ mod sync_store;
 pub use read::{ReadRequest, ReadStore, Snapshot};
 pub use sync_store::{
     Applied, ApplyBatch, Base, Cause, Chunk, ChunkMark, DecisionRecord, FeedPage, OpenConflict,
-    OpenState, Outcome, Recovered, Resolution, Role, RowChange, Settled, StoreLock, SyncStore,
+    OpenState, Outcome, Recovered, Refusal, Resolution, Role, RowChange, Settled, StoreLock, SyncStore,
     UnitKey,
 };

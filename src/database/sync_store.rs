@@ -93,8 +93,19 @@ pub struct Cause {
     pub source_key: Key,
     /// When it was committed.
     pub committed_us: Option<i64>,
-    /// A conflict from the start, whatever row is there: a validator's or transform's doing.
-    pub refused: Option<(ConflictKind, String)>,
+    /// A conflict from the start, whatever row is there.
+    pub refused: Option<Refusal>,
+}
+
+/// Why a change is not even tried.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refusal {
+    /// What kind of conflict it is.
+    pub kind: ConflictKind,
+    /// The state in which it begins.
+    pub state: OpenState,
+    /// Why: what a validator or transform said, or that the table is paused.
+    pub reason: String,
 }
 
 /// See [`Cause::base`].
@@ -340,8 +351,11 @@ pub trait SyncStore: Send + Sync + 'static {
     fn recover(&self, epoch: i64) -> impl Future<Output = Result<Recovered>> + Send;
 
     /// Changes after `after`, in order, whole commits up to about `rows_max` rows.
-    fn read_feed(&self, after: u64, rows_max: usize)
-    -> impl Future<Output = Result<FeedPage>> + Send;
+    fn read_feed(
+        &self,
+        after: u64,
+        rows_max: usize,
+    ) -> impl Future<Output = Result<FeedPage>> + Send;
 
     /// Returns at once when somebody else committed since the last call, else after `wait_ms`.
     fn wait(&self, wait_ms: u64) -> impl Future<Output = Result<bool>> + Send;
@@ -400,14 +414,16 @@ pub trait StoreLock: Send {
     /// A key for a new row of the table, when the store can give one.
     fn new_key(&mut self, table: usize) -> impl Future<Output = Result<Option<Key>>> + Send;
 
-    /// Writes down decisions and settled marks, closes and changes open conflicts kept here.
+    /// Writes down decisions and settled marks; closes, changes and opens conflicts kept here.
+    /// Answers the numbers of those it opened.
     fn note(
         &mut self,
         records: Vec<DecisionRecord>,
         settled: Vec<Settled>,
         close: Vec<i64>,
         states: Vec<OpenConflict>,
-    ) -> impl Future<Output = Result<()>> + Send;
+        open: Vec<OpenConflict>,
+    ) -> impl Future<Output = Result<Vec<i64>>> + Send;
 
     /// Commits.
     fn commit(self) -> impl Future<Output = Result<()>> + Send;

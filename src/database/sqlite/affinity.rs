@@ -102,7 +102,10 @@ impl SqliteStoredForm {
         }
         let conn = oracle.as_ref()?;
         let column = affinity.column();
-        conn.prepare_cached("DELETE FROM v").ok()?.execute([]).ok()?;
+        conn.prepare_cached("DELETE FROM v")
+            .ok()?
+            .execute([])
+            .ok()?;
         conn.prepare_cached(&format!("INSERT INTO v ({column}) VALUES (?1)"))
             .ok()?
             .execute([Bind(value.into())])

@@ -168,7 +168,11 @@ pub(super) fn triggers(names: &Names, id: i64, table: &CaptureTable) -> Vec<(Str
 
 /// Puts the outbox, the journal and the triggers in place, in one transaction. What is there
 /// already stays; triggers that no longer fit are replaced. Answers where the log stands.
-pub(super) fn install(conn: &Connection, names: &Names, tables: &[CaptureTable]) -> Result<Position> {
+pub(super) fn install(
+    conn: &Connection,
+    names: &Names,
+    tables: &[CaptureTable],
+) -> Result<Position> {
     for table in tables {
         if table.key.is_empty() {
             return Err(Error::new(
@@ -182,14 +186,20 @@ pub(super) fn install(conn: &Connection, names: &Names, tables: &[CaptureTable])
     conn.execute_batch("BEGIN IMMEDIATE").map_err(what())?;
     let result = (|| {
         let log = journal::create(conn, names)?;
-        let width = tables.iter().map(|t| t.columns.len() * 2).max().unwrap_or(0);
+        let width = tables
+            .iter()
+            .map(|t| t.columns.len() * 2)
+            .max()
+            .unwrap_or(0);
         widen(conn, names, width)?;
         for table in tables {
             let id = table_id(conn, names, &table.schema.name)?;
             for (trigger, sql) in triggers(names, id, table) {
                 let bare = trigger.trim_matches('"').replace("\"\"", "\"");
                 let there: Option<String> = conn
-                    .prepare_cached("SELECT sql FROM sqlite_schema WHERE type='trigger' AND name=?1")
+                    .prepare_cached(
+                        "SELECT sql FROM sqlite_schema WHERE type='trigger' AND name=?1",
+                    )
                     .map_err(what())?
                     .query_map([&bare], |row| row.get(0))
                     .map_err(what())?

@@ -75,9 +75,7 @@ pub(super) fn read(
         ))
         .map_err(what())?;
     let limit = i64::try_from(rows_max).unwrap_or(i64::MAX);
-    let mut rows = stmt
-        .query([after.cast_signed(), limit])
-        .map_err(what())?;
+    let mut rows = stmt.query([after.cast_signed(), limit]).map_err(what())?;
     let mut commit = Commit::default();
     let mut seen = 0;
     let mut last = after;

@@ -121,7 +121,10 @@ impl ForeignKeys {
         if let Some(after) = &change.after {
             for link in &self.parents {
                 let cells = pick(after, link);
-                let same = change.expect.as_ref().is_some_and(|e| pick(e, link) == cells);
+                let same = change
+                    .expect
+                    .as_ref()
+                    .is_some_and(|e| pick(e, link) == cells);
                 if same || cells.iter().any(Value::is_null) || found(&link.find, &cells)? {
                     continue;
                 }
@@ -134,7 +137,10 @@ impl ForeignKeys {
         if let Some(before) = &change.expect {
             for link in &self.children {
                 let cells = pick(before, link);
-                let same = change.after.as_ref().is_some_and(|a| pick(a, link) == cells);
+                let same = change
+                    .after
+                    .as_ref()
+                    .is_some_and(|a| pick(a, link) == cells);
                 if same || cells.iter().any(Value::is_null) || !found(&link.find, &cells)? {
                     continue;
                 }

@@ -37,7 +37,8 @@ pub(super) fn create(conn: &Connection, names: &Names) -> Result<LogId> {
         .map_err(|e| Error::new(ErrorKind::Internal, "no randomness").caused_by(e))?;
     let n = |what: &str| names.sql(what);
     let sql = format!(
-        "CREATE TABLE {log} (id BLOB NOT NULL, version INTEGER NOT NULL, epoch INTEGER NOT NULL);
+        "CREATE TABLE {log} (id BLOB NOT NULL, version INTEGER NOT NULL, epoch INTEGER NOT NULL,
+            last_open INTEGER NOT NULL);
          CREATE TABLE {tables} (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
          CREATE TABLE {outbox} (seq INTEGER PRIMARY KEY, tbl INTEGER NOT NULL,
             op INTEGER NOT NULL, at INTEGER);
@@ -46,7 +47,7 @@ pub(super) fn create(conn: &Connection, names: &Names) -> Result<LogId> {
             seq INTEGER NOT NULL);
          CREATE TABLE {settled} (id INTEGER PRIMARY KEY, role INTEGER NOT NULL,
             seq INTEGER NOT NULL, unit TEXT NOT NULL, keys BLOB NOT NULL);
-         CREATE TABLE {open} (id INTEGER PRIMARY KEY AUTOINCREMENT, unit TEXT NOT NULL,
+         CREATE TABLE {open} (id INTEGER PRIMARY KEY, unit TEXT NOT NULL,
             key BLOB NOT NULL, source_key BLOB NOT NULL, direction INTEGER NOT NULL,
             kind TEXT NOT NULL, base BLOB, base_known INTEGER NOT NULL, us0 INTEGER, us1 INTEGER,
             state INTEGER NOT NULL, reason TEXT NOT NULL, rule TEXT NOT NULL, request INTEGER,
@@ -74,14 +75,17 @@ pub(super) fn create(conn: &Connection, names: &Names) -> Result<LogId> {
     let what = || sqlite("create Banyan's tables");
     conn.execute_batch(&sql).map_err(what())?;
     conn.execute(
-        &format!("INSERT INTO {} VALUES (?1, ?2, 0)", n("log")),
+        &format!("INSERT INTO {} VALUES (?1, ?2, 0, 0)", n("log")),
         params![id.as_slice(), VERSION],
     )
     .map_err(what())?;
     // The last row of the outbox is never pruned, so that numbers are never used again; this one
     // makes that true from the start.
     conn.execute(
-        &format!("INSERT INTO {} (seq, tbl, op) VALUES (1, 0, ?1)", n("outbox")),
+        &format!(
+            "INSERT INTO {} (seq, tbl, op) VALUES (1, 0, ?1)",
+            n("outbox")
+        ),
         [OP_SENTINEL],
     )
     .map_err(what())?;
@@ -328,12 +332,22 @@ impl Journal<'_> {
     pub(super) fn open(&self, conflict: &mut OpenConflict) -> Result<()> {
         let what = || sqlite("write an open conflict");
         let key = canonical::encode_exact(&conflict.unit.key.0);
+        // A counter of our own, because numbers must never be used again (records refer to them),
+        // and AUTOINCREMENT would leave `sqlite_sequence` behind in the user's database.
         self.conn
             .prepare_cached(&format!(
-                "INSERT INTO {} (unit, key, source_key, direction, kind, base, base_known, us0, \
-                 us1, state, reason, rule, at) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13) \
-                 ON CONFLICT (unit, key) DO NOTHING",
-                self.sql("open")
+                "UPDATE {} SET last_open = last_open + 1",
+                self.sql("log")
+            ))
+            .and_then(|mut s| s.execute([]))
+            .map_err(what())?;
+        self.conn
+            .prepare_cached(&format!(
+                "INSERT INTO {} (id, unit, key, source_key, direction, kind, base, base_known, us0, \
+                 us1, state, reason, rule, at) VALUES ((SELECT last_open FROM {}), \
+                 ?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13) ON CONFLICT (unit, key) DO NOTHING",
+                self.sql("open"),
+                self.sql("log")
             ))
             .map_err(what())?
             .execute(params![
@@ -407,9 +421,7 @@ impl Journal<'_> {
                 "UPDATE {} SET request = ?2, seen0 = ?3, seen1 = ?4 WHERE id = ?1",
                 self.sql("open")
             ))
-            .and_then(|mut s| {
-                s.execute(params![id, n, seen[0].as_slice(), seen[1].as_slice()])
-            })
+            .and_then(|mut s| s.execute(params![id, n, seen[0].as_slice(), seen[1].as_slice()]))
             .map(|n| n == 1)
             .map_err(sqlite("write the answer to a conflict"))
     }
@@ -586,9 +598,7 @@ impl Journal<'_> {
                 self.sql("record")
             ))
             .map_err(what())?;
-        let mut rows = stmt
-            .query([i64::from(two_sided_only)])
-            .map_err(what())?;
+        let mut rows = stmt.query([i64::from(two_sided_only)]).map_err(what())?;
         let mut out = Vec::new();
         while let Some(row) = rows.next().map_err(what())? {
             if let Some(record) = self.read_record(row).map_err(what())? {
@@ -603,8 +613,8 @@ impl Journal<'_> {
             return Ok(None);
         };
         let id = |bytes: Vec<u8>| <[u8; 16]>::try_from(bytes).map_err(|_| damaged("record id"));
-        let closes: Vec<(i64, i64)> = serde_json::from_str(&row.get::<_, String>(17)?)
-            .map_err(|e| damaged(e.to_string()))?;
+        let closes: Vec<(i64, i64)> =
+            serde_json::from_str(&row.get::<_, String>(17)?).map_err(|e| damaged(e.to_string()))?;
         Ok(Some(DecisionRecord {
             id: id(row.get(0)?)?,
             unit: UnitKey {

@@ -247,7 +247,13 @@ fn indexes(
             indexed.push(index);
         }
         let is_pk = origin == "pk"
-            || (!partial && indexed.iter().copied().collect::<Option<Vec<_>>>().as_deref() == Some(pk));
+            || (!partial
+                && indexed
+                    .iter()
+                    .copied()
+                    .collect::<Option<Vec<_>>>()
+                    .as_deref()
+                    == Some(pk));
         if is_unique && !is_pk {
             unique.push(UniqueKey {
                 name,

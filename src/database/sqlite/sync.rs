@@ -287,11 +287,10 @@ impl Shared {
         let journal = self.journal(conn);
         let result = (|| {
             let Some(log) = journal::log(conn, &self.names)? else {
-                return Err(Error::new(
-                    ErrorKind::NotFound,
-                    "change capture is not installed",
-                )
-                .hint("start the migration: banyan sync MIGRATION"));
+                return Err(
+                    Error::new(ErrorKind::NotFound, "change capture is not installed")
+                        .hint("start the migration: banyan sync MIGRATION"),
+                );
             };
             journal.set_epoch(epoch)?;
             let names: Vec<&str> = self
@@ -450,7 +449,7 @@ impl Shared {
                     continue;
                 }
                 Outcome::Suspect { kind } => match &change.cause.refused {
-                    Some((kind, reason)) => (*kind, OpenState::Parked, reason.clone()),
+                    Some(refusal) => (refusal.kind, refusal.state, refusal.reason.clone()),
                     None => (*kind, OpenState::Open, String::new()),
                 },
                 Outcome::Blocked { kind, reason } => (*kind, OpenState::Waiting, reason.clone()),
@@ -609,12 +608,7 @@ impl SyncStore for SqliteSync {
         self.read(move |conn| shared.rows(conn, table, &keys)).await
     }
 
-    async fn read_chunk(
-        &self,
-        table: usize,
-        after: Option<Key>,
-        rows_max: usize,
-    ) -> Result<Chunk> {
+    async fn read_chunk(&self, table: usize, after: Option<Key>, rows_max: usize) -> Result<Chunk> {
         let shared = Arc::clone(&self.shared);
         self.read(move |conn| {
             read_chunk(
@@ -764,10 +758,7 @@ impl StoreLock for SqliteLock {
                     |row| row.get(0),
                 )
                 .map_err(sqlite("find a free key"))?;
-            Ok(max
-                .unwrap_or(0)
-                .checked_add(1)
-                .map(|k| Key(vec![k.into()])))
+            Ok(max.unwrap_or(0).checked_add(1).map(|k| Key(vec![k.into()])))
         })
         .await
     }
@@ -778,7 +769,8 @@ impl StoreLock for SqliteLock {
         settled: Vec<Settled>,
         close: Vec<i64>,
         states: Vec<OpenConflict>,
-    ) -> Result<()> {
+        open: Vec<OpenConflict>,
+    ) -> Result<Vec<i64>> {
         self.run(move |shared, conn| {
             let journal = shared.journal(conn);
             for record in &records {
@@ -791,7 +783,12 @@ impl StoreLock for SqliteLock {
             for state in &states {
                 journal.update_open(state)?;
             }
-            Ok(())
+            open.into_iter()
+                .map(|mut conflict| {
+                    journal.open(&mut conflict)?;
+                    Ok(conflict.id)
+                })
+                .collect()
         })
         .await
     }

@@ -85,11 +85,7 @@ pub(super) fn native(value: Value) -> Value {
 fn date_time(us: i64, zone: &str) -> String {
     const DAY: i64 = 86_400_000_000;
     let days = us.div_euclid(DAY);
-    format!(
-        "{} {}{zone}",
-        civil_date(days),
-        clock(us.rem_euclid(DAY))
-    )
+    format!("{} {}{zone}", civil_date(days), clock(us.rem_euclid(DAY)))
 }
 
 fn clock(us: i64) -> String {

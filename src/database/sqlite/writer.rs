@@ -150,8 +150,8 @@ impl Writer<'_> {
                 .any(|c| !self.tables[c.table].foreign_keys.is_empty());
         let mut blocked: BTreeMap<usize, Outcome> = BTreeMap::new();
         for (i, change) in changes.iter().enumerate() {
-            if let Some((kind, _)) = &change.cause.refused {
-                blocked.insert(i, Outcome::Suspect { kind: *kind });
+            if let Some(refusal) = &change.cause.refused {
+                blocked.insert(i, Outcome::Suspect { kind: refusal.kind });
             }
         }
         if !guarded {
