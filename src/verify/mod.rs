@@ -2,7 +2,8 @@
 //!
 //! - [`verify`]: compares the tables of a migration at three levels ([`Level`]) and gives a
 //!   [`Report`].
-//! - [`reconcile`]: repairs what differs, through [`RepairStore`].
+//! - [`query`](fn@query): SQL over all stores by name.
+//! - [`reconcile`](fn@reconcile): repairs what differs, through [`RepairStore`].
 //!
 //! # How a comparison goes
 //! Both sides are read in key order, each from one snapshot and in a task of its own, as Arrow
@@ -21,6 +22,7 @@ mod group;
 mod json;
 mod merge;
 mod order;
+mod query;
 mod reader;
 mod reconcile;
 mod record;
@@ -34,6 +36,7 @@ mod sorter;
 mod suspect;
 mod table;
 
+pub use query::{JsonRows, QueryOptions, QueryRows, TextRows, query};
 pub use reconcile::{
     Action, Operation, Prefer, ReconcileReport, ReconcileRequest, ReconcileTable, Unrepaired,
     reconcile,
