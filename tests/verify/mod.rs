@@ -4,5 +4,6 @@ mod compare;
 mod fidelity;
 mod memory;
 mod moving;
+mod query;
 mod support;
 mod transformed;

@@ -9,6 +9,7 @@ use datafusion::common::TableReference;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::{DFParser, Statement};
 use datafusion::sql::resolve::resolve_table_references;
+use datafusion::sql::sqlparser;
 
 use crate::database::ReadStore;
 use crate::error::{Error, ErrorKind, Result};
@@ -34,12 +35,25 @@ pub(super) struct Found {
 pub(super) fn parse(sql: &str) -> Result<Statement> {
     let mut statements = DFParser::parse_sql(sql).map_err(failure::syntax)?;
     match (statements.pop_front(), statements.len()) {
-        (Some(statement), 0) => Ok(statement),
+        (Some(statement), 0) if reads(&statement) => Ok(statement),
+        (Some(statement), 0) => Err(Error::new(
+            ErrorKind::Usage,
+            format!("a query only reads, and this is: {statement}"),
+        )
+        .hint("use SELECT, WITH or EXPLAIN")),
         (None, _) => Err(Error::new(ErrorKind::Usage, "the query is empty")),
         (Some(_), more) => Err(Error::new(
             ErrorKind::Usage,
             format!("{} statements, but a query is one", more + 1),
         )),
+    }
+}
+
+fn reads(statement: &Statement) -> bool {
+    match statement {
+        Statement::Statement(inner) => matches!(**inner, sqlparser::ast::Statement::Query(_)),
+        Statement::Explain(explain) => reads(&explain.statement),
+        _ => false,
     }
 }
 
