@@ -8,6 +8,7 @@ use banyan::data::batch::BatchBuilder;
 use banyan::data::{Column, Generated, Key, LogicalType, Position, Row, TableSchema, Value};
 use banyan::database::{ReadRequest, ReadStore, Snapshot};
 use banyan::error::{Error, ErrorKind, Result};
+use banyan::verify::{Repair, RepairOutcome, RepairStore, RepairTable};
 use datafusion::arrow::record_batch::RecordBatch;
 use futures::future::{self, BoxFuture};
 use futures::stream::{self, BoxStream, StreamExt};
@@ -33,6 +34,10 @@ struct State {
     snapshots: usize,
     edits: BTreeMap<usize, Vec<Edit>>,
     reads: Vec<ReadRequest>,
+    /// Child → parent, and the child's column that names the parent's first.
+    parents: BTreeMap<String, (String, usize)>,
+    /// When a key was last written.
+    times: BTreeMap<String, i64>,
 }
 
 impl MemoryStore {
@@ -67,6 +72,24 @@ impl MemoryStore {
 
     pub(super) fn edit(&self, edit: impl FnOnce(&mut Tables)) {
         edit(&mut self.state.lock().unwrap().tables);
+    }
+
+    /// Rows of `child` need a row of `parent` whose first cell is their cell `column`.
+    pub(super) fn refer(&self, child: &str, column: usize, parent: &str) {
+        let mut state = self.state.lock().unwrap();
+        state.parents.insert(child.into(), (parent.into(), column));
+    }
+
+    /// The key was last written at that time.
+    pub(super) fn written_at(&self, key: i64, us: i64) {
+        let mut state = self.state.lock().unwrap();
+        state.times.insert(key.to_string(), us);
+    }
+
+    pub(super) fn rows_of(&self, table: &str) -> Vec<Row> {
+        let mut rows = self.state.lock().unwrap().tables[table].rows.clone();
+        rows.sort_by(|a, b| compare_rows(a, b));
+        rows
     }
 
     /// All reads so far.
@@ -248,4 +271,111 @@ impl Snapshot for MemorySnapshot {
         }
         stream::iter(batches).boxed()
     }
+}
+
+/// Writes at once; parents must be there before children when `parent` says so.
+impl RepairStore for MemoryStore {
+    fn rows<'a>(
+        &'a self,
+        table: RepairTable<'a>,
+        keys: &'a [Key],
+    ) -> BoxFuture<'a, Result<Vec<Option<Row>>>> {
+        let state = self.state.lock().unwrap();
+        let rows = keys
+            .iter()
+            .map(|k| find(&state.tables, table, k).map(|(_, row)| row));
+        let rows: Vec<_> = rows.collect();
+        Box::pin(future::ready(Ok(rows)))
+    }
+
+    fn repair<'a>(
+        &'a self,
+        table: RepairTable<'a>,
+        repairs: &'a [Repair],
+    ) -> BoxFuture<'a, Result<Vec<RepairOutcome>>> {
+        let mut state = self.state.lock().unwrap();
+        let outcomes = repairs
+            .iter()
+            .map(|r| write(&mut state, table, r))
+            .collect();
+        Box::pin(future::ready(Ok(outcomes)))
+    }
+
+    fn committed_us<'a>(
+        &'a self,
+        _: RepairTable<'a>,
+        keys: &'a [Key],
+    ) -> BoxFuture<'a, Result<Vec<Option<i64>>>> {
+        let state = self.state.lock().unwrap();
+        let times = keys
+            .iter()
+            .map(|k| state.times.get(&k.to_string()).copied())
+            .collect();
+        Box::pin(future::ready(Ok(times)))
+    }
+}
+
+fn find(tables: &Tables, table: RepairTable<'_>, key: &Key) -> Option<(usize, Row)> {
+    let held = &tables[table.table];
+    let columns: Vec<usize> = table
+        .columns
+        .iter()
+        .map(|c| held.schema.column(c).unwrap())
+        .collect();
+    let keyed: Vec<usize> = table.key.iter().map(|&k| columns[k]).collect();
+    let at = held.rows.iter().position(|r| Key::of(r, &keyed) == *key)?;
+    Some((
+        at,
+        columns.iter().map(|&c| held.rows[at][c].clone()).collect(),
+    ))
+}
+
+fn write(state: &mut State, table: RepairTable<'_>, repair: &Repair) -> RepairOutcome {
+    let found = if table.key.is_empty() {
+        repair.expected.as_ref().and_then(|row| {
+            let at = state.tables[table.table]
+                .rows
+                .iter()
+                .position(|r| r == row)?;
+            Some((at, row.clone()))
+        })
+    } else {
+        find(&state.tables, table, &repair.key)
+    };
+    if found.as_ref().map(|(_, row)| row) != repair.expected.as_ref() {
+        return RepairOutcome::Moved;
+    }
+    if let Some((parent, column)) = state.parents.get(table.table)
+        && let Some(row) = &repair.row
+        && !state.tables[parent]
+            .rows
+            .iter()
+            .any(|p| p[0] == row[*column])
+    {
+        return RepairOutcome::Blocked(format!("{} has no parent", row[*column]));
+    }
+    let held = state.tables.get_mut(table.table).unwrap();
+    let columns: Vec<usize> = table
+        .columns
+        .iter()
+        .map(|c| held.schema.column(c).unwrap())
+        .collect();
+    match (found, &repair.row) {
+        (None, None) => {}
+        (Some((at, _)), None) => drop(held.rows.remove(at)),
+        (found, Some(row)) => {
+            let width = held.schema.columns.len();
+            let at = found.map_or_else(
+                || {
+                    held.rows.push(vec![Value::Null; width]);
+                    held.rows.len() - 1
+                },
+                |(at, _)| at,
+            );
+            for (&column, cell) in columns.iter().zip(row) {
+                held.rows[at][column] = cell.clone();
+            }
+        }
+    }
+    RepairOutcome::Done
 }

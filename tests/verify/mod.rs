@@ -5,5 +5,6 @@ mod fidelity;
 mod memory;
 mod moving;
 mod query;
+mod reconcile;
 mod support;
 mod transformed;

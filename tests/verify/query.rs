@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use banyan::data::canonical;
 use banyan::data::Value;
+use banyan::data::canonical;
 use banyan::database::ReadStore;
 use banyan::database::sqlite::SqliteStore;
 use banyan::error::{Error, ErrorKind};
@@ -21,7 +21,10 @@ fn shop(monolith: &str, orders: &str) -> Shop {
     let folder = tempfile::tempdir().unwrap();
     let stores = [("monolith", monolith), ("orders", orders)].map(|(name, sql)| {
         let path = folder.path().join(format!("{name}.db"));
-        rusqlite::Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+        rusqlite::Connection::open(&path)
+            .unwrap()
+            .execute_batch(sql)
+            .unwrap();
         let store: Arc<dyn ReadStore> = Arc::new(SqliteStore::new(name, path));
         store
     });
@@ -91,7 +94,11 @@ fn stores_are_joined_by_name() {
       {"id":2,"name":"Bo'b","full_name":"Bob"}
     ]
     "#);
-    assert_eq!(shop.json("SELECT id FROM monolith.customers WHERE id > 9").unwrap(), "[]\n");
+    assert_eq!(
+        shop.json("SELECT id FROM monolith.customers WHERE id > 9")
+            .unwrap(),
+        "[]\n"
+    );
 }
 
 #[test]
@@ -105,30 +112,62 @@ fn text_is_an_aligned_table() {
      2  Bo'b  false      2.5  2026-03-04
      3  NULL  NULL      NULL  NULL
     ");
-    let twice = shop.text("SELECT a.id, b.id FROM monolith.customers a JOIN orders.customers b USING (id)");
+    let twice =
+        shop.text("SELECT a.id, b.id FROM monolith.customers a JOIN orders.customers b USING (id)");
     assert!(twice.unwrap().starts_with("id  id_2\n"));
 }
 
 #[test]
 fn a_bare_name_is_found_if_one_store_has_it() {
     let shop = small();
-    assert!(shop.json("SELECT n FROM notes").unwrap().contains("\"n\":1"));
+    assert!(
+        shop.json("SELECT n FROM notes")
+            .unwrap()
+            .contains("\"n\":1")
+    );
     // In any case of letters; columns are spelt as they are.
-    assert!(shop.json("SELECT Id FROM invoices").unwrap().contains("\"Id\":7"));
+    assert!(
+        shop.json("SELECT Id FROM invoices")
+            .unwrap()
+            .contains("\"Id\":7")
+    );
     let error = shop.json("SELECT 1 FROM customers").unwrap_err();
-    assert!(error.hints()[0].contains("monolith.customers or orders.customers"), "{error:?}");
+    assert!(
+        error.hints()[0].contains("monolith.customers or orders.customers"),
+        "{error:?}"
+    );
 }
 
 #[test]
 fn wrong_names_get_the_nearest_right_one() {
     let shop = small();
     for (sql, kind, hint) in [
-        ("SELECT 1 FROM monolit.customers", ErrorKind::NotFound, "\"monolith\""),
-        ("SELECT 1 FROM orders.custmers", ErrorKind::NotFound, "customers?"),
+        (
+            "SELECT 1 FROM monolit.customers",
+            ErrorKind::NotFound,
+            "\"monolith\"",
+        ),
+        (
+            "SELECT 1 FROM orders.custmers",
+            ErrorKind::NotFound,
+            "customers?",
+        ),
         ("SELECT 1 FROM custmers", ErrorKind::NotFound, ".customers?"),
-        ("SELECT nmae FROM monolith.customers", ErrorKind::Usage, "customers.name?"),
-        ("SELECT a.fullname FROM orders.customers a", ErrorKind::Usage, "customers.full_name?"),
-        ("SELECT zzz FROM orders.Invoices", ErrorKind::Usage, "Invoices.Id, Invoices.total"),
+        (
+            "SELECT nmae FROM monolith.customers",
+            ErrorKind::Usage,
+            "customers.name?",
+        ),
+        (
+            "SELECT a.fullname FROM orders.customers a",
+            ErrorKind::Usage,
+            "customers.full_name?",
+        ),
+        (
+            "SELECT zzz FROM orders.Invoices",
+            ErrorKind::Usage,
+            "Invoices.Id, Invoices.total",
+        ),
     ] {
         let error = shop.json(sql).unwrap_err();
         assert_eq!(error.kind(), kind, "{error:?}");
@@ -156,14 +195,23 @@ fn nothing_can_be_written() {
         let error = shop.json(sql).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Usage, "{sql}: {error:?}");
     }
-    assert!(shop.json("SELECT count(*) AS n FROM monolith.customers").unwrap().contains("\"n\":3"));
+    assert!(
+        shop.json("SELECT count(*) AS n FROM monolith.customers")
+            .unwrap()
+            .contains("\"n\":3")
+    );
 }
 
 #[test]
 fn projection_filter_and_limit_go_to_the_store() {
     let shop = small();
-    let plan = shop.plan("SELECT name FROM monolith.customers WHERE id > 1 AND name = 'Bo''b' LIMIT 5");
-    let scan = plan.lines().filter(|l| l.contains("StoreScan")).last().unwrap();
+    let plan =
+        shop.plan("SELECT name FROM monolith.customers WHERE id > 1 AND name = 'Bo''b' LIMIT 5");
+    let scan = plan
+        .lines()
+        .filter(|l| l.contains("StoreScan"))
+        .last()
+        .unwrap();
     assert_eq!(
         scan.trim(),
         "StoreScan: monolith.customers, columns=[name], filter=[\"id\" > 1 AND \"name\" = 'Bo''b'], \
@@ -183,7 +231,9 @@ fn projection_filter_and_limit_go_to_the_store() {
         ("id + 1 = 2", false),
         ("name = 'x' || 'y' || id", false),
     ] {
-        let plan = shop.plan(&format!("SELECT id FROM monolith.customers WHERE {filter} LIMIT 1"));
+        let plan = shop.plan(&format!(
+            "SELECT id FROM monolith.customers WHERE {filter} LIMIT 1"
+        ));
         assert_eq!(plan.contains("filter=["), pushed, "{filter}\n{plan}");
         assert_eq!(plan.contains("FilterExec"), !pushed, "{filter}\n{plan}");
         // A limit below a filter would lose rows.
@@ -193,8 +243,17 @@ fn projection_filter_and_limit_go_to_the_store() {
     let plan = shop.plan("SELECT n FROM monolith.notes WHERE t = 'a'");
     assert!(plan.contains("FilterExec"), "{plan}");
     let plan = shop.plan("SELECT n FROM monolith.notes WHERE n < 2");
-    assert!(plan.contains("typeof(\"n\") NOT IN ('integer', 'null')"), "{plan}");
-    assert_eq!(shop.json("SELECT n FROM monolith.notes WHERE t = 'a'").unwrap().matches('{').count(), 1);
+    assert!(
+        plan.contains("typeof(\"n\") NOT IN ('integer', 'null')"),
+        "{plan}"
+    );
+    assert_eq!(
+        shop.json("SELECT n FROM monolith.notes WHERE t = 'a'")
+            .unwrap()
+            .matches('{')
+            .count(),
+        1
+    );
 }
 
 #[test]
@@ -206,16 +265,37 @@ fn filters_answer_alike_wherever_they_are_decided() {
         "",
     );
     for filter in [
-        "i = 5", "i <> 5", "i < 5", "i >= 5", "NOT i = 5", "i IN (5, 6)", "i NOT IN (5, 6)",
-        "i BETWEEN 0 AND 5", "i NOT BETWEEN 0 AND 5", "s = 'a'", "s <> 'a'", "s > 'a'", "s <= ''",
-        "s IN ('a', 'b''c')", "s IS NULL OR i IS NULL", "i = 9223372036854775807", "5 > i",
-        "s = 'é' AND i < 7", "i = 5 OR s = 'A'",
+        "i = 5",
+        "i <> 5",
+        "i < 5",
+        "i >= 5",
+        "NOT i = 5",
+        "i IN (5, 6)",
+        "i NOT IN (5, 6)",
+        "i BETWEEN 0 AND 5",
+        "i NOT BETWEEN 0 AND 5",
+        "s = 'a'",
+        "s <> 'a'",
+        "s > 'a'",
+        "s <= ''",
+        "s IN ('a', 'b''c')",
+        "s IS NULL OR i IS NULL",
+        "i = 9223372036854775807",
+        "5 > i",
+        "s = 'é' AND i < 7",
+        "i = 5 OR s = 'A'",
     ] {
         let ids = |condition: &str| {
-            shop.json(&format!("SELECT id FROM monolith.t WHERE {condition} ORDER BY id")).unwrap()
+            shop.json(&format!(
+                "SELECT id FROM monolith.t WHERE {condition} ORDER BY id"
+            ))
+            .unwrap()
         };
         // Arithmetic on both sides keeps a filter out of the store.
-        let here = filter.replace('i', "(i + 0)").replace("(i + 0)s", "is").replace('s', "(s || '')");
+        let here = filter
+            .replace('i', "(i + 0)")
+            .replace("(i + 0)s", "is")
+            .replace('s', "(s || '')");
         let here = here.replace("I(s || '')", "IS");
         assert_eq!(ids(filter), ids(&here), "{filter} / {here}");
     }
@@ -229,20 +309,41 @@ fn a_value_of_another_kind_is_an_error_that_names_its_row() {
         "",
     );
     for (sql, place) in [
-        ("SELECT age FROM monolith.t", "column age, row (id = 7): holds \"thirty\""),
-        ("SELECT count(age) AS n FROM monolith.t WHERE age < 35", "column age, row (id = 7)"),
-        ("SELECT label FROM monolith.t", "column label, row (id = 8): holds x'00ff'"),
-        ("SELECT free FROM monolith.t", "column free, row (id = 1): holds 1,"),
+        (
+            "SELECT age FROM monolith.t",
+            "column age, row (id = 7): holds \"thirty\"",
+        ),
+        (
+            "SELECT count(age) AS n FROM monolith.t WHERE age < 35",
+            "column age, row (id = 7)",
+        ),
+        (
+            "SELECT label FROM monolith.t",
+            "column label, row (id = 8): holds x'00ff'",
+        ),
+        (
+            "SELECT free FROM monolith.t",
+            "column free, row (id = 1): holds 1,",
+        ),
     ] {
         let error = shop.json(sql).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Value);
         assert!(error.message().contains(place), "{error:?}");
-        assert!(error.message().starts_with("store monolith, table t"), "{error:?}");
+        assert!(
+            error.message().starts_with("store monolith, table t"),
+            "{error:?}"
+        );
     }
     // Other columns of the table can be read.
-    assert!(shop.json("SELECT id FROM monolith.t WHERE age = 30").unwrap().contains("\"id\":1"));
+    assert!(
+        shop.json("SELECT id FROM monolith.t WHERE age = 30")
+            .unwrap()
+            .contains("\"id\":1")
+    );
     shop.options.mixed_as_text = true;
-    let rows = shop.json("SELECT age, label, free FROM monolith.t ORDER BY id").unwrap();
+    let rows = shop
+        .json("SELECT age, label, free FROM monolith.t ORDER BY id")
+        .unwrap();
     insta::assert_snapshot!(rows, @r#"
     [
       {"age":"30","label":"x","free":"1"},
@@ -268,7 +369,9 @@ fn types_follow_what_is_there() {
     let types: Vec<&str> = types.lines().last().unwrap().split_whitespace().collect();
     assert_eq!(
         types,
-        ["Int64", "Float64", "Boolean", "Int64", "Utf8", "Int64", "Binary", "Utf8"]
+        [
+            "Int64", "Float64", "Boolean", "Int64", "Utf8", "Int64", "Binary", "Utf8"
+        ]
     );
     // An integer that no double holds is not rounded.
     let error = self::shop(
@@ -277,7 +380,12 @@ fn types_follow_what_is_there() {
     )
     .json("SELECT v FROM monolith.t")
     .unwrap_err();
-    assert!(error.message().contains("row (id = 2): holds 9007199254740993"), "{error:?}");
+    assert!(
+        error
+            .message()
+            .contains("row (id = 2): holds 9007199254740993"),
+        "{error:?}"
+    );
 }
 
 #[test]
@@ -295,7 +403,10 @@ fn row_hash_is_the_hash_of_the_canonical_bytes() {
          row_hash(NULL) = row_hash('') AS empty, row_hash('p|q', 'r') = row_hash('p', 'q|r') AS shifted, \
          row_hash(1) = row_hash(1.0) AS float",
     );
-    assert!(rows.unwrap().contains(r#"{"same":true,"empty":false,"shifted":false,"float":false}"#));
+    assert!(
+        rows.unwrap()
+            .contains(r#"{"same":true,"empty":false,"shifted":false,"float":false}"#)
+    );
     // The same rows on both sides of a join.
     let rows = shop.json(
         "SELECT a.id FROM monolith.customers a JOIN orders.customers b ON a.id = b.id \
@@ -310,12 +421,17 @@ fn odd_cells_are_shown_and_quoted() {
     let rows = shop.json("SELECT b, r, anything FROM monolith.notes WHERE n = 1");
     // The untyped column holds two kinds.
     assert!(rows.unwrap_err().message().contains("column anything"));
-    let rows = shop.json("SELECT b, r, 'a\nb' AS lines, 1e308 * 10 AS big FROM monolith.notes WHERE n = 1");
+    let rows = shop
+        .json("SELECT b, r, 'a\nb' AS lines, 1e308 * 10 AS big FROM monolith.notes WHERE n = 1");
     assert_eq!(
         rows.unwrap(),
         "[\n  {\"b\":{\"bytes\":\"00ff\"},\"r\":1.0,\"lines\":\"a\\nb\",\"big\":{\"float\":\"inf\"}}\n]\n"
     );
-    assert!(shop.text("SELECT 'a\nb' AS t").unwrap().ends_with("a\\nb\n"));
+    assert!(
+        shop.text("SELECT 'a\nb' AS t")
+            .unwrap()
+            .ends_with("a\\nb\n")
+    );
 }
 
 #[test]
