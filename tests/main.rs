@@ -11,3 +11,4 @@ mod command_line;
 mod layering;
 mod support;
 mod sync_basic;
+mod verify;
