@@ -2,7 +2,7 @@
 //! batches of 1,000, median of 15 runs, a fresh instance and the transposition of rows to columns
 //! included.
 //!
-//! `cargo bench --bench resolve_wasm`
+//! `cargo bench --bench resolve_wasm [-- PART_OF_A_LINE]`
 
 #![allow(
     clippy::unwrap_used,
@@ -108,12 +108,15 @@ fn main() {
     let merged = merging.resolve(&table(), &based).unwrap();
     assert!(merged.iter().all(|v| matches!(v, Verdict::Merged(_))));
     println!("ns/row  batches of {ROWS}, 4 columns, fresh instance and transposition included");
-    println!("{:6.1}  newest wins (2 sides)", measure(&newest, &plain));
-    println!("{:6.1}  newest wins (2 sides and base)", measure(&newest, &based));
-    println!("{:6.1}  vip_merge, every row merged", measure(&merging, &based));
-    println!(
-        "{:6.1}  µs a batch of one row",
-        measure(&newest, &plain[..1]) / 1_000.0
-    );
+    let only = std::env::args().nth(1).filter(|arg| !arg.starts_with("--"));
+    let report = |what: &str, plugin: &Plugin, conflicts: &[Conflict], per: f64| {
+        if only.as_deref().is_none_or(|part| what.contains(part)) {
+            println!("{:6.1}  {what}", measure(plugin, conflicts) / per);
+        }
+    };
+    report("newest wins, 2 sides", &newest, &plain, 1.0);
+    report("newest wins, 2 sides and base", &newest, &based, 1.0);
+    report("vip_merge, every row merged", &merging, &based, 1.0);
+    report("µs for a batch of one row", &newest, &plain[..1], 1_000.0);
     println!("instances from a pool: {}", host.pooled());
 }

@@ -24,6 +24,13 @@ thread_local! {
     static CALLS: Cell<i64> = const { Cell::new(0) };
 }
 
+/// The codes of choices.
+const SOURCE: u8 = 0;
+const TARGET: u8 = 1;
+const MERGED: u8 = 2;
+const DELETE: u8 = 3;
+const PARK: u8 = 4;
+
 struct Hostile;
 
 fn what() -> String {
@@ -268,7 +275,7 @@ impl resolver::Guest for Hostile {
         let what = what();
         misbehave(&what)?;
         let count = batch.kinds.len();
-        let mut choices = vec![resolver::Choice::Source; count];
+        let mut choices = vec![SOURCE; count];
         let mut answer = Rows {
             count: 0,
             columns: vec![],
@@ -278,9 +285,10 @@ impl resolver::Guest for Hostile {
             "choices-short" => {
                 choices.pop();
             }
-            "choices-long" => choices.push(resolver::Choice::Delete),
+            "choices-long" => choices.push(DELETE),
             "choices-none" => choices.clear(),
-            "merged-missing" => choices[0] = resolver::Choice::Merged,
+            "choice-nine" => choices[1] = 9,
+            "merged-missing" => choices[0] = MERGED,
             "merged-extra" => {
                 answer = Rows {
                     count: 1,
@@ -288,15 +296,15 @@ impl resolver::Guest for Hostile {
                 };
             }
             "merged-count" => {
-                choices[0] = resolver::Choice::Merged;
+                choices[0] = MERGED;
                 answer = Rows {
                     count: u32::MAX,
                     columns: vec![int64(vec![1]), text(vec![1], "m"), int64(vec![1])],
                 };
             }
             "ends-fall" | "utf8-split" => {
-                choices[0] = resolver::Choice::Merged;
-                choices[1] = resolver::Choice::Merged;
+                choices[0] = MERGED;
+                choices[1] = MERGED;
                 let (ends, data) = match what.as_str() {
                     "ends-fall" => (vec![3, 1], "abc"),
                     _ => (vec![1, 2], "ä"),
@@ -313,7 +321,7 @@ impl resolver::Guest for Hostile {
                 message: "where?".into(),
             }),
             "park" | "park-huge" => {
-                choices[0] = resolver::Choice::Park;
+                choices[0] = PARK;
                 notes.push(Note {
                     row: 0,
                     severity: Severity::Error,
@@ -327,13 +335,13 @@ impl resolver::Guest for Hostile {
             "counter" => {
                 CALLS.set(CALLS.get() + 1);
                 if CALLS.get() > 1 {
-                    choices.fill(resolver::Choice::Target);
+                    choices.fill(TARGET);
                 }
             }
             _ => {}
         }
         if let Some(columns) = merged(&what, first_id(&batch)) {
-            choices[0] = resolver::Choice::Merged;
+            choices[0] = MERGED;
             answer = Rows { count: 1, columns };
         }
         Ok(resolver::Verdicts {
