@@ -9,5 +9,6 @@
 
 mod command_line;
 mod layering;
+mod sim;
 mod support;
 mod sync_basic;

@@ -469,6 +469,7 @@ impl Shared {
                 kind,
                 base,
                 base_known: true,
+                interrupted: false,
                 committed_us,
                 state,
                 reason,
