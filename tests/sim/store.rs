@@ -12,7 +12,7 @@ use std::task::Poll;
 use banyan::data::batch::{from_rows, to_rows};
 use banyan::data::{Change, Commit, Key, LogId, Position, Row, Value};
 use banyan::database::{
-    Applied, ApplyBatch, Base, Chunk, ChunkMark, DecisionRecord, FeedPage, OpenConflict,
+    Applied, ApplyBatch, Base, Cause, Chunk, ChunkMark, DecisionRecord, FeedPage, OpenConflict,
     OpenState, Outcome, Recovered, Role, RowChange, Settled, StoreLock, SyncStore, UnitKey,
 };
 use banyan::error::{Error, ErrorKind, Result};
