@@ -6,6 +6,7 @@ use rhai::{Dynamic, EvalAltResult, ParseError, Position};
 
 use crate::rule::FailureKind;
 
+use super::engine::DEPTH_MAX;
 use super::spec::Limits;
 
 /// The source of a script, for pointing into it.
@@ -44,8 +45,11 @@ pub(super) struct Refusal {
 /// memory meter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
+    Operations,
     Deadline,
     Memory,
+    Size,
+    Depth,
 }
 
 impl Source {
@@ -53,8 +57,8 @@ impl Source {
     pub(super) fn point(&self, message: &str, at: Position, note: &str) -> String {
         let mut out = message.to_owned();
         let (Some(line), column) = (at.line(), at.position().unwrap_or(1).max(1)) else {
-            // Writing to a string cannot fail.
-            let _never = write!(out, "\n  --> {}{note}", self.file);
+            // Rhai keeps no position where a limit was struck. Writing to a string cannot fail.
+            let _never = write!(out, "\n  --> {}{note} or a function that it calls", self.file);
             return out;
         };
         let text: String = self
@@ -132,13 +136,6 @@ impl Source {
 fn sort(error: &EvalAltResult, limits: &Limits) -> (FailureKind, String) {
     use EvalAltResult as E;
     match error {
-        E::ErrorTooManyOperations(_) => (
-            FailureKind::OutOfFuel,
-            format!(
-                "used more than {} operations for one row (limits.operations_per_row)",
-                limits.operations_per_row
-            ),
-        ),
         E::ErrorTerminated(token, _) => ended(token, limits),
         E::ErrorDataTooLarge(what, _) => {
             (FailureKind::OutOfMemory, format!("{what} is over the limit (limits.memory_mb = {})", limits.memory_mb))
@@ -164,6 +161,21 @@ fn ended(token: &Dynamic, limits: &Limits) -> (FailureKind, String) {
         Some(Ended::Memory) => (
             FailureKind::OutOfMemory,
             format!("its variables hold more than {} MiB (limits.memory_mb)", limits.memory_mb),
+        ),
+        Some(Ended::Operations) => (
+            FailureKind::OutOfFuel,
+            format!(
+                "used more than {} operations for one row (limits.operations_per_row)",
+                limits.operations_per_row
+            ),
+        ),
+        Some(Ended::Size) => (
+            FailureKind::OutOfMemory,
+            format!("an array or map is over the limit (limits.memory_mb = {})", limits.memory_mb),
+        ),
+        Some(Ended::Depth) => (
+            FailureKind::OutOfMemory,
+            format!("an array or map is nested more than {DEPTH_MAX} deep"),
         ),
         _ => (
             FailureKind::Deadline,

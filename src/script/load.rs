@@ -81,7 +81,7 @@ pub(super) fn compile(spec: &ScriptSpec, bytes: Vec<u8>) -> Result<Loaded> {
     let rule = |message: String| Error::new(ErrorKind::Rule, format!("rule {}: {message}", spec.name));
 
     let words = view::Words::new();
-    let mut engine = engine::build(&spec.name, &spec.limits, &words);
+    let mut engine = engine::build(&spec.name, &spec.limits, &words, &source.text);
     let mut given: Vec<(&str, Dynamic)> = vec![
         ("settings", settings(spec)?),
         ("source", words.source.into()),
@@ -92,15 +92,17 @@ pub(super) fn compile(spec: &ScriptSpec, bytes: Vec<u8>) -> Result<Loaded> {
         ("default_route", "default".into()),
     ];
     let constants = constants(&mut engine, &source, &given, spec).map_err(rule)?;
+    // In the scope they are variables: the optimizer must not put their values into the text, since
+    // Rhai panics at an assignment to a literal. At run time they come from the module, unchangeable.
     let mut scope = Scope::new();
     let mut module = Module::new();
     for (name, value) in given.drain(..) {
-        scope.push_constant_dynamic(name, value.clone());
-        module.set_var(name, value);
+        scope.push_dynamic(name, value.clone());
+        module.set_var(name, value.into_read_only());
     }
     for (name, value) in constants {
-        scope.push_constant_dynamic(name.clone(), value.clone());
-        module.set_var(name, value);
+        scope.push_dynamic(name.clone(), value.clone());
+        module.set_var(name, value.into_read_only());
     }
     engine.register_global_module(module.into());
     let mut ast = engine
