@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use rhai::{AST, Dynamic, Engine, Module, Scope};
+use rhai::{AST, Dynamic, Engine, Scope};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::rule::nearest;
 
 use super::diagnose::Source;
 use super::spec::{Roles, ScriptSpec};
-use super::{convert, engine, view};
+use super::{convert, engine, meter, view};
 
 /// The longest script that is read.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -82,7 +82,7 @@ pub(super) fn compile(spec: &ScriptSpec, bytes: Vec<u8>) -> Result<Loaded> {
 
     let words = view::Words::new();
     let mut engine = engine::build(&spec.name, &spec.limits, &words, &source.text);
-    let mut given: Vec<(&str, Dynamic)> = vec![
+    let given: Vec<(&str, Dynamic)> = vec![
         ("settings", settings(spec)?),
         ("source", words.source.into()),
         ("target", words.target.into()),
@@ -92,29 +92,25 @@ pub(super) fn compile(spec: &ScriptSpec, bytes: Vec<u8>) -> Result<Loaded> {
         ("default_route", "default".into()),
     ];
     let constants = constants(&mut engine, &source, &given, spec).map_err(rule)?;
-    // In the scope they are variables: the optimizer must not put their values into the text, since
-    // Rhai panics at an assignment to a literal. At run time they come from the module, unchangeable.
     let mut scope = Scope::new();
-    let mut module = Module::new();
-    for (name, value) in given.drain(..) {
-        scope.push_dynamic(name, value.clone());
-        module.set_var(name, value.into_read_only());
+    let mut globals = meter::Globals::new();
+    let own = constants.iter().map(|(name, value)| (name.as_str(), value));
+    for (name, value) in given.iter().map(|(name, value)| (*name, value)).chain(own) {
+        // For the strict compiler, which must know the name and not the value.
+        scope.push(name.to_owned(), ());
+        globals.insert(name.to_owned(), value.clone());
     }
-    for (name, value) in constants {
-        scope.push_dynamic(name.clone(), value.clone());
-        module.set_var(name, value.into_read_only());
-    }
-    engine.register_global_module(module.into());
+    meter::watch_variables(&mut engine, &spec.limits, globals);
     let mut ast = engine
         .compile_with_scope(&scope, &source.text)
         .map_err(|e| rule(source.parse_error(&e)))?;
     let summary = summary(&ast);
     let roles = roles(&ast, &source).map_err(rule)?;
     ast.clear_statements();
-    let version = match scope.get_value::<rhai::ImmutableString>("VERSION") {
-        Some(version) => version.to_string(),
-        None => "unversioned".to_owned(),
-    };
+    let version = constants
+        .iter()
+        .find(|(name, _)| name == "VERSION")
+        .map_or_else(|| "unversioned".to_owned(), |(_, version)| version.to_string());
     Ok(Loaded { engine, ast, source, roles, digest: found, version, summary })
 }
 
@@ -146,7 +142,7 @@ fn constants(
     let compiled = engine.compile_with_scope(&scope, &source.text);
     engine.set_strict_variables(true);
     let ast = compiled.map_err(|e| source.parse_error(&e))?;
-    let _running = super::meter::Running::until(super::call::deadline(&spec.limits));
+    let _running = meter::Running::until(super::call::deadline(&spec.limits));
     super::log::begin();
     engine
         .run_ast_with_scope(&mut scope, &ast)

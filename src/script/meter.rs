@@ -12,6 +12,7 @@
 //! one expression makes and drops again is bounded by the size limits of the engine.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::time::Instant;
 
 use rhai::{Dynamic, Engine, EvalAltResult, Position, Scope};
@@ -20,7 +21,7 @@ use super::diagnose::Ended;
 use super::engine::{ARRAY_MAX, DEPTH_MAX};
 use super::spec::Limits;
 use super::types::{Bytes, DecimalNumber, Json};
-use super::view::NewRow;
+use super::view::{NewRow, RowHandle};
 
 /// Operations between two looks at the clock.
 const LOOK_EVERY: u64 = 16;
@@ -72,7 +73,7 @@ fn end(why: Ended) -> Box<EvalAltResult> {
     EvalAltResult::ErrorTerminated(Dynamic::from(why), Position::NONE).into()
 }
 
-/// Lets the engine look at the clock and at the variables while a script runs.
+/// Lets the engine count operations and look at the clock and at the variables.
 #[expect(deprecated, reason = "Rhai marks its volatile functions so; the version is pinned")]
 pub(super) fn watch(engine: &mut Engine, limits: &Limits) {
     let operations_max = limits.operations_per_row.max(1);
@@ -85,13 +86,25 @@ pub(super) fn watch(engine: &mut Engine, limits: &Limits) {
         (operations % LOOK_EVERY == 0 && is_over()).then(|| Dynamic::from(Ended::Deadline))
     });
     let most = limits.memory_bytes();
-    let text_most = limits.text_bytes();
     engine.on_def_var(move |is_running, _, context| {
         if is_running && held(context.call_level(), context.scope()) > most {
             return Err(end(Ended::Memory));
         }
         Ok(true)
     });
+    watch_variables(engine, limits, Globals::new());
+}
+
+/// What every function sees by name: `settings`, the words of rules, the script's constants.
+pub(super) type Globals = HashMap<String, Dynamic>;
+
+/// Lets the engine look into variables, and gives it the globals. As constants of the compiler
+/// they would be put into the text, where Rhai panics at an assignment to a literal; as variables
+/// of a module an assignment to a part of them would be lost in silence. From here they are
+/// read-only in all their parts.
+#[expect(deprecated, reason = "Rhai marks its volatile functions so; the version is pinned")]
+pub(super) fn watch_variables(engine: &mut Engine, limits: &Limits, globals: Globals) {
+    let text_most = limits.text_bytes();
     engine.on_var(move |name, index, context| {
         let scope = context.scope();
         // The newest variable comes first, and has the index 1; 0 is unknown.
@@ -101,7 +114,8 @@ pub(super) fn watch(engine: &mut Engine, limits: &Limits) {
         };
         match value {
             Some(value) if value.is_array() || value.is_map() => look_into(value, text_most).map(|()| None),
-            _ => Ok(None),
+            Some(_) => Ok(None),
+            None => Ok(globals.get(name).cloned()),
         }
     });
 }
@@ -152,7 +166,7 @@ struct Size {
 impl Size {
     fn of(value: &Dynamic) -> Self {
         let mut size = Self::default();
-        if !(value.is_int() || value.is_unit() || value.is_bool() || value.is_float()) {
+        if !(value.is_int() || value.is_unit() || value.is::<RowHandle>()) {
             size.add(value, 0);
         }
         size
@@ -167,29 +181,41 @@ impl Size {
         if let Ok(text) = value.as_immutable_string_ref() {
             self.bytes += text.len();
             self.text_bytes += text.len();
-        } else if let Ok(items) = value.as_array_ref() {
-            self.elements += items.len();
-            self.bytes += items.len() * size_of::<Dynamic>();
-            for item in items.iter() {
-                self.add(item, depth + 1);
+        } else if value.is_array() {
+            if let Ok(items) = value.as_array_ref() {
+                self.elements += items.len();
+                self.bytes += items.len() * size_of::<Dynamic>();
+                for item in items.iter() {
+                    self.add(item, depth + 1);
+                }
             }
-        } else if let Ok(map) = value.as_map_ref() {
-            self.elements += map.len();
-            for (name, item) in map.iter() {
-                self.bytes += size_of::<Dynamic>() + 32 + name.len();
-                self.add(item, depth + 1);
+        } else if value.is_map() {
+            if let Ok(map) = value.as_map_ref() {
+                self.elements += map.len();
+                for (name, item) in map.iter() {
+                    self.bytes += size_of::<Dynamic>() + 32 + name.len();
+                    self.add(item, depth + 1);
+                }
             }
-        } else if let Some(row) = value.read_lock::<NewRow>() {
-            self.elements += row.0.len();
-            let text: usize = row.0.iter().map(crate::data::Value::heap_bytes).sum();
-            self.bytes += text + row.0.len() * size_of::<crate::data::Value>();
-            self.text_bytes += text;
-        } else if let Some(bytes) = value.read_lock::<Bytes>() {
-            self.bytes += bytes.0.len();
-        } else if let Some(json) = value.read_lock::<Json>() {
-            self.bytes += json.0.len();
-        } else if let Some(decimal) = value.read_lock::<DecimalNumber>() {
-            self.bytes += decimal.0.as_str().len();
+        } else {
+            self.add_own_type(value);
         }
+    }
+
+    fn add_own_type(&mut self, value: &Dynamic) {
+        let mut text = 0;
+        if let Some(row) = value.read_lock::<NewRow>() {
+            self.elements += row.0.len();
+            self.bytes += row.0.len() * size_of::<crate::data::Value>();
+            text = row.0.iter().map(crate::data::Value::heap_bytes).sum();
+        } else if let Some(bytes) = value.read_lock::<Bytes>() {
+            text = bytes.0.len();
+        } else if let Some(json) = value.read_lock::<Json>() {
+            text = json.0.len();
+        } else if let Some(decimal) = value.read_lock::<DecimalNumber>() {
+            text = decimal.0.as_str().len();
+        }
+        self.bytes += text;
+        self.text_bytes += text;
     }
 }

@@ -236,6 +236,16 @@ fn conflict(engine: &mut Engine, words: &Words) {
         .iter()
         .map(|k| (k.as_str(), ImmutableString::from(k.as_str())))
         .collect();
+    for (name, handle) in
+        [("base", RowHandle::Base), ("source", RowHandle::Source), ("target", RowHandle::Target)]
+    {
+        // After `conflict.source.copy()` Rhai puts the row back, in case the method changed it; not
+        // to find a setter costs it 2 µs.
+        engine.register_set(name, move |_: &mut C, row: RowHandle| {
+            if row == handle { Ok(()) } else { fixed() }
+        });
+        engine.register_set(name, |_: &mut C, _: Dynamic| fixed());
+    }
     engine
         .register_type_with_name::<C>("conflict")
         .register_fn("to_string", |_: &mut C| "conflict")
@@ -293,16 +303,23 @@ fn properties(script: &str) -> BTreeSet<&str> {
         .collect()
 }
 
+fn fixed() -> Answer<()> {
+    raise("a conflict cannot be changed; answer a changed copy of a row: let new = row.copy()")
+}
+
 fn row(engine: &mut Engine, script: &str) {
     type R = RowHandle;
     // `row.email` works through the indexer as well, but only after Rhai has looked for a getter
     // and made an error of not finding one: 400 ns each time.
     for name in properties(script) {
-        let [a, b, c] = [(); 3].map(|()| name.to_owned());
+        let [a, b, c, d, e] = [(); 5].map(|()| name.to_owned());
         engine
             .register_get(name, move |r: &mut R| r.get(&a))
             .register_get(name, move |r: &mut NewRow| r.get(&b))
-            .register_set(name, move |r: &mut NewRow, v: Dynamic| r.set(&c, v));
+            // The common types apart: Rhai looks for the exact type first.
+            .register_set(name, move |r: &mut NewRow, v: i64| r.set(&c, v.into()))
+            .register_set(name, move |r: &mut NewRow, v: ImmutableString| r.set(&d, v.into()))
+            .register_set(name, move |r: &mut NewRow, v: Dynamic| r.set(&e, v));
     }
     new_row(engine);
     engine
