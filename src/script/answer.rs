@@ -31,14 +31,24 @@ fn described(value: &Dynamic) -> String {
         format!("{:?}", value.to_string())
     } else if value.is_int() || value.is_bool() || value.is_float() {
         value.to_string()
+    } else if value.is::<Built>() {
+        "what belongs to another question".to_owned()
     } else {
         format!("a value of type {}", short(value.type_name()))
     }
 }
 
-/// Rhai names unregistered types by their Rust path.
-fn short(name: &str) -> &str {
-    name.rsplit("::").next().unwrap_or(name)
+/// Rhai names the types of the host by their Rust path.
+fn short(name: &str) -> String {
+    match name.rsplit("::").next().unwrap_or(name) {
+        "DecimalNumber" => "decimal".to_owned(),
+        "TimeOfDay" => "time".to_owned(),
+        "TimestampUtc" => "timestamp_utc".to_owned(),
+        "ConflictHandle" => "conflict".to_owned(),
+        "RowHandle" | "NewRow" => "row".to_owned(),
+        "i64" => "int".to_owned(),
+        other => other.to_lowercase(),
+    }
 }
 
 /// The verdict of a resolver.

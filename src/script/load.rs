@@ -1,6 +1,7 @@
 //! From a file to a compiled and checked script.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use rhai::{AST, Dynamic, Engine, Scope};
 
@@ -116,8 +117,11 @@ pub(super) fn compile(spec: &ScriptSpec, bytes: Vec<u8>) -> Result<Loaded> {
 
 fn settings(spec: &ScriptSpec) -> Result<Dynamic> {
     match &spec.settings {
-        serde_json::Value::Null => Ok(Dynamic::from_map(rhai::Map::new())),
-        json @ serde_json::Value::Object(_) => Ok(convert::json_to_script(json)),
+        serde_json::Value::Null => Ok(Dynamic::from(view::Settings(Arc::default()))),
+        json @ serde_json::Value::Object(_) => {
+            let map = convert::json_to_script(json).try_cast::<rhai::Map>();
+            Ok(Dynamic::from(view::Settings(Arc::new(map.unwrap_or_default()))))
+        }
         other => Err(Error::new(
             ErrorKind::Config,
             format!("rule {}: settings must be a table, found {other}", spec.name),

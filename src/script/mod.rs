@@ -17,7 +17,7 @@
 //!     conflict.source.merge(#{ stock: stock })
 //! }
 //! ```
-//! - `settings`: the rule's settings, a constant map. A missing key is an error; ask with
+//! - `settings`: the rule's settings, constant. A missing one is an error; ask with
 //!   `"floor" in settings`. Constants of the script (`const LIMIT = 5;`) are seen by functions;
 //!   its top level runs once, when the script is loaded.
 //! - `conflict.source`, `.target`, `.base`: a row, or `()` where there is none (`base` also where

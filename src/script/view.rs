@@ -5,6 +5,7 @@
 //! cell becomes a script's value when it is read, and only then.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use rhai::{Dynamic, Engine, EvalAltResult, ImmutableString, Map};
 use scoped_tls::scoped_thread_local;
@@ -207,6 +208,51 @@ fn differences(a: RowHandle, b: RowHandle) -> Answer<rhai::Array> {
     })
 }
 
+/// What a conflict can be asked.
+pub(super) const CONFLICT_PROPERTIES: [&str; 9] = [
+    "base", "base_known", "direction", "kind", "later", "source", "source_committed", "target",
+    "target_committed",
+];
+/// What a request can be asked without an argument.
+pub(super) const REQUEST_PROPERTIES: [&str; 5] = ["client", "method", "path", "query", "service"];
+
+/// The settings: read-only in all their parts, which a map handed to a function is not.
+#[derive(Clone, Debug)]
+pub(super) struct Settings(pub(super) Arc<Map>);
+
+impl Settings {
+    fn get(&self, name: &str) -> Answer<Dynamic> {
+        match self.0.get(name) {
+            Some(value) => Ok(value.clone()),
+            None => {
+                let near = nearest(name, self.0.keys().map(|k| k.as_str()))
+                    .map_or_else(String::new, |n| format!("; did you mean {n:?}?"));
+                raise(format!(
+                    "there is no setting {name:?}{near}; ask with `\"{name}\" in settings`"
+                ))
+            }
+        }
+    }
+}
+
+fn settings(engine: &mut Engine) {
+    type S = Settings;
+    engine
+        .register_type_with_name::<S>("settings")
+        .register_fn("to_string", |_: &mut S| "settings")
+        .register_fn("to_debug", |_: &mut S| "settings")
+        .register_indexer_get(|s: &mut S, name: ImmutableString| s.get(&name))
+        .register_indexer_set(|_: &mut S, name: ImmutableString, _: Dynamic| -> Answer<()> {
+            raise(format!("settings are constant; {name:?} cannot be changed"))
+        })
+        .register_get("tag", |s: &mut S| s.get("tag"))
+        .register_fn("contains", |s: &mut S, name: &str| s.0.contains_key(name))
+        .register_fn("keys", |s: &mut S| {
+            s.0.keys().map(|k| Dynamic::from(k.as_str().to_owned())).collect::<rhai::Array>()
+        })
+        .register_fn("to_map", |s: &mut S| Map::clone(&s.0));
+}
+
 /// The values that verdicts are written with.
 #[derive(Clone, Debug)]
 pub(super) struct Words {
@@ -226,6 +272,7 @@ pub(super) fn register(engine: &mut Engine, words: &Words, script: &str) {
     conflict(engine, words);
     row(engine, script);
     request(engine);
+    settings(engine);
 }
 
 fn conflict(engine: &mut Engine, words: &Words) {
@@ -304,7 +351,7 @@ fn properties(script: &str) -> BTreeSet<&str> {
 }
 
 fn fixed() -> Answer<()> {
-    raise("a conflict cannot be changed; answer a changed copy of a row: let new = row.copy()")
+    raise("a conflict cannot be changed; answer a changed copy of a row: let mine = row.copy()")
 }
 
 fn row(engine: &mut Engine, script: &str) {
@@ -312,8 +359,9 @@ fn row(engine: &mut Engine, script: &str) {
     // `row.email` works through the indexer as well, but only after Rhai has looked for a getter
     // and made an error of not finding one: 400 ns each time.
     for name in properties(script) {
-        let [a, b, c, d, e] = [(); 5].map(|()| name.to_owned());
+        let [a, b, c, d, e, f] = [(); 6].map(|()| name.to_owned());
         engine
+            .register_get(name, move |s: &mut Settings| s.get(&f))
             .register_get(name, move |r: &mut R| r.get(&a))
             .register_get(name, move |r: &mut NewRow| r.get(&b))
             // The common types apart: Rhai looks for the exact type first.
@@ -372,7 +420,7 @@ fn shown_row(row: &Row) -> Answer<String> {
 }
 
 fn read_only() -> Answer<()> {
-    raise("this row cannot be changed; change a copy: let new = row.copy()")
+    raise("this row cannot be changed; change a copy: let mine = row.copy()")
 }
 
 fn same(a: RowHandle, b: RowHandle) -> Answer<bool> {

@@ -36,8 +36,8 @@ fn verdicts_are_words_rows_or_parks() {
 fn a_row_is_made_from_a_copy_or_from_a_whole_map() {
     let expected = row(7, "1.50", 4);
     for text in [
-        "let new = conflict.source.copy(); new.stock = 7; new",
-        "let new = conflict.source.copy(); new[\"stock\"] -= 1; new",
+        "let mine = conflict.source.copy(); mine.stock = 7; mine",
+        "let mine = conflict.source.copy(); mine[\"stock\"] -= 1; mine",
         "conflict.source.merge(#{ stock: 7 })",
         "let m = conflict.source.to_map(); m.stock = 7; m",
         "let s = conflict.source; #{ id: s.id, sku: s.sku, stock: 7, price: s.price, sold: s.sold,

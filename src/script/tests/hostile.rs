@@ -100,13 +100,13 @@ fn growing_values_hit_their_limit() {
         ("let s = \"x\"; loop { s += s; }", "Length of string"),
         ("let s = \"x\"; loop { s = s + s; }", "Length of string"),
         ("let s = \"x\"; loop { s = `${s}${s}`; }", "Length of string"),
-        ("let a = []; loop { a.push(1); }", "over the limit"),
+        ("let a = []; loop { a.push(1); a += [1, 2, 3, 4, 5, 6, 7, 8]; }", "over the limit"),
         ("let a = [1]; loop { a += a; }", "over the limit"),
         ("let a = [1]; loop { a = [a, a]; }", "over the limit"),
         ("let a = []; a.pad(1000000, 0); a", "over the limit"),
         ("let m = #{}; loop { m = #{ a: m, b: m }; }", "over the limit"),
         ("let s = \"x\"; s.pad(100000000, 'x'); s", "Length of string"),
-        ("let a = []; let i = 0; loop { a.push(`${i}` + \"x\"); i += 1; }", "over the limit"),
+        ("let a = []; let s = \"x\"; s.pad(500, 'x'); let i = 0; loop { a.push(s + i); i += 1; }", "over the limit"),
     ] {
         stopped(&in_resolve(text), FailureKind::OutOfMemory, part);
     }

@@ -59,7 +59,7 @@ fn a_bad_change_is_refused_and_the_old_script_stays() {
     let written = Written::new("fn resolve(conflict) { source }");
     let script = written.load().unwrap();
     for (text, why) in [
-        ("fn resolve(conflict) { source", "expecting '}'"),
+        ("fn resolve(conflict) { source", "Expecting ';'"),
         ("fn resolve(a, b) { source }", "found resolve(a, b), expected resolve(conflict)"),
         ("fn validate(row) { () }", "the changed script no longer has resolve"),
         ("const X = 1 / 0; fn resolve(conflict) { target }", "Division by zero"),

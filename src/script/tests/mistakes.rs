@@ -43,7 +43,7 @@ fn what_does_not_compile_is_pointed_at() {
        |               ^
     "#);
     insta::assert_snapshot!(refused("import \"x\" as x;\nfn resolve(conflict) { source }"), @r#"
-    rule stock: 'import' is a reserved keyword
+    rule stock: 'import' is a reserved keyword (a rule is one file that runs as it is written)
       --> rule.rhai:1:1
        |
      1 | import "x" as x;
@@ -57,7 +57,7 @@ fn what_does_not_compile_is_pointed_at() {
        |                        ^
     "#);
     insta::assert_snapshot!(refused("fn resolve(conflict) { [1].filter(|x| x > 0) }"), @r#"
-    rule stock: Unexpected '|'
+    rule stock: Unexpected '|' (closures are off; write a named function and pass its name: list.filter(is_open))
       --> rule.rhai:1:35
        |
      1 | fn resolve(conflict) { [1].filter(|x| x > 0) }
@@ -98,21 +98,21 @@ fn what_fails_is_pointed_at_where_it_happens() {
        |         ^
     "#);
     insta::assert_snapshot!(failed("fn resolve(conflict) { conflict.sorce }"), @r#"
-    trapped: Unknown property 'sorce' - a getter is not registered for type 'conflict'
+    trapped: a conflict has no property "sorce"; did you mean source?
       --> rule.rhai:1:33 in resolve
        |
      1 | fn resolve(conflict) { conflict.sorce }
        |                                 ^
     "#);
     insta::assert_snapshot!(failed("fn resolve(conflict) { conflict.source.stock = 1; source }"), @r#"
-    trapped: this row cannot be changed; change a copy: let new = row.copy()
+    trapped: this row cannot be changed; change a copy: let mine = row.copy()
       --> rule.rhai:1:39 in resolve
        |
      1 | fn resolve(conflict) { conflict.source.stock = 1; source }
        |                                       ^
     "#);
     insta::assert_snapshot!(failed("fn resolve(conflict) { settings.floor }"), @r#"
-    trapped: Property not found: floor
+    trapped: there is no setting "floor"; ask with `"floor" in settings`
       --> rule.rhai:1:33 in resolve
        |
      1 | fn resolve(conflict) { settings.floor }
@@ -162,7 +162,7 @@ fn a_wrong_answer_says_what_would_be_right() {
     insta::assert_snapshot!(failed("fn resolve(conflict) { 5 }"), @r#"invalid-output: resolve answered 5; it answers source, target, delete_row, park("why") or a row"#);
     insta::assert_snapshot!(failed("fn resolve(conflict) { \"sorce\" }"), @r#"invalid-output: resolve answered "sorce" (did you mean "source"?); it answers source, target, delete_row, park("why") or a row"#);
     insta::assert_snapshot!(failed("fn resolve(conflict) { [source] }"), @r#"invalid-output: resolve answered a value of type array; it answers source, target, delete_row, park("why") or a row"#);
-    insta::assert_snapshot!(failed("fn resolve(conflict) { error(\"x\") }"), @r#"invalid-output: resolve answered a value of type Built; it answers source, target, delete_row, park("why") or a row"#);
+    insta::assert_snapshot!(failed("fn resolve(conflict) { error(\"x\") }"), @r#"invalid-output: resolve answered what belongs to another question; it answers source, target, delete_row, park("why") or a row"#);
     insta::assert_snapshot!(failed("fn resolve(conflict) { #{ stock: 5 } }"), @r#"invalid-output: the merged row lacks column id; start from a whole row: conflict.source.merge(#{ stock: … })"#);
     insta::assert_snapshot!(failed("fn resolve(conflict) { let m = conflict.source.to_map(); m.stok = 5; m }"), @r#"invalid-output: table products has no column "stok"; did you mean "stock"?"#);
     insta::assert_snapshot!(failed("fn resolve(conflict) { conflict.source.merge(#{ id: 2 }) }"), @r#"invalid-output: key column id became 2; a rule must leave the key as it is"#);
