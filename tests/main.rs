@@ -1,1 +1,15 @@
+//! All integration tests, in one binary.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    unreachable_pub,
+    reason = "in tests a panic is the report"
+)]
 
+mod command_line;
+mod layering;
+mod plugin;
+mod support;
+mod sync_basic;
+mod verify;
