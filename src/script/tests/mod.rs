@@ -5,6 +5,7 @@ mod closed;
 mod hostile;
 mod loading;
 mod mistakes;
+mod samples;
 
 use std::sync::Arc;
 
