@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 //! All integration tests, in one binary.
 #![allow(
     clippy::unwrap_used,
@@ -9,6 +10,7 @@
 
 mod command_line;
 mod layering;
+mod plugin;
 mod support;
 mod sync_basic;
 mod verify;

@@ -3,6 +3,7 @@
 //! The only place that names concrete backends and hosts of rules.
 
 mod build;
+mod check;
 mod conflicts;
 mod lease;
 mod open;
@@ -11,6 +12,7 @@ mod rules;
 mod verify;
 
 pub use build::{MigrationSpec, Opened, TableSpec, build};
+pub use check::{Checked, Finding, check};
 pub use conflicts::{list as list_conflicts, resolve as resolve_conflict, show as show_conflict};
 pub use lease::Lease;
 pub use open::{open, state, state_folder, store, stores};
