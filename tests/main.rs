@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 //! All integration tests, in one binary.
 #![allow(
     clippy::unwrap_used,
