@@ -6,10 +6,14 @@
 
 mod args;
 mod check;
+mod conflict;
+mod context;
 mod init;
+mod migration;
 mod printer;
 mod progress;
 mod report;
+mod sync;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -68,6 +72,10 @@ fn dispatch(parsed: Arguments, out: &mut dyn Write, errors: &mut dyn Write) -> R
     match parsed.command {
         Command::Init(args) => init::run(&args, &mut printer, config),
         Command::Check(args) => check::run(&args, &mut printer, config),
+        Command::Copy(args) => sync::run_copy(&args, &mut printer, &progress, config),
+        Command::Sync(args) => sync::run(&args, &mut printer, &progress, config),
+        Command::Conflict(args) => conflict::run(&args, &mut printer, config),
+        Command::Migration(args) => migration::run(&args, &mut printer, config),
     }
 }
 

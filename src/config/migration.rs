@@ -134,7 +134,7 @@ pub struct MigrationOptions {
 impl Default for MigrationOptions {
     fn default() -> Self {
         Self {
-            batch_rows: 1_000,
+            batch_rows: 5_000,
             chunk_rows: 10_000,
             poll_ms: 20,
             foreign_keys: ForeignKeys::Check,

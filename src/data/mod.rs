@@ -13,6 +13,7 @@ pub mod batch;
 pub mod canonical;
 mod change;
 mod decimal;
+pub mod json;
 pub mod order;
 mod position;
 mod schema;

@@ -35,3 +35,9 @@ pub use store::SqliteStore;
 
 pub use affinity::{Affinity, SqliteStoredForm};
 pub use sync::{SqliteLock, SqliteSync, SyncOptions, SyncTable};
+
+/// A date as `YYYY-MM-DD`, from days since 1970-01-01.
+#[must_use]
+pub fn date_text(days: i64) -> String {
+    value::civil_date(days)
+}
