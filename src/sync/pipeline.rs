@@ -42,7 +42,8 @@ pub async fn run<S: SyncStore>(
     mut observe: impl FnMut(&Engine<S>) + Send,
 ) -> Result<SyncReport> {
     let begun = Instant::now();
-    let mut last_retry = Instant::now();
+    // What waits, and what people answered, is looked at in the first round already.
+    let mut last_retry: Option<Instant> = None;
     let mut last_flush = Instant::now();
     let mut idle = 0;
     while !*options.stop.borrow() {
@@ -58,10 +59,10 @@ pub async fn run<S: SyncStore>(
             progress |= engine.step(direction).await?;
         }
         progress |= patiently(engine.decide().await)?;
-        if last_retry.elapsed() >= RETRY_WAITING {
+        if last_retry.is_none_or(|at| at.elapsed() >= RETRY_WAITING) {
             progress |= patiently(engine.retry_waiting().await)?;
             progress |= patiently(engine.carry_out_requests().await)?;
-            last_retry = Instant::now();
+            last_retry = Some(Instant::now());
         }
         if last_flush.elapsed() >= FLUSH {
             engine.flush().await?;
