@@ -140,7 +140,7 @@ impl Maker<'_> {
         for n in 0..self.sizes.stock {
             // Each product lies in as many warehouses as it takes, all different.
             let product = n % self.sizes.products + 1;
-            let warehouse = (n / self.sizes.products + product) % self.sizes.warehouses + 1;
+            let warehouse = self.sizes.warehouse_of(product, n / self.sizes.products);
             let on_hand = self.random.between(50, 5_000);
             let counted = self.random.chance(90).then(|| self.moment());
             insert.execute(params![product, warehouse, on_hand, self.random.below(20), counted])?;

@@ -41,6 +41,11 @@ impl Sizes {
         sizes
     }
 
+    /// The warehouse in which the product lies for the `layer`th time.
+    pub(super) fn warehouse_of(&self, product: i64, layer: i64) -> i64 {
+        (layer + product) % self.warehouses + 1
+    }
+
     /// All rows.
     pub(super) fn total(&self) -> i64 {
         self.suppliers
