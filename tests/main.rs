@@ -9,5 +9,7 @@
 
 mod command_line;
 mod layering;
+mod plugin;
 mod support;
 mod sync_basic;
+mod verify;

@@ -13,6 +13,8 @@ use crate::runtime::Shutdown;
 use crate::state::{MigrationRecord, PausedTable, State};
 use crate::sync::{Engine, EngineOptions, RunOptions, SyncReport, run};
 
+use super::build::join;
+use super::check::rows_without_key;
 use super::lease::Lease;
 use super::open::{open, state, store};
 use super::{Opened, conflicts};
@@ -139,7 +141,16 @@ async fn attempt(
 ) -> Result<SyncReport> {
     let name = &request.migration;
     let (opened, rules) = open(config, name).await?;
-    preflight(config, name, &opened).await?;
+    let migration = config.migration(name)?;
+    for (store_name, sync) in [
+        (&migration.source, &opened.source),
+        (&migration.target, &opened.target),
+    ] {
+        let store = store(config, store_name)?;
+        if let Some(error) = join(rows_without_key(&store, sync.tables()).await?) {
+            return Err(error);
+        }
+    }
     let rows_total = if fresh || record.rows_total.is_none() {
         count(config, name, &opened).await?
     } else {
@@ -307,40 +318,6 @@ async fn count(config: &Config, name: &str, opened: &Opened) -> Result<Option<u6
             .await?;
     }
     Ok(Some(total))
-}
-
-/// Everything that must hold before the first thing is written.
-async fn preflight(config: &Config, name: &str, opened: &Opened) -> Result<()> {
-    let migration = config.migration(name)?;
-    for (side, store_name, sync) in [
-        ("source", &migration.source, &opened.source),
-        ("target", &migration.target, &opened.target),
-    ] {
-        let store = store(config, store_name)?;
-        let mut snapshot = store.snapshot().await?;
-        for table in sync.tables() {
-            for &k in &table.key {
-                let column = &table.schema.columns[table.columns[k]];
-                if !column.nullable {
-                    continue;
-                }
-                let condition = format!("\"{}\" IS NULL", column.name.replace('"', "\"\""));
-                let nulls = snapshot.count(&table.schema.name, Some(&condition)).await?;
-                if nulls > 0 {
-                    return Err(Error::new(
-                        ErrorKind::Schema,
-                        format!(
-                            "store {store_name} ({side}): {nulls} rows of table {} have no value \
-                             in key column {}",
-                            table.schema.name, column.name
-                        ),
-                    )
-                    .hint("give these rows a key, then start again"));
-                }
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Installs capture on both sides, or on none.

@@ -1,13 +1,13 @@
 //! Loading the rules that a configuration names.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::config::{Config, OnConflict, OnFailure as ConfiguredFailure, RuleConfig, RuleSource};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plugin::{HostOptions, Plugin, PluginHost, PluginSpec};
-use crate::rule::{OnFailure, Resolve, Transform, Validate, builtin};
+use crate::rule::{OnFailure, Resolve, RuleTable, Transform, Validate, builtin};
 use crate::script::{Script, ScriptSpec};
 
 /// A loaded rule.
@@ -36,24 +36,42 @@ impl std::fmt::Debug for Rules<'_> {
 impl<'a> Rules<'a> {
     /// No rule is loaded yet. Compiled plugins are kept under `folder`.
     pub fn new(config: &'a Config, folder: &Path) -> Result<Self> {
+        Self::with_cache(config, Some(folder.join("plugins")))
+    }
+
+    /// The same, leaving nothing on disk that is not there already.
+    pub fn without_trace(config: &'a Config, folder: &Path) -> Result<Self> {
+        Self::with_cache(config, Some(folder.join("plugins")).filter(|f| f.is_dir()))
+    }
+
+    fn with_cache(config: &'a Config, cache_dir: Option<PathBuf>) -> Result<Self> {
         Ok(Self {
             config,
             host: PluginHost::new(HostOptions {
-                cache_dir: Some(folder.join("plugins")),
+                cache_dir,
                 ..HostOptions::default()
             })?,
             loaded: BTreeMap::new(),
         })
     }
 
-    fn load(&mut self, name: &str) -> Result<Loaded> {
+    /// Loads a rule, unless it is loaded already. The error does not say where in the
+    /// configuration the rule stands.
+    pub(super) fn try_load(&mut self, name: &str) -> Result<()> {
+        self.loaded(name).map(drop)
+    }
+
+    fn loaded(&mut self, name: &str) -> Result<Loaded> {
         if let Some(loaded) = self.loaded.get(name) {
             return Ok(loaded.clone());
         }
-        let rule = self.config.rule(name)?;
-        let loaded = self.open(name, rule).map_err(|e| e.at(format!("rules.{name}")))?;
+        let loaded = self.open(name, self.config.rule(name)?)?;
         self.loaded.insert(name.to_owned(), loaded.clone());
         Ok(loaded)
+    }
+
+    fn load(&mut self, name: &str) -> Result<Loaded> {
+        self.loaded(name).map_err(|e| e.at(format!("rules.{name}")))
     }
 
     fn open(&self, name: &str, rule: &RuleConfig) -> Result<Loaded> {
@@ -159,13 +177,20 @@ impl<'a> Rules<'a> {
         }
     }
 
-    /// Loads every rule of the configuration, used or not; answers everything that is wrong.
-    pub fn load_all(&mut self) -> Vec<Error> {
-        let names: Vec<String> = self.config.rules.keys().cloned().collect();
-        names
-            .iter()
-            .filter_map(|name| self.load(name).err())
-            .collect()
+    /// Whether a rule of that name is loaded.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.loaded.contains_key(name)
+    }
+
+    /// Asks a loaded rule whether it can work with these tables and its settings. Scripts and
+    /// built-in strategies are not asked: they look at tables when they are given rows.
+    pub(super) fn check_tables(&mut self, name: &str, tables: &[&RuleTable]) -> Result<()> {
+        let Loaded::Plugin(plugin) = self.loaded(name)? else {
+            return Ok(());
+        };
+        plugin
+            .check_tables(tables)
+            .map_err(|e| Error::new(ErrorKind::Rule, e.to_string()))
     }
 
     /// What hot-reloads: looks at the files of all loaded rules and swaps those that changed.

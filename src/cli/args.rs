@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-use super::{check, conflict, demo, init, migration, sync};
+use super::{check, conflict, demo, init, migration, query, reconcile, sync, verify};
 
 /// Moves live tables out of a monolith's database into the databases of new services.
 #[derive(Debug, Parser)]
@@ -70,6 +70,9 @@ pub(super) enum Command {
     Demo(demo::DemoArgs),
     Copy(sync::CopyArgs),
     Sync(sync::SyncArgs),
+    Verify(verify::VerifyArgs),
+    Reconcile(reconcile::ReconcileArgs),
+    Query(query::QueryArgs),
     Conflict(conflict::ConflictArgs),
     Migration(migration::MigrationArgs),
 }

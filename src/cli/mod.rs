@@ -13,8 +13,11 @@ mod init;
 mod migration;
 mod printer;
 mod progress;
+mod query;
+mod reconcile;
 mod report;
 mod sync;
+mod verify;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -76,6 +79,9 @@ fn dispatch(parsed: Arguments, out: &mut dyn Write, errors: &mut dyn Write) -> R
         Command::Demo(args) => demo::run(&args, &mut printer),
         Command::Copy(args) => sync::run_copy(&args, &mut printer, &progress, config),
         Command::Sync(args) => sync::run(&args, &mut printer, &progress, config),
+        Command::Verify(args) => verify::run(&args, &mut printer, &progress, config),
+        Command::Reconcile(args) => reconcile::run(&args, &mut printer, &progress, config),
+        Command::Query(args) => query::run(&args, &mut printer, config),
         Command::Conflict(args) => conflict::run(&args, &mut printer, config),
         Command::Migration(args) => migration::run(&args, &mut printer, config),
     }

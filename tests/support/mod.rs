@@ -118,7 +118,8 @@ pub(crate) fn table(name: &str, on_conflict: &str) -> TableSpec {
 /// An application's connection.
 pub(crate) fn app(path: &Path) -> rusqlite::Connection {
     let conn = rusqlite::Connection::open(path).unwrap();
-    conn.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
+    conn.busy_timeout(std::time::Duration::from_secs(10))
+        .unwrap();
     conn.execute_batch("PRAGMA foreign_keys = ON").unwrap();
     conn
 }
