@@ -14,3 +14,4 @@ pub mod script;
 pub mod state;
 pub mod sync;
 pub mod telemetry;
+pub mod verify;

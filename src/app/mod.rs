@@ -9,6 +9,7 @@ mod lease;
 mod open;
 mod operate;
 mod rules;
+mod verify;
 
 pub use build::{MigrationSpec, Opened, TableSpec, build};
 pub use check::{Checked, Finding, check};
@@ -17,3 +18,4 @@ pub use lease::Lease;
 pub use open::{open, state, state_folder, store, stores};
 pub use operate::{Ending, Observed, SyncRequest, end, sync};
 pub use rules::{RuleWatcher, Rules};
+pub use verify::{VerifyOptions, query, reconcile, verify};

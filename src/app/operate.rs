@@ -193,6 +193,7 @@ async fn attempt(
     let run_options = RunOptions {
         until_idle: request.until_idle,
         copy_only: request.copy_only,
+        copy_rows_per_s_max: options.copy_rows_per_s_max,
         stop: stopped.clone(),
     };
     let copied_before = record.rows_copied;

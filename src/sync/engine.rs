@@ -28,7 +28,7 @@ impl Default for EngineOptions {
     fn default() -> Self {
         Self {
             batch_rows: 5_000,
-            chunk_rows: 10_000,
+            chunk_rows: 20_000,
             conflict_rows: 1_000,
         }
     }
@@ -58,6 +58,8 @@ pub struct Engine<S> {
     pub(super) paused: BTreeMap<usize, String>,
     pub(super) counts: Vec<TableCounts>,
     pub(super) own_writes: u64,
+    /// The conflict that was worked on last, so that each has its turn.
+    pub(super) last_tried: Option<(Role, i64)>,
 }
 
 impl<S: SyncStore> Engine<S> {
@@ -78,12 +80,15 @@ impl<S: SyncStore> Engine<S> {
     }
 
     /// One batch of one direction: reads the feed, applies it to the other side. Answers whether
-    /// there was anything.
+    /// there was anything. The target's changes wait until everything is copied.
     pub async fn step(&mut self, direction: Direction) -> Result<bool> {
         let from = match direction {
             Direction::Forward => Role::Source,
             Direction::Backward => Role::Target,
         };
+        if from == Role::Target && !self.is_copied() {
+            return Ok(false);
+        }
         let read = self.read[from.index()];
         let page = self
             .store(from)
@@ -110,6 +115,7 @@ impl<S: SyncStore> Engine<S> {
             changes: composed.changes,
             touched: composed.touched,
             chunk: None,
+            copied: None,
             own_feed_read: 0,
         };
         self.apply(from, batch).await?;
@@ -123,7 +129,15 @@ impl<S: SyncStore> Engine<S> {
         let to = from.other();
         let copying = batch.chunk.is_some();
         let changes: Vec<UnitKey> = batch.changes.iter().map(|c| c.unit.clone()).collect();
+        let whole = batch.copied.as_ref().map(|c| c.table);
         let applied = self.store(to).apply(batch).await?;
+        if let Some(unit) = whole {
+            self.counts[unit].copied += applied.copied;
+            self.own_writes += applied.copied;
+            for unit in applied.copied_settled {
+                self.settled[to.index()].insert(unit, applied.end);
+            }
+        }
         for (unit, outcome) in changes.into_iter().zip(&applied.outcomes) {
             match outcome {
                 Outcome::Written => {

@@ -12,8 +12,78 @@ use crate::rule::Rule;
 use crate::table::{ColumnRef, Table};
 use crate::value::Value;
 
-pub use abi::ConflictKind;
 pub use wire::Direction;
+
+/// What kind of conflict. The first eight are named as PostgreSQL 18 names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[repr(u8)]
+pub enum ConflictKind {
+    /// An insert met another row with the same key (or unique value).
+    InsertExists,
+    /// An update met a row that the other side had changed as well.
+    UpdateOriginDiffers,
+    /// An update would take a unique value that another row holds.
+    UpdateExists,
+    /// An update met a row that the other side deleted.
+    UpdateDeleted,
+    /// An update met no row, and nothing says who deleted it.
+    UpdateMissing,
+    /// A delete met a row that the other side had changed.
+    DeleteOriginDiffers,
+    /// A delete met no row.
+    DeleteMissing,
+    /// A row would take unique values that several other rows hold.
+    MultipleUniqueConflicts,
+    /// A row refers to a parent that is not there.
+    FkParentMissing,
+    /// A row is to be deleted that others still refer to.
+    FkChildExists,
+    /// A CHECK constraint says no.
+    CheckViolation,
+    /// A NOT NULL constraint says no.
+    NotNullViolation,
+    /// A value cannot be held by the other side, or its transform failed.
+    ValueNotRepresentable,
+    /// A validator says that the row must not be there.
+    ValidationFailed,
+    /// A kind of a later version of Banyan.
+    Other,
+}
+
+impl ConflictKind {
+    /// All that have a code, in the order of the codes.
+    const CODED: [Self; 14] = [
+        Self::InsertExists,
+        Self::UpdateOriginDiffers,
+        Self::UpdateExists,
+        Self::UpdateDeleted,
+        Self::UpdateMissing,
+        Self::DeleteOriginDiffers,
+        Self::DeleteMissing,
+        Self::MultipleUniqueConflicts,
+        Self::FkParentMissing,
+        Self::FkChildExists,
+        Self::CheckViolation,
+        Self::NotNullViolation,
+        Self::ValueNotRepresentable,
+        Self::ValidationFailed,
+    ];
+
+    fn from_code(code: u8) -> Self {
+        let known = Self::CODED.get(usize::from(code));
+        known.copied().unwrap_or(Self::Other)
+    }
+}
+
+/// The codes of choices.
+pub(crate) mod choice {
+    pub(crate) const SOURCE: u8 = 0;
+    pub(crate) const TARGET: u8 = 1;
+    pub(crate) const MERGED: u8 = 2;
+    pub(crate) const DELETE: u8 = 3;
+    pub(crate) const PARK: u8 = 4;
+}
 
 /// Decides conflicts, one at a time.
 pub trait Resolver: Rule {
@@ -85,13 +155,16 @@ impl<'a> Conflict<'a> {
     /// What kind.
     #[must_use]
     pub fn kind(&self) -> ConflictKind {
-        self.batch.wire.kinds[self.row]
+        ConflictKind::from_code(self.batch.wire.kinds[self.row])
     }
 
     /// The way of the change that ran into it.
     #[must_use]
     pub fn direction(&self) -> Direction {
-        self.batch.wire.directions[self.row]
+        match self.batch.wire.backward.get(self.row) {
+            Some(1) => Direction::Backward,
+            _ => Direction::Forward,
+        }
     }
 
     /// The table.
@@ -248,12 +321,12 @@ pub fn run<R: Resolver>(
             .resolve(&conflict)
             .map_err(|failure| failure.at_row(Some(row)))?;
         choices.push(match verdict {
-            Verdict::Source => abi::Choice::Source,
-            Verdict::Target => abi::Choice::Target,
-            Verdict::Delete => abi::Choice::Delete,
+            Verdict::Source => choice::SOURCE,
+            Verdict::Target => choice::TARGET,
+            Verdict::Delete => choice::DELETE,
             Verdict::Merged(cells) => {
                 merged.push(cells);
-                abi::Choice::Merged
+                choice::MERGED
             }
             Verdict::Park(message) => {
                 notes.push(wire::Note {
@@ -261,7 +334,7 @@ pub fn run<R: Resolver>(
                     severity: wire::Severity::Error,
                     message,
                 });
-                abi::Choice::Park
+                choice::PARK
             }
         });
     }

@@ -14,7 +14,7 @@ use crate::bindings::lifecycle::banyan::rules::types as wire;
 use crate::bindings::resolver::exports::banyan::rules::resolver as abi;
 use crate::failure::Failure;
 use crate::out;
-use crate::resolver::{ConflictKind, Direction, Resolver, Verdict};
+use crate::resolver::{ConflictKind, Direction, Resolver, Verdict, choice};
 use crate::router::{Decision, Request, Router};
 use crate::rows::{Batch, Row};
 use crate::rule::{Opened, Rule};
@@ -193,8 +193,8 @@ impl ConflictCase {
     pub fn resolve<R: Resolver>(&self, settings: &str) -> Result<Decided, Failure> {
         let opened = open::<R>(settings, &[&self.table])?;
         let batch = abi::Conflicts {
-            kinds: vec![self.kind],
-            directions: vec![self.direction],
+            kinds: vec![self.kind as u8],
+            backward: vec![u8::from(self.direction == Direction::Backward)],
             base: abi::Base {
                 known: vec![u8::from(self.base_known)],
                 present: vec![u8::from(self.base.is_some())],
@@ -207,11 +207,11 @@ impl ConflictCase {
             crate::run_resolver(&opened.rule, &self.table, &batch).map_err(from_wire)?;
         let merged = Batch::new(&self.table, &answer.merged);
         let verdict = match answer.choices[0] {
-            abi::Choice::Source => Verdict::Source,
-            abi::Choice::Target => Verdict::Target,
-            abi::Choice::Delete => Verdict::Delete,
-            abi::Choice::Merged => Verdict::Merged(owned(&Row::new(&merged, 0))),
-            abi::Choice::Park => Verdict::Park(answer.notes[0].message.clone()),
+            choice::SOURCE => Verdict::Source,
+            choice::TARGET => Verdict::Target,
+            choice::DELETE => Verdict::Delete,
+            choice::MERGED => Verdict::Merged(owned(&Row::new(&merged, 0))),
+            _ => Verdict::Park(answer.notes[0].message.clone()),
         };
         Ok(Decided {
             table: self.table.clone(),

@@ -109,6 +109,14 @@ pub(super) fn table(conn: &Connection, name: &str) -> Result<TableSchema> {
     for (i, collation) in key_collations {
         columns[i].collation = Some(collation);
     }
+    for column in columns.iter_mut().filter(|c| c.collation.is_none()) {
+        let (_, collation, ..) = conn
+            .column_metadata(Some("main"), name.as_str(), column.name.as_str())
+            .map_err(what())?;
+        column.collation = collation
+            .map(|c| c.to_string_lossy().into_owned())
+            .filter(|c| c != "BINARY");
+    }
     if without_rowid {
         for &i in &pk {
             columns[i].nullable = false;

@@ -110,7 +110,7 @@ impl Session {
                 .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)
                 .map_err(sqlite(place()))?;
             self.conn
-                .execute_batch("PRAGMA synchronous = FULL")
+                .execute_batch("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 8000")
                 .map_err(sqlite(place()))?;
         }
         // Bounded caches: 16 MiB each, and temporary b-trees on disk.

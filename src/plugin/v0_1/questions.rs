@@ -18,6 +18,12 @@ use super::wire;
 
 /// Length of a message that a rule may hang on a row; the rest is cut.
 const MESSAGE_BYTES_MAX: usize = 2 * 1024;
+/// The codes of choices in `wit/0.1.0/resolver.wit`.
+const SOURCE: u8 = 0;
+const TARGET: u8 = 1;
+const MERGED: u8 = 2;
+const DELETE: u8 = 3;
+const PARK: u8 = 4;
 /// Headers that a route may set.
 const HEADERS_MAX: usize = 64;
 
@@ -51,8 +57,8 @@ impl Running<'_> {
 /// Conflicts as columns.
 #[derive(Debug)]
 pub(crate) struct ConflictColumns {
-    kinds: Vec<wire::ConflictKind>,
-    directions: Vec<wire::Direction>,
+    kinds: Vec<u8>,
+    backward: Vec<u8>,
     base_known: Vec<u8>,
     base_present: Vec<u8>,
     base: RowsBuffer,
@@ -102,7 +108,7 @@ impl ConflictColumns {
         let count = conflicts.len();
         Self {
             kinds: conflicts.iter().map(|c| kind(c.kind)).collect(),
-            directions: conflicts.iter().map(|c| direction(c.direction)).collect(),
+            backward: backward(conflicts),
             base_known: flags(count, |i| conflicts[i].base_known),
             base_present: flags(count, |i| base(&conflicts[i]).is_some()),
             base: RowsBuffer::new(count, width, |i| base(&conflicts[i])),
@@ -114,7 +120,7 @@ impl ConflictColumns {
     /// The bytes that they take in the guest's memory.
     pub(crate) fn bytes(&self) -> usize {
         self.kinds.len()
-            + self.directions.len()
+            + self.backward.len()
             + self.base_known.len()
             + self.base_present.len()
             + self.base.bytes()
@@ -143,7 +149,7 @@ pub(crate) fn resolve(
     );
     let batch = wire::Conflicts {
         kinds: &columns.kinds,
-        directions: &columns.directions,
+        backward: &columns.backward,
         base: wire::Base {
             known: &columns.base_known,
             present: &columns.base_present,
@@ -169,7 +175,7 @@ fn verdicts(
         )));
     }
     let origins: Vec<usize> = (0..conflicts.len())
-        .filter(|&i| answer.choices[i] == wire::Choice::Merged)
+        .filter(|&i| answer.choices[i] == MERGED)
         .collect();
     let columns: Vec<&RuleColumn> = table.columns.iter().collect();
     let came_in = |row: usize, column: usize, value: &Value| {
@@ -200,30 +206,32 @@ fn verdicts(
         reason.push_str(&note.message);
     }
     let mut merged = merged.into_iter();
-    answer
-        .choices
-        .into_iter()
-        .enumerate()
-        .map(|(i, choice)| {
-            Ok(match choice {
-                wire::Choice::Source => Verdict::Source,
-                wire::Choice::Target => Verdict::Target,
-                wire::Choice::Delete => Verdict::Delete,
-                wire::Choice::Merged => Verdict::Merged(
-                    merged
-                        .next()
-                        .ok_or_else(|| Wrong::row(i, "answered too few merged rows"))?,
-                ),
-                wire::Choice::Park => Verdict::Park(
-                    reasons
-                        .get_mut(i)
-                        .map(std::mem::take)
-                        .filter(|r| !r.is_empty())
-                        .unwrap_or_else(|| "the rule gives no reason".to_owned()),
-                ),
-            })
-        })
-        .collect()
+    let mut verdicts = Vec::with_capacity(conflicts.len());
+    for (i, choice) in answer.choices.into_iter().enumerate() {
+        verdicts.push(match choice {
+            SOURCE => Verdict::Source,
+            TARGET => Verdict::Target,
+            DELETE => Verdict::Delete,
+            MERGED => match merged.next() {
+                Some(row) => Verdict::Merged(row),
+                None => return Err(Wrong::row(i, "answered too few merged rows")),
+            },
+            PARK => Verdict::Park(
+                reasons
+                    .get_mut(i)
+                    .map(std::mem::take)
+                    .filter(|r| !r.is_empty())
+                    .unwrap_or_else(|| "the rule gives no reason".to_owned()),
+            ),
+            other => {
+                return Err(Wrong::row(
+                    i,
+                    format!("answered choice {other}; only {SOURCE} to {PARK} are allowed"),
+                ));
+            }
+        });
+    }
+    Ok(verdicts)
 }
 
 /// The rows that a conflict is about.
@@ -539,21 +547,34 @@ fn direction(direction: Direction) -> wire::Direction {
     }
 }
 
-fn kind(kind: ConflictKind) -> wire::ConflictKind {
+/// Empty, as nearly always, when all changes go forward.
+fn backward(conflicts: &[Conflict]) -> Vec<u8> {
+    if conflicts.iter().all(|c| c.direction == Direction::Forward) {
+        Vec::new()
+    } else {
+        conflicts
+            .iter()
+            .map(|c| u8::from(c.direction == Direction::Backward))
+            .collect()
+    }
+}
+
+/// The code of a kind in `wit/0.1.0/resolver.wit`.
+fn kind(kind: ConflictKind) -> u8 {
     match kind {
-        ConflictKind::InsertExists => wire::ConflictKind::InsertExists,
-        ConflictKind::UpdateOriginDiffers => wire::ConflictKind::UpdateOriginDiffers,
-        ConflictKind::UpdateExists => wire::ConflictKind::UpdateExists,
-        ConflictKind::UpdateDeleted => wire::ConflictKind::UpdateDeleted,
-        ConflictKind::UpdateMissing => wire::ConflictKind::UpdateMissing,
-        ConflictKind::DeleteOriginDiffers => wire::ConflictKind::DeleteOriginDiffers,
-        ConflictKind::DeleteMissing => wire::ConflictKind::DeleteMissing,
-        ConflictKind::MultipleUniqueConflicts => wire::ConflictKind::MultipleUniqueConflicts,
-        ConflictKind::FkParentMissing => wire::ConflictKind::FkParentMissing,
-        ConflictKind::FkChildExists => wire::ConflictKind::FkChildExists,
-        ConflictKind::CheckViolation => wire::ConflictKind::CheckViolation,
-        ConflictKind::NotNullViolation => wire::ConflictKind::NotNullViolation,
-        ConflictKind::ValueNotRepresentable => wire::ConflictKind::ValueNotRepresentable,
-        ConflictKind::ValidationFailed => wire::ConflictKind::ValidationFailed,
+        ConflictKind::InsertExists => 0,
+        ConflictKind::UpdateOriginDiffers => 1,
+        ConflictKind::UpdateExists => 2,
+        ConflictKind::UpdateDeleted => 3,
+        ConflictKind::UpdateMissing => 4,
+        ConflictKind::DeleteOriginDiffers => 5,
+        ConflictKind::DeleteMissing => 6,
+        ConflictKind::MultipleUniqueConflicts => 7,
+        ConflictKind::FkParentMissing => 8,
+        ConflictKind::FkChildExists => 9,
+        ConflictKind::CheckViolation => 10,
+        ConflictKind::NotNullViolation => 11,
+        ConflictKind::ValueNotRepresentable => 12,
+        ConflictKind::ValidationFailed => 13,
     }
 }

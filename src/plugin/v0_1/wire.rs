@@ -274,44 +274,6 @@ pub(crate) struct Info {
     pub(crate) summary: String,
 }
 
-/// `resolver.conflict-kind`.
-#[derive(Clone, Copy, Debug, ComponentType, Lower)]
-#[component(enum)]
-#[repr(u8)]
-pub(crate) enum ConflictKind {
-    #[component(name = "insert-exists")]
-    InsertExists,
-    #[component(name = "update-origin-differs")]
-    UpdateOriginDiffers,
-    #[component(name = "update-exists")]
-    UpdateExists,
-    #[component(name = "update-deleted")]
-    UpdateDeleted,
-    #[component(name = "update-missing")]
-    UpdateMissing,
-    #[component(name = "delete-origin-differs")]
-    DeleteOriginDiffers,
-    #[component(name = "delete-missing")]
-    DeleteMissing,
-    #[component(name = "multiple-unique-conflicts")]
-    MultipleUniqueConflicts,
-    #[component(name = "fk-parent-missing")]
-    FkParentMissing,
-    #[component(name = "fk-child-exists")]
-    FkChildExists,
-    #[component(name = "check-violation")]
-    CheckViolation,
-    #[component(name = "not-null-violation")]
-    NotNullViolation,
-    #[component(name = "value-not-representable")]
-    ValueNotRepresentable,
-    #[component(name = "validation-failed")]
-    ValidationFailed,
-    #[component(name = "other")]
-    #[expect(dead_code, reason = "for kinds that this version does not have")]
-    Other,
-}
-
 /// `resolver.base`.
 #[derive(Clone, Copy, Debug, ComponentType, Lower)]
 #[component(record)]
@@ -337,35 +299,18 @@ pub(crate) struct Side<'a> {
 #[derive(Clone, Copy, Debug, ComponentType, Lower)]
 #[component(record)]
 pub(crate) struct Conflicts<'a> {
-    pub(crate) kinds: &'a [ConflictKind],
-    pub(crate) directions: &'a [Direction],
+    pub(crate) kinds: &'a [u8],
+    pub(crate) backward: &'a [u8],
     pub(crate) base: Base<'a>,
     pub(crate) source: Side<'a>,
     pub(crate) target: Side<'a>,
-}
-
-/// `resolver.choice`.
-#[derive(Clone, Copy, PartialEq, Debug, ComponentType, Lift)]
-#[component(enum)]
-#[repr(u8)]
-pub(crate) enum Choice {
-    #[component(name = "source")]
-    Source,
-    #[component(name = "target")]
-    Target,
-    #[component(name = "merged")]
-    Merged,
-    #[component(name = "delete")]
-    Delete,
-    #[component(name = "park")]
-    Park,
 }
 
 /// `resolver.verdicts`.
 #[derive(Clone, PartialEq, Debug, ComponentType, Lift)]
 #[component(record)]
 pub(crate) struct Verdicts {
-    pub(crate) choices: Vec<Choice>,
+    pub(crate) choices: Vec<u8>,
     pub(crate) merged: RowsOut,
     pub(crate) notes: Vec<Note>,
 }
