@@ -22,8 +22,8 @@ impl<S: SyncStore> Engine<S> {
         let epoch = new_epoch()?;
         // Both stores are taken over before anything is read: from then on nothing changes but by
         // applications.
-        source.recover(epoch).await?;
-        target.recover(epoch).await?;
+        source.take_over(epoch).await?;
+        target.take_over(epoch).await?;
         let stores = [source, target];
         let mut recovered = Vec::with_capacity(2);
         for store in &stores {

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use banyan::data::Row;
 use banyan::database::{ApplyBatch, Outcome, Role};
 
-use super::store::{Entry, Notes, Place, Side, State, place};
+use super::store::{Cell, Entry, Notes, Place, Side, State, place};
 
 /// A set of application writes.
 pub(crate) type Ancestry = u128;
@@ -20,11 +20,15 @@ pub(crate) struct Ghost {
     pub(crate) violations: Vec<String>,
     /// Rows as last read by an engine's copy.
     pub(crate) chunk: BTreeMap<usize, Vec<(Place, Ancestry)>>,
+    /// Each side's rows when its lock was last taken.
+    pub(crate) locked: [BTreeMap<Place, Cell>; 2],
     /// Decisions made: whose versions, and the result.
     decided: Vec<(Place, [u32; 2], [Option<Row>; 2])>,
     records: HashMap<[u8; 16], Ancestry>,
     /// Decisions that a rule made.
     pub(crate) by_rule: u64,
+    /// Decisions that a person made.
+    pub(crate) by_person: u64,
     pub(crate) suspects: u64,
     /// Rows that a person saw before answering.
     pub(crate) looks: Vec<[Option<Row>; 2]>,
@@ -219,9 +223,12 @@ impl Ghost {
                 }
                 continue;
             }
-            let both = [0, 1].map(|s: usize| anc(&state.sides[s], at));
+            let cells = [0, 1].map(|s: usize| {
+                state.ghost.locked[s].get(&at).cloned().unwrap_or_default()
+            });
+            let both = [cells[0].anc, cells[1].anc];
             let m = both[0] | both[1];
-            let rows = [0, 1].map(|s: usize| state.sides[s].row(at));
+            let rows = [cells[0].row.clone(), cells[1].row.clone()];
             if rows != r.seen {
                 let what = format!("2 decided on rows of {at:?} that are not there: {r:?}");
                 state.ghost.bad(what);
@@ -233,6 +240,9 @@ impl Ghost {
                 state.ghost.bad(format!("2 an answer overwrote rows of {at:?} that nobody saw"));
             }
             let asked = !r.rule.is_empty() && r.rule != "person" && r.outcome != "beside";
+            if r.rule == "person" {
+                state.ghost.by_person += 1;
+            }
             if asked {
                 state.ghost.by_rule += 1;
                 if both[0] & !both[1] == 0 || both[1] & !both[0] == 0 {
@@ -251,9 +261,7 @@ impl Ghost {
                     state.ghost.bad(format!("2 keep-both lost a row of {at:?}"));
                 }
             }
-            let versions = [0, 1].map(|s: usize| {
-                state.sides[s].cells.get(&at).map_or(0, |c| c.version)
-            });
+            let versions = [cells[0].version, cells[1].version];
             let again = state.ghost.decided.iter().find(|d| {
                 d.0 == at && d.1 == versions && d.2 != r.result
             });
@@ -284,12 +292,15 @@ impl Ghost {
             if recorded {
                 continue;
             }
-            if state.sides[0].row(at) != state.sides[1].row(at) {
+            let cells = [0, 1].map(|s: usize| {
+                state.ghost.locked[s].get(&at).cloned().unwrap_or_default()
+            });
+            if cells[0].row != cells[1].row {
                 let what = format!("1 conflict of {at:?} closed before its decision was written");
                 state.ghost.bad(what);
                 continue;
             }
-            let m = anc(&state.sides[0], at) | anc(&state.sides[1], at);
+            let m = cells[0].anc | cells[1].anc;
             for s in Role::BOTH {
                 let from = notes
                     .settled

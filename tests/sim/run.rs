@@ -85,7 +85,7 @@ pub(crate) struct Config {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) operations: u64,
-    pub(crate) by_rule: u64,
+    pub(crate) decisions: u64,
     pub(crate) suspects: u64,
     pub(crate) crashes: u64,
 }
@@ -93,7 +93,7 @@ pub(crate) struct Tally {
 impl std::ops::AddAssign for Tally {
     fn add_assign(&mut self, o: Self) {
         self.operations += o.operations;
-        self.by_rule += o.by_rule;
+        self.decisions += o.decisions;
         self.suspects += o.suspects;
         self.crashes += o.crashes;
     }
@@ -496,6 +496,10 @@ impl<'c, C: Chooser> Sim<'c, C> {
         let mut faults = self.config.faults;
         let mut zombies = self.config.zombies;
         self.start();
+        if self.config.writes == Writes::Fresh {
+            // Of what was there before, no store knows when it was written.
+            while self.step(COPY) {}
+        }
         while transactions > 0 {
             if self.chooser.one_in(4) {
                 let side = self.chooser.choose(2);
@@ -538,7 +542,7 @@ impl<'c, C: Chooser> Sim<'c, C> {
         self.check();
         let state = self.world.state();
         Tally {
-            by_rule: state.ghost.by_rule,
+            decisions: state.ghost.by_rule + state.ghost.by_person,
             suspects: state.ghost.suspects,
             ..self.tally
         }
@@ -581,6 +585,7 @@ impl<'c, C: Chooser> Sim<'c, C> {
         self.look = None;
         for _ in 0..200 {
             let mut progress = false;
+            let id = self.id;
             for step in [COPY, FORWARD, BACKWARD, DECIDE, RETRY, REQUESTS] {
                 progress |= self.step(step);
             }
@@ -594,7 +599,7 @@ impl<'c, C: Chooser> Sim<'c, C> {
                 };
                 self.answer(&look, resolution);
             }
-            if progress || !parked.is_empty() {
+            if progress || !parked.is_empty() || self.id != id || self.engine.is_none() {
                 continue;
             }
             self.step(FLUSH);

@@ -195,11 +195,22 @@ impl SyncStore for MemoryStore {
         self.role
     }
 
+    async fn take_over(&self, epoch: i64) -> Result<()> {
+        let role = self.role;
+        self.run("take_over", true, move |state| {
+            state.sides[role.index()].epoch = epoch;
+            Ok(())
+        })
+        .await
+    }
+
     async fn recover(&self, epoch: i64) -> Result<Recovered> {
         let role = self.role;
         self.run("recover", true, move |state| {
             let side = &mut state.sides[role.index()];
-            side.epoch = epoch;
+            if side.epoch != epoch {
+                return Err(fenced());
+            }
             let records: Vec<DecisionRecord> =
                 side.records.iter().filter(|r| r.two).cloned().collect();
             Ok(Recovered {
@@ -225,16 +236,13 @@ impl SyncStore for MemoryStore {
         let role = self.role;
         self.run("read_feed", false, move |state| {
             let side = &state.sides[role.index()];
-            if after < side.pruned {
-                return Err(Error::new(ErrorKind::LogGap, "pruned"));
-            }
             let mut commit = Commit {
                 end: after,
                 changes: Vec::new(),
             };
             let mut txn = None;
             let mut more = false;
-            for e in side.log.iter().filter(|e| e.seq > after) {
+            for e in side.log.iter().filter(|e| e.seq > after.max(side.pruned)) {
                 if commit.changes.len() >= rows_max && txn != Some(e.txn) {
                     more = true;
                     break;
@@ -317,6 +325,8 @@ impl SyncStore for MemoryStore {
                 return Err(busy());
             }
             side.locked_by = Some(engine);
+            let cells = side.cells.clone();
+            state.ghost.locked[role.index()] = cells;
             Ok(MemoryLock {
                 store,
                 held: true,
