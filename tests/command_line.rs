@@ -221,3 +221,12 @@ fn a_log_format_that_means_nothing_is_a_usage_error() {
         "error: BANYAN_LOG_FORMAT=xml: allowed are text and json\n"
     );
 }
+
+/// The configuration and the strategies live on one floor and cannot import each other.
+#[test]
+fn the_configuration_knows_the_names_of_the_strategies() {
+    assert_eq!(
+        banyan::config::BUILT_IN_STRATEGIES,
+        banyan::rule::builtin::NAMES
+    );
+}

@@ -34,8 +34,10 @@ async fn copies_then_follows_both_sides() {
     assert_eq!(report.tables[0].applied_to_source, 2);
 
     // Conflicting updates: the source wins on both sides.
-    a.execute_batch("UPDATE t SET a = 'from a' WHERE id = 4").unwrap();
-    b.execute_batch("UPDATE t SET a = 'from b' WHERE id = 4").unwrap();
+    a.execute_batch("UPDATE t SET a = 'from a' WHERE id = 4")
+        .unwrap();
+    b.execute_batch("UPDATE t SET a = 'from b' WHERE id = 4")
+        .unwrap();
     let report = crate::support::until_idle(&mut engine).await;
     assert_eq!(dump(&pair.source(), all), dump(&pair.target(), all));
     assert_eq!(report.tables[0].conflicts, 1);

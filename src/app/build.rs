@@ -8,7 +8,7 @@ use crate::database::sqlite::{
     Affinity, SqliteFilter, SqliteStore, SqliteStoredForm, SqliteSync, SyncOptions, SyncTable,
 };
 use crate::database::{ReadStore, Role};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::rule::mapping::{How, MappedTable, RowFilter, StoredForm, TableMapping};
 use crate::rule::{OnFailure, Resolve, RuleTable, Transform, Validate};
 use crate::sync::{Plan, Unit};
@@ -65,6 +65,123 @@ pub struct Opened {
     pub plan: Plan,
 }
 
+/// What is wrong with a migration once both schemas are seen.
+#[derive(Debug)]
+pub(super) struct Misfit {
+    /// Index of the table in the specification; `None`: the migration as a whole.
+    pub(super) table: Option<usize>,
+    /// What is wrong.
+    pub(super) error: Error,
+}
+
+/// The tables of a migration, as far as they fit.
+#[derive(Debug, Default)]
+pub(super) struct Fitted {
+    pub(super) mappings: Vec<TableMapping>,
+    pub(super) units: Vec<Unit>,
+    pub(super) source_tables: Vec<SyncTable>,
+    pub(super) target_tables: Vec<SyncTable>,
+    /// For each mapping, the index of its table in the specification.
+    pub(super) origins: Vec<usize>,
+    /// What does not fit.
+    pub(super) misfits: Vec<Misfit>,
+}
+
+/// Looks at both schemas and builds the mappings, without a write. Goes on after a misfit, but
+/// not when a store fails.
+pub(super) async fn fit(
+    source: &SqliteStore,
+    target: &SqliteStore,
+    spec: &MigrationSpec,
+) -> Fitted {
+    let mut fitted = Fitted::default();
+    if same_file(source, target) {
+        let error = Error::new(
+            ErrorKind::Config,
+            format!(
+                "its source and its target are the same database, {}",
+                source.path().display()
+            ),
+        )
+        .hint("give the service a database of its own");
+        fitted.misfits.push(Misfit { table: None, error });
+        return fitted;
+    }
+    let mut seen = HashSet::new();
+    for (index, table) in spec.tables.iter().enumerate() {
+        let table_is = Some(index);
+        if !seen.insert(table.source.to_ascii_lowercase()) {
+            let error = Error::new(
+                ErrorKind::Config,
+                format!("table {} of the source occurs twice", table.source),
+            )
+            .hint("to write one table to several, use a transform and `split`");
+            fitted.misfits.push(Misfit {
+                table: table_is,
+                error,
+            });
+            continue;
+        }
+        match build_table(source, target, table).await {
+            Ok(built) => fitted.add(index, table, built),
+            Err(error) => {
+                let over = error.kind().retry() == Retry::Backoff;
+                if over {
+                    // The store is away or locked: asking it once more for each table would only
+                    // take long.
+                    fitted.misfits.push(Misfit { table: None, error });
+                    return fitted;
+                }
+                fitted.misfits.push(Misfit {
+                    table: table_is,
+                    error: error.at(format!("table {}", table.source)),
+                });
+            }
+        }
+    }
+    let mut names = HashSet::new();
+    for unit in &fitted.units {
+        if !names.insert(unit.name.to_ascii_lowercase()) {
+            let error = Error::new(
+                ErrorKind::Config,
+                format!("table {} of the target is written by two tables", unit.name),
+            );
+            fitted.misfits.push(Misfit {
+                table: fitted.origins.get(unit.mapping).copied(),
+                error,
+            });
+        }
+    }
+    fitted
+}
+
+impl Fitted {
+    fn add(&mut self, index: usize, table: &TableSpec, built: Built) {
+        let mapping = self.mappings.len();
+        for n in 0..built.mapping.targets.len() {
+            self.units.push(Unit {
+                name: built.mapping.targets[n].table.name.clone(),
+                mapping,
+                target: n,
+                resolver: Arc::clone(&table.resolver),
+                on_failure: table.on_failure.clone(),
+                validator: table.validate.clone(),
+            });
+        }
+        self.mappings.push(built.mapping);
+        self.origins.push(index);
+        self.source_tables.push(built.source);
+        self.target_tables.extend(built.targets);
+    }
+}
+
+fn same_file(source: &SqliteStore, target: &SqliteStore) -> bool {
+    match (source.path().canonicalize(), target.path().canonicalize()) {
+        (Ok(source), Ok(target)) => source == target,
+        _ => false,
+    }
+}
+
 /// Looks at both schemas, builds the mappings, opens the connections. Nothing is written. Fails
 /// with one error that lists everything that does not fit.
 pub async fn build(
@@ -72,57 +189,14 @@ pub async fn build(
     target: &SqliteStore,
     spec: &MigrationSpec,
 ) -> Result<Opened> {
-    let mut problems: Vec<Error> = Vec::new();
-    let mut mappings = Vec::new();
-    let mut units = Vec::new();
-    let mut source_tables = Vec::new();
-    let mut target_tables = Vec::new();
-    let mut seen = HashSet::new();
-    for table in &spec.tables {
-        if !seen.insert(table.source.to_ascii_lowercase()) {
-            problems.push(
-                Error::new(
-                    ErrorKind::Config,
-                    format!("table {} of the source occurs twice", table.source),
-                )
-                .hint("to write one table to several, use a transform and `split`"),
-            );
-            continue;
-        }
-        match build_table(source, target, table).await {
-            Ok(built) => {
-                let mapping = mappings.len();
-                for n in 0..built.mapping.targets.len() {
-                    units.push(Unit {
-                        name: built.mapping.targets[n].table.name.clone(),
-                        mapping,
-                        target: n,
-                        resolver: Arc::clone(&table.resolver),
-                        on_failure: table.on_failure.clone(),
-                        validator: table.validate.clone(),
-                    });
-                }
-                mappings.push(built.mapping);
-                source_tables.push(built.source);
-                target_tables.extend(built.targets);
-            }
-            Err(e) => problems.push(e.at(format!("table {}", table.source))),
-        }
-    }
-    let mut names = HashSet::new();
-    for unit in &units {
-        if !names.insert(unit.name.to_ascii_lowercase()) {
-            problems.push(Error::new(
-                ErrorKind::Config,
-                format!("table {} of the target is written by two tables", unit.name),
-            ));
-        }
-    }
-    if let Some(error) = join(problems) {
+    let fitted = fit(source, target, spec).await;
+    let misfits = fitted.misfits.into_iter().map(|m| m.error).collect();
+    if let Some(error) = join(misfits) {
         return Err(error.at(format!("migration {}", spec.name)));
     }
-    let unit_names: Vec<String> = units.iter().map(|u| u.name.clone()).collect();
-    let sources: Vec<String> = source_tables
+    let unit_names: Vec<String> = fitted.units.iter().map(|u| u.name.clone()).collect();
+    let sources: Vec<String> = fitted
+        .source_tables
         .iter()
         .map(|t| t.schema.name.clone())
         .collect();
@@ -134,19 +208,21 @@ pub async fn build(
         sources: sources.clone(),
         check_foreign_keys: spec.check_foreign_keys,
     };
+    let (source_tables, target_tables) = (fitted.source_tables, fitted.target_tables);
     Ok(Opened {
         source: SqliteSync::open(source.clone(), options(Role::Source, source_tables)).await?,
         target: SqliteSync::open(target.clone(), options(Role::Target, target_tables)).await?,
         plan: Plan {
             migration: spec.name.clone(),
             two_way: spec.two_way,
-            mappings,
-            units,
+            mappings: fitted.mappings,
+            units: fitted.units,
         },
     })
 }
 
-fn join(mut problems: Vec<Error>) -> Option<Error> {
+/// Several errors as one, with every hint once; `None` when there is none.
+pub(super) fn join(mut problems: Vec<Error>) -> Option<Error> {
     if problems.len() <= 1 {
         return problems.pop();
     }
@@ -223,12 +299,8 @@ async fn build_table(
     target: &SqliteStore,
     spec: &TableSpec,
 ) -> Result<Built> {
-    let from = source
-        .schema(&spec.source)
-        .await
-        .map_err(|e| e.at(format!("store {}", source.name())))?;
-    let in_target = |e: Error| e.at(format!("store {}", target.name()));
-    let to = target.schema(&spec.target).await.map_err(in_target)?;
+    let from = source.schema(&spec.source).await?;
+    let to = target.schema(&spec.target).await?;
     let filter: Option<Arc<dyn RowFilter>> = None;
     let (from, tos, how) = match &spec.transform {
         None => {
@@ -245,18 +317,16 @@ async fn build_table(
             };
             let mut tos = vec![whole(to, spec)?];
             for name in &spec.split {
-                tos.push(whole(target.schema(name).await.map_err(in_target)?, spec)?);
+                tos.push(whole(target.schema(name).await?, spec)?);
             }
             (from, tos, How::Rule(Arc::clone(rule)))
         }
     };
     let filter = match &spec.filter {
         None => filter,
-        Some(sql) => Some(Arc::new(SqliteFilter::new(
-            &from.schema,
-            &from.columns,
-            sql,
-        )?) as Arc<dyn RowFilter>),
+        Some(sql) => Some(
+            Arc::new(SqliteFilter::new(&from.schema, &from.columns, sql)?) as Arc<dyn RowFilter>,
+        ),
     };
     let mut mapping = TableMapping {
         source: from.mapped(),
@@ -293,7 +363,7 @@ fn declared_key(schema: &TableSchema, names: &[String]) -> Result<Vec<usize>> {
 
 fn no_key(schema: &TableSchema) -> Error {
     Error::new(
-        ErrorKind::Schema,
+        ErrorKind::Config,
         format!("table {} has no primary key and no unique key without NULLs, so its rows cannot be told apart", schema.name),
     )
     .hint(format!(
@@ -309,7 +379,7 @@ fn no_column(schema: &TableSchema, name: &str) -> Error {
         .map(|c| (strsim::jaro_winkler(&c.name, name), &c.name))
         .max_by(|a, b| a.0.total_cmp(&b.0));
     let error = Error::new(
-        ErrorKind::Schema,
+        ErrorKind::Config,
         format!("table {} has no column {name}", schema.name),
     );
     match nearest {
@@ -357,8 +427,11 @@ fn by_columns(from: TableSchema, to: TableSchema, spec: &TableSpec) -> Result<(C
                 Some(t) if to.columns[t].generated == Generated::No => pairs.push((i, t)),
                 _ => {
                     return Err(Error::new(
-                        ErrorKind::Schema,
-                        format!("column {name} has no counterpart in the target's table {}", to.name),
+                        ErrorKind::Config,
+                        format!(
+                            "column {name} has no counterpart in the target's table {}",
+                            to.name
+                        ),
                     )
                     .hint(
                         "map columns by hand with columns = { target = \"source\" }; those that \
@@ -379,7 +452,7 @@ fn by_columns(from: TableSchema, to: TableSchema, spec: &TableSpec) -> Result<(C
         let c = &to.columns[i];
         if !c.nullable && c.default.is_none() && !pairs.iter().any(|&(_, t)| t == i) {
             return Err(Error::new(
-                ErrorKind::Schema,
+                ErrorKind::Config,
                 format!(
                     "column {} of the target's table {} is NOT NULL, has no default and gets no \
                      value",
@@ -399,7 +472,7 @@ fn by_columns(from: TableSchema, to: TableSchema, spec: &TableSpec) -> Result<(C
                 .map(|&(_, t)| t)
                 .ok_or_else(|| {
                     Error::new(
-                        ErrorKind::Schema,
+                        ErrorKind::Config,
                         format!("key column {} is not mapped", from.columns[*k].name),
                     )
                     .hint("add it to columns")
@@ -411,7 +484,7 @@ fn by_columns(from: TableSchema, to: TableSchema, spec: &TableSpec) -> Result<(C
     sorted.1.sort_unstable();
     if sorted.0 != sorted.1 && spec.key.is_empty() {
         return Err(Error::new(
-            ErrorKind::Schema,
+            ErrorKind::Config,
             format!(
                 "the key of the source ({}) is not the key of the target's table {} ({})",
                 from.key_names().join(", "),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-use super::{check, init};
+use super::{check, conflict, demo, init, migration, query, reconcile, script, sync, verify};
 
 /// Moves live tables out of a monolith's database into the databases of new services.
 #[derive(Debug, Parser)]
@@ -67,6 +67,15 @@ pub(super) enum Format {
 pub(super) enum Command {
     Init(init::InitArgs),
     Check(check::CheckArgs),
+    Demo(demo::DemoArgs),
+    Copy(sync::CopyArgs),
+    Sync(sync::SyncArgs),
+    Verify(verify::VerifyArgs),
+    Reconcile(reconcile::ReconcileArgs),
+    Query(query::QueryArgs),
+    Conflict(conflict::ConflictArgs),
+    Migration(migration::MigrationArgs),
+    Script(script::ScriptArgs),
 }
 
 /// Whether a command line that could not be read asks for JSON.

@@ -277,14 +277,32 @@ pub struct ApplyBatch {
     pub touched: Vec<(UnitKey, Option<i64>)>,
     /// The copy's progress, if this is a chunk.
     pub chunk: Option<ChunkMark>,
+    /// Copied rows that need no mapping but their columns, as they were read; beside `changes`.
+    pub copied: Option<CopiedRows>,
     /// For a chunk: how far this store's own feed is read; later changes of copied keys are
     /// settled in the same transaction.
     pub own_feed_read: u64,
 }
 
+/// Rows on their way from one store to the other without being boxed: column `i` of the batch is
+/// captured column `i` of the table.
+#[derive(Clone, Debug)]
+pub struct CopiedRows {
+    /// Index of the table in this store, and of the unit.
+    pub table: usize,
+    /// Indexes of the source's key columns in the batch.
+    pub source_key: Vec<usize>,
+    /// The rows.
+    pub batch: datafusion::arrow::record_batch::RecordBatch,
+}
+
 /// What a transaction did.
 #[derive(Clone, Debug, Default)]
 pub struct Applied {
+    /// Rows of [`ApplyBatch::copied`] that are as they shall be.
+    pub copied: u64,
+    /// Keys of them that the application touched meanwhile, and that are now settled.
+    pub copied_settled: Vec<UnitKey>,
     /// One for each change.
     pub outcomes: Vec<Outcome>,
     /// Where this store's own log stood while its lock was held.
@@ -342,7 +360,7 @@ pub struct Chunk {
 
 /// See the module's text. All methods may be called again after an error; after `Fenced` the
 /// engine must stop. Errors of kind `Busy` pass by themselves.
-pub trait SyncStore: Send + Sync + 'static {
+pub trait SyncStore: Clone + Send + Sync + 'static {
     /// While it is held, nobody else writes the store's rows.
     type Lock: StoreLock;
 

@@ -274,7 +274,7 @@ impl<S: SyncStore> Engine<S> {
     }
 
     /// Asks the validators about rows that are about to be written; refused rows are parked.
-    fn validate(&self, changes: &mut [UnitChange]) -> Result<()> {
+    pub(super) fn validate(&self, changes: &mut [UnitChange]) -> Result<()> {
         for (u, unit) in self.plan.units.iter().enumerate() {
             let Some(validator) = &unit.validator else {
                 continue;

@@ -28,7 +28,7 @@ impl Default for EngineOptions {
     fn default() -> Self {
         Self {
             batch_rows: 5_000,
-            chunk_rows: 10_000,
+            chunk_rows: 20_000,
             conflict_rows: 1_000,
         }
     }
@@ -115,6 +115,7 @@ impl<S: SyncStore> Engine<S> {
             changes: composed.changes,
             touched: composed.touched,
             chunk: None,
+            copied: None,
             own_feed_read: 0,
         };
         self.apply(from, batch).await?;
@@ -128,7 +129,15 @@ impl<S: SyncStore> Engine<S> {
         let to = from.other();
         let copying = batch.chunk.is_some();
         let changes: Vec<UnitKey> = batch.changes.iter().map(|c| c.unit.clone()).collect();
+        let whole = batch.copied.as_ref().map(|c| c.table);
         let applied = self.store(to).apply(batch).await?;
+        if let Some(unit) = whole {
+            self.counts[unit].copied += applied.copied;
+            self.own_writes += applied.copied;
+            for unit in applied.copied_settled {
+                self.settled[to.index()].insert(unit, applied.end);
+            }
+        }
         for (unit, outcome) in changes.into_iter().zip(&applied.outcomes) {
             match outcome {
                 Outcome::Written => {

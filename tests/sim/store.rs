@@ -9,10 +9,10 @@ use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Poll;
 
-use banyan::data::batch::from_rows;
+use banyan::data::batch::{from_rows, to_rows};
 use banyan::data::{Change, Commit, Key, LogId, Position, Row, Value};
 use banyan::database::{
-    Applied, ApplyBatch, Base, Chunk, ChunkMark, DecisionRecord, FeedPage, OpenConflict,
+    Applied, ApplyBatch, Base, Cause, Chunk, ChunkMark, DecisionRecord, FeedPage, OpenConflict,
     OpenState, Outcome, Recovered, Role, RowChange, Settled, StoreLock, SyncStore, UnitKey,
 };
 use banyan::error::{Error, ErrorKind, Result};
@@ -475,7 +475,53 @@ fn write(
     }
 }
 
+/// Copied rows are guarded inserts like others; only their outcomes are reported apart.
 fn apply(state: &mut State, role: Role, engine: usize, batch: &ApplyBatch) -> Result<Applied> {
+    let Some(copied) = &batch.copied else {
+        return apply_rows(state, role, engine, batch);
+    };
+    let mut boxed = batch.clone();
+    boxed.copied = None;
+    for row in to_rows(&copied.batch)? {
+        let key = Key::of(&row, &copied.source_key);
+        boxed.changes.push(RowChange {
+            table: copied.table,
+            unit: UnitKey {
+                unit: copied.table,
+                key: key.clone(),
+            },
+            key: key.clone(),
+            expect: None,
+            after: Some(row),
+            cause: Cause {
+                base: Base::Expected,
+                source_key: key,
+                committed_us: None,
+                refused: None,
+            },
+        });
+    }
+    let units: Vec<UnitKey> = boxed.changes[batch.changes.len()..]
+        .iter()
+        .map(|c| c.unit.clone())
+        .collect();
+    let mut applied = apply_rows(state, role, engine, &boxed)?;
+    let outcomes = applied.outcomes.split_off(batch.changes.len());
+    for (unit, outcome) in units.into_iter().zip(outcomes) {
+        if matches!(outcome, Outcome::Written | Outcome::Equal) {
+            applied.copied += 1;
+            applied.copied_settled.push(unit);
+        }
+    }
+    Ok(applied)
+}
+
+fn apply_rows(
+    state: &mut State,
+    role: Role,
+    engine: usize,
+    batch: &ApplyBatch,
+) -> Result<Applied> {
     let unique = state.unique;
     let side = &mut state.sides[role.index()];
     if side.epoch != batch.epoch {
@@ -562,6 +608,7 @@ fn apply(state: &mut State, role: Role, engine: usize, batch: &ApplyBatch) -> Re
         outcomes,
         end,
         opened,
+        ..Applied::default()
     })
 }
 

@@ -80,6 +80,7 @@ pub(crate) async fn until_idle<S: banyan::database::SyncStore>(
     let options = RunOptions {
         until_idle: true,
         copy_only: false,
+        copy_rows_per_s_max: None,
         stop,
     };
     run(engine, &options, |_| ()).await.unwrap()
@@ -118,7 +119,8 @@ pub(crate) fn table(name: &str, on_conflict: &str) -> TableSpec {
 /// An application's connection.
 pub(crate) fn app(path: &Path) -> rusqlite::Connection {
     let conn = rusqlite::Connection::open(path).unwrap();
-    conn.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
+    conn.busy_timeout(std::time::Duration::from_secs(10))
+        .unwrap();
     conn.execute_batch("PRAGMA foreign_keys = ON").unwrap();
     conn
 }

@@ -156,9 +156,9 @@ pub(super) fn read_batches(
         request.batch_rows
     };
     let mut builder = BatchBuilder::new(request.columns.clone());
-    while let Some(row) = rows.next().map_err(what())? {
+    while let Some(row) = rows.next().map_err(|e| what()(e))? {
         for i in 0..width {
-            let cell = row.get_ref(i).map_err(what())?;
+            let cell = row.get_ref(i).map_err(|e| what()(e))?;
             with_ref(cell, |v| builder.push(i, v));
         }
         builder.end_row();

@@ -96,6 +96,11 @@ pub(super) fn table(conn: &Connection, name: &str) -> Result<TableSchema> {
             } else {
                 error.hint(format!("its tables are: {}", tables.join(", ")))
             };
+        } else {
+            let file = conn.path().unwrap_or_default();
+            error = error.hint(format!(
+                "the database has no tables at all; is {file} the right file?"
+            ));
         }
         return Err(error);
     };
@@ -103,6 +108,14 @@ pub(super) fn table(conn: &Connection, name: &str) -> Result<TableSchema> {
     let (unique, key_collations) = indexes(conn, &name, &columns, &pk)?;
     for (i, collation) in key_collations {
         columns[i].collation = Some(collation);
+    }
+    for column in columns.iter_mut().filter(|c| c.collation.is_none()) {
+        let (_, collation, ..) = conn
+            .column_metadata(Some("main"), name.as_str(), column.name.as_str())
+            .map_err(what())?;
+        column.collation = collation
+            .map(|c| c.to_string_lossy().into_owned())
+            .filter(|c| c != "BINARY");
     }
     if without_rowid {
         for &i in &pk {

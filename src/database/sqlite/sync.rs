@@ -6,10 +6,11 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::data::{Key, LogId, Row, TableSchema};
 use crate::database::{
-    Applied, ApplyBatch, Base, Chunk, DecisionRecord, FeedPage, OpenConflict, OpenState, Outcome,
-    ReadStore, Recovered, Resolution, Role, RowChange, Settled, StoreLock, SyncStore,
+    Applied, ApplyBatch, Base, Cause, Chunk, CopiedRows, DecisionRecord, FeedPage, OpenConflict, OpenState, Outcome,
+    ReadStore, Recovered, Resolution, Role, RowChange, Settled, StoreLock, SyncStore, UnitKey,
 };
 use crate::error::{Error, ErrorKind, Result};
+use crate::rule::ConflictKind;
 
 use super::capture::{self, CaptureTable, finish};
 use super::copy::read_chunk;
@@ -438,16 +439,24 @@ impl Shared {
         }
         let end = capture::end(conn, &self.names)?;
         let role = self.options.role;
-        let mut outcomes = self.writer(conn).write(&batch.changes)?;
+        let outcomes = self.writer(conn).write(&batch.changes)?;
         let mut settled = Vec::new();
         let mut opened = Vec::new();
-        let at_us = now_us();
         let pending = if batch.chunk.is_some() {
             Some(self.pending(conn, batch.own_feed_read)?)
         } else {
             None
         };
-        for (change, outcome) in batch.changes.iter().zip(&mut outcomes) {
+        let mut copied = 0;
+        let mut left = Vec::new();
+        if let Some(rows) = &batch.copied {
+            left = self.copy(conn, rows)?;
+            copied = rows.batch.num_rows() as u64 - left.len() as u64;
+            settled.extend(self.touched_copies(rows, pending.as_ref())?);
+        }
+        let copied_settled = settled.clone();
+        let changes = batch.changes.iter().zip(&outcomes);
+        for (change, outcome) in changes.chain(left.iter().map(|(c, o)| (c, o))) {
             let (kind, state, reason) = match outcome {
                 Outcome::Written | Outcome::Equal => {
                     // Of copied rows only those need a mark that the application touched as well.
@@ -465,32 +474,14 @@ impl Shared {
                 },
                 Outcome::Blocked { kind, reason } => (*kind, OpenState::Waiting, reason.clone()),
             };
-            let base = match &change.cause.base {
-                Base::Expected => change.expect.clone(),
-                Base::Row(row) => row.clone(),
-            };
-            let mut committed_us = [None; 2];
-            committed_us[role.other().index()] = change.cause.committed_us;
-            let mut conflict = OpenConflict {
-                home: role,
-                id: 0,
-                unit: change.unit.clone(),
-                source_key: change.cause.source_key.clone(),
-                direction: role.other().outgoing(),
-                kind,
-                base,
-                base_known: true,
-                interrupted: false,
-                committed_us,
-                state,
-                reason,
-                rule: String::new(),
-                request: None,
-                at_us,
-            };
+            let mut conflict = conflict_of(change, role, kind, state, reason);
             journal.open(&mut conflict)?;
             opened.push(conflict);
         }
+        copied += left
+            .iter()
+            .filter(|(_, o)| matches!(o, Outcome::Written | Outcome::Equal))
+            .count() as u64;
         if !settled.is_empty() {
             journal.settle(&Settled {
                 role,
@@ -505,10 +496,60 @@ impl Shared {
             journal.mark_chunk(mark)?;
         }
         Ok(Applied {
+            copied,
+            copied_settled,
             outcomes,
             end,
             opened,
         })
+    }
+
+    fn copy(
+        &self,
+        conn: &rusqlite::Connection,
+        rows: &CopiedRows,
+    ) -> Result<Vec<(RowChange, Outcome)>> {
+        let key = &self.options.tables[rows.table].key;
+        self.writer(conn).copy(rows.table, &rows.batch, |row| {
+            let unit = UnitKey {
+                unit: rows.table,
+                key: Key::of(&row, key),
+            };
+            RowChange {
+                table: rows.table,
+                key: unit.key.clone(),
+                unit,
+                expect: None,
+                cause: Cause {
+                    base: Base::Expected,
+                    source_key: Key::of(&row, &rows.source_key),
+                    committed_us: None,
+                    refused: None,
+                },
+                after: Some(row),
+            }
+        })
+    }
+
+    /// Copied rows whose keys have changes of this store's own that nobody has read yet.
+    fn touched_copies(
+        &self,
+        rows: &CopiedRows,
+        pending: Option<&std::collections::HashSet<(usize, Key)>>,
+    ) -> Result<Vec<UnitKey>> {
+        let Some(pending) = pending.filter(|p| !p.is_empty()) else {
+            return Ok(Vec::new());
+        };
+        let views = crate::data::batch::views(&rows.batch)?;
+        let key = &self.options.tables[rows.table].key;
+        Ok((0..rows.batch.num_rows())
+            .map(|row| Key(key.iter().map(|&k| views[k].get(row).to_value()).collect()))
+            .filter(|key| pending.contains(&(rows.table, key.clone())))
+            .map(|key| UnitKey {
+                unit: rows.table,
+                key,
+            })
+            .collect())
     }
 
     /// Keys of this store's own changes after `read`.
@@ -532,6 +573,38 @@ impl Shared {
                     .map(|row| (c.table, Key::of(row, &feed[c.table].key)))
             })
             .collect())
+    }
+}
+
+fn conflict_of(
+    change: &RowChange,
+    role: Role,
+    kind: ConflictKind,
+    state: OpenState,
+    reason: String,
+) -> OpenConflict {
+    let base = match &change.cause.base {
+        Base::Expected => change.expect.clone(),
+        Base::Row(row) => row.clone(),
+    };
+    let mut committed_us = [None; 2];
+    committed_us[role.other().index()] = change.cause.committed_us;
+    OpenConflict {
+        home: role,
+        id: 0,
+        unit: change.unit.clone(),
+        source_key: change.cause.source_key.clone(),
+        direction: role.other().outgoing(),
+        kind,
+        base,
+        base_known: true,
+        interrupted: false,
+        committed_us,
+        state,
+        reason,
+        rule: String::new(),
+        request: None,
+        at_us: now_us(),
     }
 }
 

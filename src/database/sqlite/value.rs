@@ -102,7 +102,7 @@ fn clock(us: i64) -> String {
 
 /// Days since 1970 as a date of the proleptic Gregorian calendar (Howard Hinnant,
 /// "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`).
-fn civil_date(days: i64) -> String {
+pub(super) fn civil_date(days: i64) -> String {
     let z = days + 719_468;
     let era = z.div_euclid(146_097);
     let doe = z.rem_euclid(146_097);

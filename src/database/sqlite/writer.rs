@@ -8,8 +8,10 @@
 
 use std::collections::BTreeMap;
 
+use datafusion::arrow::record_batch::RecordBatch;
 use rusqlite::{Connection, ErrorCode, ffi};
 
+use crate::data::batch::views;
 use crate::data::{Key, Row};
 use crate::database::{Outcome, RowChange};
 use crate::error::Result;
@@ -19,7 +21,7 @@ use super::error::{extended, sqlite};
 use super::foreign_key::ForeignKeys;
 use super::names::{list, quote};
 use super::sync::SyncTable;
-use super::value::{bind, same, to_value};
+use super::value::{Bind, bind, same, to_value};
 
 /// The statements for one table.
 #[derive(Debug)]
@@ -179,6 +181,44 @@ impl Writer<'_> {
         }
     }
 
+    /// Inserts copied rows. Answers, for each row that was not simply inserted, its index and what
+    /// became of it.
+    pub(super) fn copy(
+        &self,
+        table: usize,
+        batch: &RecordBatch,
+        change: impl Fn(Row) -> RowChange,
+    ) -> Result<Vec<(RowChange, Outcome)>> {
+        let what = || sqlite("insert copied rows");
+        let views = views(batch)?;
+        let mut stmt = self
+            .conn
+            .prepare_cached(&self.tables[table].insert)
+            .map_err(what())?;
+        let mut left = Vec::new();
+        for row in 0..batch.num_rows() {
+            for (i, view) in views.iter().enumerate() {
+                stmt.raw_bind_parameter(i + 1, Bind(view.get(row)))
+                    .map_err(what())?;
+            }
+            match stmt.raw_execute() {
+                Ok(_) => {}
+                Err(e) if e.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+                    left.push(row);
+                }
+                Err(e) => return Err(what()(e)),
+            }
+        }
+        drop(stmt);
+        let changes: Vec<RowChange> = left
+            .into_iter()
+            .map(|row| change(views.iter().map(|v| v.get(row).to_value()).collect()))
+            .collect();
+        // No foreign-key check: parents that this chunk lacks are in the feed, or in another chunk.
+        let outcomes = self.attempt(&changes, &BTreeMap::new())?;
+        Ok(changes.into_iter().zip(outcomes).collect())
+    }
+
     fn batch(&self, sql: &str) -> Result<()> {
         self.conn.execute_batch(sql).map_err(sqlite(sql))
     }
@@ -268,7 +308,7 @@ impl Writer<'_> {
             return Ok(Some(Outcome::Written));
         };
         let cells = sql.updated.iter().map(|&i| &after[i]);
-        let parameters = bind(&change.key.0).chain(cells.map(|v| super::value::Bind(v.into())));
+        let parameters = bind(&change.key.0).chain(cells.map(|v| Bind(v.into())));
         Ok(match self.hit(update, parameters)? {
             Hit::Done => Some(Outcome::Written),
             Hit::Unique => None,
@@ -328,7 +368,7 @@ impl Writer<'_> {
     fn hit<'p>(
         &self,
         sql: &str,
-        parameters: impl Iterator<Item = super::value::Bind<'p>>,
+        parameters: impl Iterator<Item = Bind<'p>>,
     ) -> Result<Hit> {
         let result = self
             .conn

@@ -1,0 +1,4 @@
+//! Rules as WebAssembly components: loading, hostile guests, reloading, the samples.
+
+mod samples;
+mod support;
