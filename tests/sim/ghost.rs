@@ -4,7 +4,7 @@
 //! into account: those it was made from, and those that a recorded decision weighed. Lineage is by
 //! value: a side that went x → y → x counts as not having moved.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use banyan::data::Row;
 use banyan::database::{ApplyBatch, Outcome, Role};
@@ -18,8 +18,8 @@ pub(crate) type Ancestry = u128;
 pub(crate) struct Ghost {
     /// What was wrong, first things first.
     pub(crate) violations: Vec<String>,
-    /// Rows as last read by an engine's copy.
-    pub(crate) chunk: BTreeMap<usize, Vec<(Place, Ancestry)>>,
+    /// Rows as read by an engine's copy, chunk by chunk, until they are written.
+    pub(crate) chunks: BTreeMap<usize, VecDeque<Vec<(Place, Ancestry)>>>,
     /// Each side's rows when its lock was last taken.
     pub(crate) locked: [BTreeMap<Place, Cell>; 2],
     /// Decisions made: whose versions, and the result.
@@ -107,7 +107,8 @@ impl Ghost {
                 .position(|c| place(c.unit.unit, &c.unit.key) == at)
         };
         if let Some(mark) = &batch.chunk {
-            for (at, seen) in state.ghost.chunk.remove(&engine).unwrap_or_default() {
+            let chunks = state.ghost.chunks.entry(engine).or_default();
+            for (at, seen) in chunks.pop_front().unwrap_or_default() {
                 let ra = anc(&state.sides[t], at);
                 match of(at).map(|i| &outcomes[i]) {
                     Some(Outcome::Written | Outcome::Equal) => {

@@ -269,9 +269,13 @@ impl<'c, C: Chooser> Sim<'c, C> {
         {
             let mut state = self.world.state();
             if let Some(fate) = fate {
-                let what = state.at_gate.get(&id).copied().unwrap_or("?");
+                let gates = state.at_gate.get(&id).cloned().unwrap_or_default();
+                let what = match gates[..] {
+                    [one] => one,
+                    _ => gates[self.chooser.choose(gates.len())],
+                };
                 state.tell(|| format!("engine {id}: {what} {fate:?}"));
-                state.fate.insert(id, fate);
+                state.fate.insert(id, (what, fate));
             }
         }
         self.tally.operations += 1;
@@ -303,7 +307,8 @@ impl<'c, C: Chooser> Sim<'c, C> {
 
     pub(crate) fn at(&self) -> &'static str {
         let state = self.world.state();
-        state.at_gate.get(&self.id).copied().unwrap_or("")
+        let gates = state.at_gate.get(&self.id);
+        gates.and_then(|g| g.first()).copied().unwrap_or("")
     }
 
     pub(crate) fn crash(&mut self, lives_on: bool) {
@@ -319,7 +324,8 @@ impl<'c, C: Chooser> Sim<'c, C> {
 
     fn poll_zombie(&mut self, i: usize) {
         let (id, mut driver, left) = self.zombies.swap_remove(i);
-        let what = self.world.state().at_gate.get(&id).copied().unwrap_or("");
+        let gates = self.world.state().at_gate.get(&id).cloned().unwrap_or_default();
+        let what = gates.first().copied().unwrap_or("");
         let fate = if what == "step" && left > 0 {
             Fate::Step(self.chooser.choose(7) as u8)
         } else {
@@ -328,7 +334,7 @@ impl<'c, C: Chooser> Sim<'c, C> {
         {
             let mut state = self.world.state();
             state.tell(|| format!("dead engine {id}: {what} {fate:?}"));
-            state.fate.insert(id, fate);
+            state.fate.insert(id, (what, fate));
         }
         let mut context = Context::from_waker(futures::task::noop_waker_ref());
         match driver.as_mut().poll(&mut context) {

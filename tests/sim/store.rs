@@ -82,10 +82,10 @@ pub(crate) struct Side {
 pub(crate) struct State {
     pub(crate) sides: [Side; 2],
     pub(crate) ghost: Ghost,
-    /// What the operation at each engine's gate is; by engine.
-    pub(crate) at_gate: BTreeMap<usize, &'static str>,
-    /// What the scheduler said about it.
-    pub(crate) fate: BTreeMap<usize, Fate>,
+    /// What the operations at each engine's gate are; by engine. (While copying, two at a time.)
+    pub(crate) at_gate: BTreeMap<usize, Vec<&'static str>>,
+    /// What the scheduler said about one of them.
+    pub(crate) fate: BTreeMap<usize, (&'static str, Fate)>,
     /// Whether column 1 is unique in every table.
     pub(crate) unique: bool,
     /// What happened, for a person who reads a failure.
@@ -115,12 +115,21 @@ impl World {
     pub(crate) async fn gate(&self, engine: usize, what: &'static str) -> Fate {
         poll_fn(|_| {
             let mut state = self.state();
-            if let Some(fate) = state.fate.remove(&engine) {
-                state.at_gate.remove(&engine);
-                return Poll::Ready(fate);
+            let fate = state.fate.get(&engine).copied();
+            let waiting = state.at_gate.entry(engine).or_default();
+            match fate {
+                Some((which, fate)) if which == what => {
+                    waiting.retain(|w| *w != what);
+                    state.fate.remove(&engine);
+                    Poll::Ready(fate)
+                }
+                _ => {
+                    if !waiting.contains(&what) {
+                        waiting.push(what);
+                    }
+                    Poll::Pending
+                }
             }
-            state.at_gate.insert(engine, what);
-            Poll::Pending
         })
         .await
     }
@@ -299,7 +308,7 @@ impl SyncStore for MemoryStore {
                 rows.extend(cell.row.clone());
             }
             let seq = side.end;
-            state.ghost.chunk.insert(engine, seen);
+            state.ghost.chunks.entry(engine).or_default().push_back(seen);
             let names: Vec<String> = ["id", "a", "b"].map(str::to_owned).to_vec();
             Ok(Chunk {
                 batch: from_rows(&names, &rows)?,
