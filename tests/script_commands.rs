@@ -24,7 +24,10 @@ fn banyan(folder: &Path, arguments: &[&str]) -> String {
     let mut plain = String::new();
     let mut rest = shown.as_str();
     while !rest.is_empty() {
-        let hex = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_hexdigit()).len();
+        let hex = rest.len()
+            - rest
+                .trim_start_matches(|c: char| c.is_ascii_hexdigit())
+                .len();
         let (run, after) = rest.split_at(hex);
         plain.push_str(if hex == 64 { "DIGEST" } else { run });
         let next = after.chars().next();
@@ -84,7 +87,10 @@ fn cases_beside_the_script_are_run() {
           found     "source"
     --- stderr
     "#);
-    let json = banyan(folder.path(), &["--format", "json", "script", "test", "FOLDER/larger.rhai"]);
+    let json = banyan(
+        folder.path(),
+        &["--format", "json", "script", "test", "FOLDER/larger.rhai"],
+    );
     insta::assert_snapshot!(json, @r#"
     exit code: 1
     --- stdout
@@ -119,13 +125,27 @@ fn cases_beside_the_script_are_run() {
 fn cases_of_a_folder_are_run_in_order() {
     let folder = folder(&[
         ("larger.rhai", LARGER),
-        ("cases/b.toml", &CASES.replace("expect = \"target\"\n\n[[case]]\nname = \"a tie\"", "expect = \"target\"\n\n[[case]]\nname = \"tie\"").replace("stock = 5 }\nexpect", "stock = 6 }\nexpect")),
+        (
+            "cases/b.toml",
+            &CASES
+                .replace(
+                    "expect = \"target\"\n\n[[case]]\nname = \"a tie\"",
+                    "expect = \"target\"\n\n[[case]]\nname = \"tie\"",
+                )
+                .replace("stock = 5 }\nexpect", "stock = 6 }\nexpect"),
+        ),
         ("cases/a.toml", CASES),
         ("cases/notes.txt", "not a case file"),
     ]);
     let shown = banyan(
         folder.path(),
-        &["script", "test", "FOLDER/larger.rhai", "--cases", "FOLDER/cases"],
+        &[
+            "script",
+            "test",
+            "FOLDER/larger.rhai",
+            "--cases",
+            "FOLDER/cases",
+        ],
     );
     insta::assert_snapshot!(shown, @r#"
     exit code: 1
@@ -175,11 +195,17 @@ fn a_script_is_checked_against_the_laws() {
 fn a_rule_of_the_configuration_is_found_by_name() {
     let folder = folder(&[
         ("rules/larger.rhai", LARGER),
-        ("banyan.toml", "[rules.bigger]\nscript = \"rules/larger.rhai\"\n[rules.keep]\nstrategy = \"max\"\n"),
+        (
+            "banyan.toml",
+            "[rules.bigger]\nscript = \"rules/larger.rhai\"\n[rules.keep]\nstrategy = \"max\"\n",
+        ),
     ]);
     let config = "FOLDER/banyan.toml";
     for name in ["bigger", "keep", "biger"] {
-        let shown = banyan(folder.path(), &["script", "check", name, "--config", config]);
+        let shown = banyan(
+            folder.path(),
+            &["script", "check", name, "--config", config],
+        );
         match name {
             "bigger" => insta::assert_snapshot!(shown, @r#"
             exit code: 0

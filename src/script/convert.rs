@@ -130,9 +130,10 @@ pub(super) fn fit<'a>(
         (Value::Int(_), _) if like.clone().any(|v| matches!(v, Value::UInt(_))) => {
             fit_unsigned(value)
         }
-        (Value::Int(v), LogicalType::Decimal) => {
-            v.to_string().parse().map_or_else(|_| value.clone(), Value::Decimal)
-        }
+        (Value::Int(v), LogicalType::Decimal) => v
+            .to_string()
+            .parse()
+            .map_or_else(|_| value.clone(), Value::Decimal),
         (Value::Int(v), LogicalType::Float) if v.unsigned_abs() <= 1 << 53 => {
             Value::Float(*v as f64)
         }
@@ -206,7 +207,11 @@ fn json(value: &Dynamic, depth: usize) -> Result<serde_json::Value, String> {
         return Ok(J::String(v.as_str().to_owned()));
     }
     if let Ok(v) = value.as_array_ref() {
-        return v.iter().map(|v| json(v, depth + 1)).collect::<Result<_, _>>().map(J::Array);
+        return v
+            .iter()
+            .map(|v| json(v, depth + 1))
+            .collect::<Result<_, _>>()
+            .map(J::Array);
     }
     if let Ok(v) = value.as_map_ref() {
         return v

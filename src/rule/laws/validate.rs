@@ -72,7 +72,11 @@ fn differ(first: &[Note], then: &[Note], how: &str) -> Breach {
             .collect::<Vec<_>>()
             .join("; ")
     };
-    Some(format!("noted [{}] and, {how}, [{}]", words(first), words(then)))
+    Some(format!(
+        "noted [{}] and, {how}, [{}]",
+        words(first),
+        words(then)
+    ))
 }
 
 fn split(rows: &[Row], ask: &dyn Fn(&[Row]) -> Result<Vec<Note>, RuleError>) -> Breach {
@@ -83,7 +87,10 @@ fn split(rows: &[Row], ask: &dyn Fn(&[Row]) -> Result<Vec<Note>, RuleError>) -> 
     let whole = ask(rows).ok()?;
     match (ask(&rows[..at]), ask(&rows[at..])) {
         (Ok(mut parts), Ok(rest)) => {
-            parts.extend(rest.into_iter().map(|n| Note { row: n.row + at, ..n }));
+            parts.extend(rest.into_iter().map(|n| Note {
+                row: n.row + at,
+                ..n
+            }));
             differ(&whole, &parts, &format!("cut after row {at}"))
         }
         (Err(e), _) | (_, Err(e)) => Some(format!("failed only when cut after row {at}: {e}")),
@@ -104,7 +111,12 @@ fn order(rows: &[Row], seed: u64, ask: &dyn Fn(&[Row]) -> Result<Vec<Note>, Rule
             Ok(notes) => {
                 let back = notes
                     .into_iter()
-                    .filter_map(|n| Some(Note { row: *order.get(n.row)?, ..n }))
+                    .filter_map(|n| {
+                        Some(Note {
+                            row: *order.get(n.row)?,
+                            ..n
+                        })
+                    })
                     .collect();
                 differ(&whole, &sorted(back), "in another order")
             }
