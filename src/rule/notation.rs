@@ -199,7 +199,7 @@ pub fn format_hex(bytes: &[u8]) -> String {
 /// Bytes from hexadecimal digits.
 #[must_use]
 pub fn parse_hex(text: &str) -> Option<Vec<u8>> {
-    if text.len() % 2 != 0 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+    if !text.len().is_multiple_of(2) || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
         return None;
     }
     (0..text.len())
@@ -271,8 +271,8 @@ mod tests {
 
         #[test]
         fn nothing_read_panics(text: String) {
-            let _ = (parse_date(&text), parse_time(&text), parse_timestamp(&text));
-            let _ = (parse_uuid(&text), parse_hex(&text), parse_timestamp_utc(&text));
+            let _dates = (parse_date(&text), parse_time(&text), parse_timestamp(&text));
+            let _others = (parse_uuid(&text), parse_hex(&text), parse_timestamp_utc(&text));
         }
     }
 }

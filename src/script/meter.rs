@@ -88,7 +88,7 @@ pub(super) fn watch(engine: &mut Engine, limits: &Limits) {
         if operations > operations_max {
             return Some(Dynamic::from(Ended::Operations));
         }
-        (operations % LOOK_EVERY == 0 && is_over()).then(|| Dynamic::from(Ended::Deadline))
+        (operations.is_multiple_of(LOOK_EVERY) && is_over()).then(|| Dynamic::from(Ended::Deadline))
     });
     let most = limits.memory_bytes();
     engine.on_def_var(move |is_running, _, context| {
@@ -153,7 +153,7 @@ fn look_into(value: &Dynamic, text_most: usize) -> Result<(), Box<EvalAltResult>
     if len > LOOKED_INTO_ALWAYS_MAX {
         let accesses = ACCESSES.get().wrapping_add(1);
         ACCESSES.set(accesses);
-        if accesses % 4 != 0 {
+        if !accesses.is_multiple_of(4) {
             return Ok(());
         }
     }

@@ -262,7 +262,7 @@ impl Settings {
         match self.0.get(name) {
             Some(value) => Ok(value.clone()),
             None => {
-                let near = nearest(name, self.0.keys().map(|k| k.as_str()))
+                let near = nearest(name, self.0.keys().map(std::ops::Deref::deref))
                     .map_or_else(String::new, |n| format!("; did you mean {n:?}?"));
                 raise(format!(
                     "there is no setting {name:?}{near}; ask with `\"{name}\" in settings`"

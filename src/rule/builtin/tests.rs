@@ -372,7 +372,7 @@ fn a_delete_has_a_time_like_any_other_write() {
 #[test]
 fn a_side_that_did_not_move_loses() {
     let base = row(1, "1", 0.0, "b", 0);
-    let mut c = conflict(Some(base.clone()), None, Some(base.clone()));
+    let mut c = conflict(Some(base.clone()), None, Some(base));
     c.target.committed_us = Some(99);
     for name in ["merge-columns", "add-deltas", "max", "min", "keep-both"] {
         assert_eq!(ask(name, &c), Verdict::Source, "{name}: the delete wins");

@@ -39,6 +39,9 @@ pub struct Case {
     pub question: Question,
 }
 
+/// What becomes of a row: by table number, the columns that are set and their cells.
+pub type Became = Vec<(usize, Vec<(usize, Value)>)>;
+
 /// What the rule is asked and should answer.
 #[derive(Clone, Debug)]
 pub enum Question {
@@ -54,7 +57,7 @@ pub enum Question {
         /// The rows.
         rows: Vec<Row>,
         /// For each row, the rows that come of it.
-        expect: std::result::Result<Vec<Vec<(usize, Vec<(usize, Value)>)>>, String>,
+        expect: std::result::Result<Vec<Became>, String>,
     },
     /// Rows to be validated, and the notes on each.
     Validate {
@@ -473,7 +476,7 @@ fn transform(file: &CaseFile, case: &Table, expect: &Toml) -> Read<Question> {
             expect: Err(message),
         });
     }
-    let one = |written: &Toml| -> Read<Vec<(usize, Vec<(usize, Value)>)>> {
+    let one = |written: &Toml| -> Read<Became> {
         if written.as_str() == Some("drop") {
             return Ok(Vec::new());
         }

@@ -8,7 +8,7 @@ use crate::rule::{
     RuleTable, Severity, Transform, TransformTables, Validate, Verdict, answer,
 };
 
-use super::file::{Case, CaseFile, Expect, ExpectNote, Question};
+use super::file::{Became, Case, CaseFile, Expect, ExpectNote, Question};
 use super::show::{quote, show_cells, show_row, show_value, show_verdict};
 use super::{CaseReport, CaseResult};
 
@@ -159,9 +159,6 @@ fn resolve(rule: &dyn Resolve, table: &RuleTable, conflict: &Conflict, expect: &
     }
     Err(text)
 }
-
-/// What becomes of one row: by table, its cells by column.
-type Became = Vec<(usize, Vec<(usize, Value)>)>;
 
 fn show_became(tables: &TransformTables, direction: Direction, became: &Became) -> String {
     let show = |(n, cells): &(usize, Vec<(usize, Value)>)| {

@@ -178,7 +178,8 @@ fn an_order_sensitive_merge_is_reported_with_its_three_writers() {
 
 #[test]
 fn wrong_answers_are_named() {
-    let cases: [(fn(&[Conflict]) -> Vec<Verdict>, &str); 4] = [
+    type Answer = fn(&[Conflict]) -> Vec<Verdict>;
+    let cases: [(Answer, &str); 4] = [
         (
             |_| Vec::new(),
             "1 conflicts were asked, 0 verdicts came back",

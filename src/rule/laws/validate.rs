@@ -55,6 +55,9 @@ pub fn check_validate(
     }
 }
 
+/// Asks the rule.
+type Ask<'a> = &'a dyn Fn(&[Row]) -> Result<Vec<Note>, RuleError>;
+
 /// Notes by row; those of one row in the order given.
 fn sorted(mut notes: Vec<Note>) -> Vec<Note> {
     notes.sort_by_key(|n| n.row);
@@ -79,7 +82,7 @@ fn differ(first: &[Note], then: &[Note], how: &str) -> Breach {
     ))
 }
 
-fn split(rows: &[Row], ask: &dyn Fn(&[Row]) -> Result<Vec<Note>, RuleError>) -> Breach {
+fn split(rows: &[Row], ask: Ask<'_>) -> Breach {
     if rows.len() < 2 {
         return None;
     }
@@ -97,7 +100,7 @@ fn split(rows: &[Row], ask: &dyn Fn(&[Row]) -> Result<Vec<Note>, RuleError>) -> 
     }
 }
 
-fn order(rows: &[Row], seed: u64, ask: &dyn Fn(&[Row]) -> Result<Vec<Note>, RuleError>) -> Breach {
+fn order(rows: &[Row], seed: u64, ask: Ask<'_>) -> Breach {
     if rows.len() < 2 {
         return None;
     }
