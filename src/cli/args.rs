@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-use super::{check, conflict, init, migration, query, reconcile, sync, verify};
+use super::{check, conflict, demo, init, migration, query, reconcile, script, sync, verify};
 
 /// Moves live tables out of a monolith's database into the databases of new services.
 #[derive(Debug, Parser)]
@@ -67,6 +67,7 @@ pub(super) enum Format {
 pub(super) enum Command {
     Init(init::InitArgs),
     Check(check::CheckArgs),
+    Demo(demo::DemoArgs),
     Copy(sync::CopyArgs),
     Sync(sync::SyncArgs),
     Verify(verify::VerifyArgs),
@@ -74,6 +75,7 @@ pub(super) enum Command {
     Query(query::QueryArgs),
     Conflict(conflict::ConflictArgs),
     Migration(migration::MigrationArgs),
+    Script(script::ScriptArgs),
 }
 
 /// Whether a command line that could not be read asks for JSON.

@@ -8,6 +8,7 @@ mod args;
 mod check;
 mod conflict;
 mod context;
+mod demo;
 mod init;
 mod migration;
 mod printer;
@@ -15,6 +16,7 @@ mod progress;
 mod query;
 mod reconcile;
 mod report;
+mod script;
 mod sync;
 mod verify;
 
@@ -71,10 +73,11 @@ fn dispatch(parsed: Arguments, out: &mut dyn Write, errors: &mut dyn Write) -> R
     let logs = LogOptions::new(global.verbosity(), |name| std::env::var(name).ok())?;
     telemetry::init(&logs, BoxMakeWriter::new(progress.log_writer()))?;
     let config = global.config.as_deref();
-    let mut printer = Printer::new(out, errors, json);
+    let mut printer = Printer::new(out, errors, json).quiet(global.quiet > 0);
     match parsed.command {
         Command::Init(args) => init::run(&args, &mut printer, config),
         Command::Check(args) => check::run(&args, &mut printer, config),
+        Command::Demo(args) => demo::run(&args, &mut printer),
         Command::Copy(args) => sync::run_copy(&args, &mut printer, &progress, config),
         Command::Sync(args) => sync::run(&args, &mut printer, &progress, config),
         Command::Verify(args) => verify::run(&args, &mut printer, &progress, config),
@@ -82,6 +85,7 @@ fn dispatch(parsed: Arguments, out: &mut dyn Write, errors: &mut dyn Write) -> R
         Command::Query(args) => query::run(&args, &mut printer, config),
         Command::Conflict(args) => conflict::run(&args, &mut printer, config),
         Command::Migration(args) => migration::run(&args, &mut printer, config),
+        Command::Script(args) => script::run(&args, &mut printer, config),
     }
 }
 

@@ -12,12 +12,18 @@ pub struct Printer<'a> {
     out: &'a mut dyn Write,
     errors: &'a mut dyn Write,
     json: bool,
+    quiet: bool,
 }
 
 impl<'a> Printer<'a> {
     /// Writes data to `out` and advice to `errors`.
     pub fn new(out: &'a mut dyn Write, errors: &'a mut dyn Write, json: bool) -> Self {
-        Self { out, errors, json }
+        Self {
+            out,
+            errors,
+            json,
+            quiet: false,
+        }
     }
 
     /// Whether data is wanted as JSON.
@@ -48,6 +54,21 @@ impl<'a> Printer<'a> {
             Error::new(ErrorKind::Internal, "the result has no JSON form").caused_by(cause)
         })?;
         self.line(text)
+    }
+
+    /// What is going on, for whoever waits; on stderr like progress.
+    pub fn note(&mut self, text: impl AsRef<str>) {
+        if !self.quiet {
+            // Nobody to tell is no reason to fail.
+            drop(writeln!(self.errors, "{}", text.as_ref()));
+        }
+    }
+
+    /// Without notes.
+    #[must_use]
+    pub fn quiet(mut self, quiet: bool) -> Self {
+        self.quiet = quiet;
+        self
     }
 
     /// Advice for a person; left out with JSON.
