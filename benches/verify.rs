@@ -23,7 +23,7 @@ use banyan::verify::{Level, Recheck, VerifyRequest, verify};
 
 const RUNS: usize = 5;
 
-fn main() {
+fn main() -> std::process::ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     if let [child, source, target, level] = arguments.as_slice()
         && child == "--child"
@@ -47,13 +47,14 @@ fn main() {
         compare(&equal_a, target);
     }
     println!("\n({changed} rows were changed)");
+    std::process::ExitCode::SUCCESS
 }
 
 fn compare(source: &Path, target: &Path) {
     let me = std::env::current_exe().unwrap();
     let paths = [source.as_os_str(), target.as_os_str()];
     let mut seconds = vec![Vec::new(); 3];
-    let mut peak_kib = vec![0; 3];
+    let mut peak_kib = [0; 3];
     for _ in 0..RUNS {
         for (i, level) in ["full", "hash", "sqldiff"].into_iter().enumerate() {
             let mut command = if level == "sqldiff" {
@@ -113,7 +114,7 @@ fn high_water(status: &str) -> Option<u64> {
     line.split_whitespace().nth(1)?.parse().ok()
 }
 
-fn run_child(source: &str, target: &str, level: &str) {
+fn run_child(source: &str, target: &str, level: &str) -> std::process::ExitCode {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let consistent = runtime.block_on(async {
         let source = SqliteStore::new("monolith", source);
@@ -138,7 +139,7 @@ fn run_child(source: &str, target: &str, level: &str) {
         println!("{report}");
         report.consistent
     });
-    std::process::exit(i32::from(!consistent));
+    std::process::ExitCode::from(u8::from(!consistent))
 }
 
 fn generate(path: &Path, rows: i64) {

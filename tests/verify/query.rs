@@ -209,8 +209,7 @@ fn projection_filter_and_limit_go_to_the_store() {
         shop.plan("SELECT name FROM monolith.customers WHERE id > 1 AND name = 'Bo''b' LIMIT 5");
     let scan = plan
         .lines()
-        .filter(|l| l.contains("StoreScan"))
-        .last()
+        .rfind(|l| l.contains("StoreScan"))
         .unwrap();
     assert_eq!(
         scan.trim(),
