@@ -24,7 +24,10 @@ use banyan::verify::{Level, Recheck, VerifyRequest, verify};
 const RUNS: usize = 5;
 
 fn main() -> std::process::ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
+    let arguments: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|a| a != "--bench")
+        .collect();
     if let [child, source, target, level] = arguments.as_slice()
         && child == "--child"
     {
@@ -39,10 +42,16 @@ fn main() -> std::process::ExitCode {
     std::fs::copy(&equal_a, &differs).unwrap();
     let changed = rusqlite::Connection::open(&differs)
         .unwrap()
-        .execute("UPDATE orders SET note = note || ' ' WHERE id % 100 = 50", [])
+        .execute(
+            "UPDATE orders SET note = note || ' ' WHERE id % 100 = 50",
+            [],
+        )
         .unwrap();
     println!("{rows} rows of 10 columns, median of {RUNS} alternating runs");
-    for (name, target) in [("0 differences", &equal_b), ("1 % of the rows differ", &differs)] {
+    for (name, target) in [
+        ("0 differences", &equal_b),
+        ("1 % of the rows differ", &differs),
+    ] {
         println!("\n{name}");
         compare(&equal_a, target);
     }
@@ -76,7 +85,10 @@ fn compare(source: &Path, target: &Path) {
         times[times.len() / 2]
     };
     let peer = median(&mut seconds[2]);
-    for (i, name) in ["verify FULL", "verify HASH", "sqldiff"].into_iter().enumerate() {
+    for (i, name) in ["verify FULL", "verify HASH", "sqldiff"]
+        .into_iter()
+        .enumerate()
+    {
         let took = median(&mut seconds[i]);
         println!(
             "{name:<12} {took:>7.2} s  {:>5.2} x sqldiff  (fastest {:.2}, slowest {:.2})  peak {} MiB",
@@ -98,7 +110,10 @@ fn measure(command: &mut Command) -> (f64, u64) {
     let seen = Arc::clone(&peak);
     let watcher = std::thread::spawn(move || {
         // Ends when the process has: then the file has no peak any more.
-        while let Some(kib) = std::fs::read_to_string(&status).ok().and_then(|s| high_water(&s)) {
+        while let Some(kib) = std::fs::read_to_string(&status)
+            .ok()
+            .and_then(|s| high_water(&s))
+        {
             seen.fetch_max(kib, std::sync::atomic::Ordering::Relaxed);
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
@@ -134,7 +149,10 @@ fn run_child(source: &str, target: &str, level: &str) -> std::process::ExitCode 
         }];
         let mut request = VerifyRequest::new(&source, &target, &mappings);
         request.level = level.parse::<Level>().unwrap();
-        request.recheck = Recheck { wait_ms: 0, tries: 0 };
+        request.recheck = Recheck {
+            wait_ms: 0,
+            tries: 0,
+        };
         let report = verify(request).await.unwrap();
         println!("{report}");
         report.consistent
@@ -165,5 +183,6 @@ fn generate(path: &Path, rows: i64) {
         [rows],
     )
     .unwrap();
-    conn.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    conn.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")
+        .unwrap();
 }

@@ -237,7 +237,10 @@ fn rows_without_a_value_in_the_key_are_refused() {
         "CREATE TABLE items (code TEXT PRIMARY KEY, name TEXT)",
         "CREATE TABLE items (code TEXT PRIMARY KEY, name TEXT)",
     );
-    shop.write("source.db", "INSERT INTO items VALUES (NULL, 'a'), (NULL, 'b')");
+    shop.write(
+        "source.db",
+        "INSERT INTO items VALUES (NULL, 'a'), (NULL, 'b')",
+    );
     insta::assert_snapshot!(checked(&shop).all(), @r"
 exit code: 2
 --- stdout
@@ -259,8 +262,10 @@ hint: give these rows a key, then start again
 #[test]
 fn unknown_tables_and_columns_are_listed_at_once_with_the_nearest_names() {
     let shop = Shop::of(
-        &format!("{ITEMS}; CREATE TABLE orders (id INTEGER PRIMARY KEY, total REAL); \
-                 CREATE TABLE payments (id INTEGER PRIMARY KEY)"),
+        &format!(
+            "{ITEMS}; CREATE TABLE orders (id INTEGER PRIMARY KEY, total REAL); \
+                 CREATE TABLE payments (id INTEGER PRIMARY KEY)"
+        ),
         &format!("{ITEMS}; CREATE TABLE orders (id INTEGER PRIMARY KEY, sum REAL NOT NULL)"),
     );
     shop.configure(&format!(
@@ -307,7 +312,9 @@ fn an_unknown_migration_is_answered_with_the_nearest_name() {
 
 /// A rule of the configuration that decides the conflicts of `items`.
 fn with_rule(shop: &Shop, rule: &str) {
-    shop.configure(&format!("{CONFIG}on_conflict = \"judge\"\n[rules.judge]\n{rule}\n"));
+    shop.configure(&format!(
+        "{CONFIG}on_conflict = \"judge\"\n[rules.judge]\n{rule}\n"
+    ));
 }
 
 #[test]
@@ -391,7 +398,10 @@ fn files_that_are_no_rules_are_told_apart() {
         (instance $i (instantiate $lifecycle))
         (export "banyan:rules/lifecycle@9.0.0" (instance $i)))"#;
     for (content, wanted) in [
-        (other.as_bytes(), "is built against banyan:rules@9.0.0; this Banyan expects banyan:rules@0.1.0"),
+        (
+            other.as_bytes(),
+            "is built against banyan:rules@9.0.0; this Banyan expects banyan:rules@0.1.0",
+        ),
         (b"(component)", "is no rule: it exports nothing"),
         (b"(component", "is no valid component"),
     ] {
@@ -466,7 +476,9 @@ fn a_database_that_is_locked_for_a_moment_is_waited_for() {
         .execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE")
         .unwrap();
     let mut sync = shop.start(&["sync", "shop", "--until-idle"]);
-    wait_until("the sync has begun", || shop.path(".banyan/shop.lock").exists());
+    wait_until("the sync has begun", || {
+        shop.path(".banyan/shop.lock").exists()
+    });
     assert!(sync.try_wait().unwrap().is_none());
     drop(owner);
     let shown = Shown::new(&sync.wait_with_output().unwrap(), shop.folder());
@@ -529,8 +541,14 @@ fn a_disk_that_fills_up_in_the_middle_loses_nothing() {
     assert!(shown.errors.contains("nothing is lost"), "{shown:?}");
     let status = shop.json(&["migration", "status", "shop"]);
     assert_eq!(status["phase"], "failed");
-    assert!(status["reason"].as_str().unwrap().contains("store service"), "{status}");
-    shop.write("source.db", "UPDATE items SET name = 'meanwhile' WHERE id = 19999");
+    assert!(
+        status["reason"].as_str().unwrap().contains("store service"),
+        "{status}"
+    );
+    shop.write(
+        "source.db",
+        "UPDATE items SET name = 'meanwhile' WHERE id = 19999",
+    );
     let report = shop.json(&["sync", "shop", "--until-idle"]);
     assert_eq!(report["tables"][0]["parked"], 0, "{report}");
     let rows = |name| crate::support::dump(&shop.path(name), "SELECT * FROM items ORDER BY id");
@@ -573,7 +591,10 @@ fn a_state_in_a_database_of_something_else_is_refused() {
     for shown in [shop.run(&["sync", "shop"]), shop.run(&["check"])] {
         assert_eq!(shown.code, 2, "{shown:?}");
         let told = format!("{}{}", shown.out, shown.errors);
-        assert!(told.contains("other.db is a database of something else"), "{told}");
+        assert!(
+            told.contains("other.db is a database of something else"),
+            "{told}"
+        );
     }
     assert_eq!(content(&shop.path("other.db")), before);
 }
@@ -581,7 +602,9 @@ fn a_state_in_a_database_of_something_else_is_refused() {
 #[test]
 fn a_state_that_cannot_be_made_is_refused() {
     let shop = Shop::new();
-    shop.configure(&format!("[state]\nurl = \"sqlite:target.db/state.db\"\n{CONFIG}"));
+    shop.configure(&format!(
+        "[state]\nurl = \"sqlite:target.db/state.db\"\n{CONFIG}"
+    ));
     let before = shop.everything();
     let shown = shop.run(&["sync", "shop"]);
     assert_eq!(shop.everything(), before);

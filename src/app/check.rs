@@ -120,7 +120,10 @@ fn check_state(config: &Config, checked: &mut Checked) -> bool {
     if let Some(wrong) = wrong {
         let error = Error::new(
             ErrorKind::Config,
-            format!("{} {wrong}, so the state cannot be kept there", there.display()),
+            format!(
+                "{} {wrong}, so the state cannot be kept there",
+                there.display()
+            ),
         )
         .hint("correct [state] url, or leave [state] out");
         checked.problem("state.url", &error);
@@ -320,12 +323,7 @@ impl Migration<'_> {
         }
     }
 
-    async fn note(
-        &self,
-        drafted: &Draft,
-        fitted: &Fitted,
-        checked: &mut Checked,
-    ) -> Result<()> {
+    async fn note(&self, drafted: &Draft, fitted: &Fitted, checked: &mut Checked) -> Result<()> {
         let two_way = drafted.spec.two_way;
         let checks_keys = drafted.spec.check_foreign_keys;
         let sides = [

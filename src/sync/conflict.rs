@@ -70,10 +70,9 @@ impl<S: SyncStore> Engine<S> {
         }
         for role in Role::BOTH {
             for conflict in self.store(role).open_conflicts().await? {
-                if let (Some(known), Some(request)) = (
-                    self.open.get_mut(&(role, conflict.id)),
-                    conflict.request,
-                ) {
+                if let (Some(known), Some(request)) =
+                    (self.open.get_mut(&(role, conflict.id)), conflict.request)
+                {
                     known.request = Some(request);
                 }
             }
@@ -245,11 +244,19 @@ impl<S: SyncStore> Engine<S> {
                 Some(answer(w, resolution, seen))
             } else if w.conflict.kind == ConflictKind::FkChildExists && tries >= CHILD_TRIES_MAX {
                 // A parent that others refer to cannot go: it comes back on the other side.
-                let row = if w.mapped.is_some() { &w.mapped } else { target };
+                let row = if w.mapped.is_some() {
+                    &w.mapped
+                } else {
+                    target
+                };
                 Some(Decision::Result {
                     row: row.clone(),
                     rule: "foreign-key".to_owned(),
-                    outcome: if w.mapped.is_some() { "source" } else { "target" },
+                    outcome: if w.mapped.is_some() {
+                        "source"
+                    } else {
+                        "target"
+                    },
                     beside: None,
                 })
             } else if w.conflict.interrupted {
@@ -381,15 +388,13 @@ impl<S: SyncStore> Engine<S> {
         let mut waits: HashMap<usize, (OpenState, String, Option<ConflictKind>)> = HashMap::new();
         for (i, w) in work.iter().enumerate() {
             match &w.decision {
-                Some(Decision::Result { row, .. }) => {
-                    match self.source_result(w, row.as_ref()) {
-                        Ok(source) => results.push([source, row.clone()]),
-                        Err(e) => {
-                            waits.insert(i, (OpenState::Parked, e.to_string(), None));
-                            results.push(w.seen.clone());
-                        }
+                Some(Decision::Result { row, .. }) => match self.source_result(w, row.as_ref()) {
+                    Ok(source) => results.push([source, row.clone()]),
+                    Err(e) => {
+                        waits.insert(i, (OpenState::Parked, e.to_string(), None));
+                        results.push(w.seen.clone());
                     }
-                }
+                },
                 Some(Decision::Wait { state, reason }) => {
                     waits.insert(i, (*state, reason.clone(), None));
                     results.push(w.seen.clone());
@@ -409,7 +414,9 @@ impl<S: SyncStore> Engine<S> {
                 *position = lock.end().await?;
             }
             let fresh = self.still_there(&mut locks, &work).await?;
-            let (writes, homeless) = self.writes(&mut locks, &work, &results, &fresh, &waits).await?;
+            let (writes, homeless) = self
+                .writes(&mut locks, &work, &results, &fresh, &waits)
+                .await?;
             let blocked = self.try_writes(&mut locks, &writes).await?;
             if !blocked.is_empty() || !homeless.is_empty() {
                 // Undo everything, and go on without what a constraint keeps out.
@@ -738,7 +745,11 @@ impl<S: SyncStore> Engine<S> {
             };
             lock.note(
                 note.records,
-                if settled.is_empty() { Vec::new() } else { marks.clone() },
+                if settled.is_empty() {
+                    Vec::new()
+                } else {
+                    marks.clone()
+                },
                 note.close,
                 note.states,
                 Vec::new(),
@@ -797,7 +808,13 @@ fn one_order(
     let mut first = None;
     let mut keep = Vec::with_capacity(work.len());
     for (i, (w, result)) in work.iter().zip(results.iter()).enumerate() {
-        let beside = matches!(&w.decision, Some(Decision::Result { beside: Some(_), .. }));
+        let beside = matches!(
+            &w.decision,
+            Some(Decision::Result {
+                beside: Some(_),
+                ..
+            })
+        );
         let (home, other) = (w.id.0, w.id.0.other());
         let writes = |role: Role| beside || result[role.index()] != w.seen[role.index()];
         let bound = !waits.contains_key(&i) && writes(other) && !writes(home);

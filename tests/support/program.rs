@@ -176,7 +176,10 @@ pub(crate) fn content(path: &Path) -> Vec<String> {
     if !header.starts_with(b"SQLite format 3\0") {
         return vec![format!("{header:?}")];
     }
-    let mut out = super::dump(path, "SELECT type, name, sql FROM sqlite_schema ORDER BY 1, 2");
+    let mut out = super::dump(
+        path,
+        "SELECT type, name, sql FROM sqlite_schema ORDER BY 1, 2",
+    );
     let tables = super::app(path)
         .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY 1")
         .unwrap()

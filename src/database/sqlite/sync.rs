@@ -6,8 +6,9 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::data::{Key, LogId, Row, TableSchema};
 use crate::database::{
-    Applied, ApplyBatch, Base, Cause, Chunk, CopiedRows, DecisionRecord, FeedPage, OpenConflict, OpenState, Outcome,
-    ReadStore, Recovered, Resolution, Role, RowChange, Settled, StoreLock, SyncStore, UnitKey,
+    Applied, ApplyBatch, Base, Cause, Chunk, CopiedRows, DecisionRecord, FeedPage, OpenConflict,
+    OpenState, Outcome, ReadStore, Recovered, Resolution, Role, RowChange, Settled, StoreLock,
+    SyncStore, UnitKey,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::rule::ConflictKind;
@@ -439,7 +440,10 @@ impl Shared {
         }
         let end = capture::end(conn, &self.names)?;
         let role = self.options.role;
-        let outcomes = self.writer(conn).write(&batch.changes)?;
+        let mut writer = self.writer(conn);
+        // Parents that a copied row lacks are in the feed, or in a chunk still to come.
+        writer.check_foreign_keys &= batch.chunk.is_none();
+        let outcomes = writer.write(&batch.changes)?;
         let mut settled = Vec::new();
         let mut opened = Vec::new();
         let pending = if batch.chunk.is_some() {
