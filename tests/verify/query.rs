@@ -207,10 +207,7 @@ fn projection_filter_and_limit_go_to_the_store() {
     let shop = small();
     let plan =
         shop.plan("SELECT name FROM monolith.customers WHERE id > 1 AND name = 'Bo''b' LIMIT 5");
-    let scan = plan
-        .lines()
-        .rfind(|l| l.contains("StoreScan"))
-        .unwrap();
+    let scan = plan.lines().rfind(|l| l.contains("StoreScan")).unwrap();
     assert_eq!(
         scan.trim(),
         "StoreScan: monolith.customers, columns=[name], filter=[\"id\" > 1 AND \"name\" = 'Bo''b'], \
@@ -350,6 +347,32 @@ fn a_value_of_another_kind_is_an_error_that_names_its_row() {
       {"age":"40","label":"x'00ff'","free":"2.5"}
     ]
     "#);
+}
+
+#[test]
+fn only_what_a_query_names_is_looked_at_first() {
+    use super::memory::MemoryStore;
+    use super::support::int;
+    let store = Arc::new(MemoryStore::new("m", 10).with(
+        "t",
+        &["id", "v", "w"],
+        &[0],
+        vec![vec![int(1), int(2), int(3)]],
+    ));
+    let stores: Vec<Arc<dyn ReadStore>> = vec![store.clone()];
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let read = |sql: &str| {
+        let before = store.reads().len();
+        runtime.block_on(async {
+            let mut rows = query(&stores, sql, &QueryOptions::default()).await.unwrap();
+            while rows.next().await.unwrap().is_some() {}
+        });
+        store.reads()[before].columns.clone()
+    };
+    assert_eq!(read("SELECT v FROM t"), ["v"]);
+    assert_eq!(read("SELECT count(*) FROM t WHERE w > v"), ["v", "w"]);
+    assert_eq!(read("SELECT * FROM t"), ["id", "v", "w"]);
+    assert!(read("SELECT count(*) FROM t").is_empty());
 }
 
 #[test]
