@@ -438,6 +438,58 @@ fn row_hash_is_the_hash_of_the_canonical_bytes() {
 }
 
 #[test]
+fn kinds_that_only_other_engines_hold_have_their_types() {
+    use super::memory::MemoryStore;
+    let row = |n: i32| {
+        let n64 = i64::from(n);
+        vec![
+            Value::Int(n64),
+            Value::Bool(n == 1),
+            Value::UInt(u64::MAX - n.unsigned_abs() as u64),
+            Value::Decimal("1.50".parse().unwrap()),
+            Value::Date(n),
+            Value::Timestamp(n64 * 1_000_000),
+            Value::TimestampUtc(n64),
+            Value::Uuid([7; 16]),
+            Value::Json("{}".into()),
+            Value::Time(n64),
+        ]
+    };
+    let columns = ["id", "b", "u", "d", "day", "at", "utc", "uuid", "j", "t"];
+    let store = MemoryStore::new("m", 10).with("t", &columns, &[0], vec![row(1), row(2)]);
+    let stores: Vec<Arc<dyn ReadStore>> = vec![Arc::new(store)];
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let json = |sql: &str| {
+        runtime.block_on(async {
+            let mut rows = query(&stores, sql, &QueryOptions::default()).await.unwrap();
+            let mut form = JsonRows::new(&rows.schema());
+            let mut out = String::new();
+            while let Some(batch) = rows.next().await.unwrap() {
+                out.push_str(&form.push(&batch).unwrap());
+            }
+            out + form.finish()
+        })
+    };
+    insta::assert_snapshot!(json("SELECT * FROM t WHERE id = 1"), @r#"
+    [
+      {"id":1,"b":true,"u":18446744073709551614,"d":"1.50","day":"1970-01-02","at":"1970-01-01T00:00:01","utc":"1970-01-01T00:00:00.000001Z","uuid":"07070707-0707-0707-0707-070707070707","j":"{}","t":"time 1us"}
+    ]
+    "#);
+    // The hash of a cell is that of the value it holds.
+    let hash: String = canonical::hash(&[
+        row(1)[1].clone(),
+        row(1)[2].clone(),
+        row(1)[4].clone(),
+        row(1)[5].clone(),
+        row(1)[6].clone(),
+    ])
+    .iter()
+    .map(|b| format!("{b:02x}"))
+    .collect();
+    assert!(json("SELECT row_hash(b, u, day, at, utc) AS h FROM t WHERE id = 1").contains(&hash));
+}
+
+#[test]
 fn odd_cells_are_shown_and_quoted() {
     let shop = small();
     let rows = shop.json("SELECT b, r, anything FROM monolith.notes WHERE n = 1");
