@@ -146,6 +146,7 @@ async fn throughput(dir: &Path, source: &Path) {
     let options = RunOptions {
         until_idle: true,
         copy_only: false,
+        copy_rows_per_s_max: None,
         stop: stop.clone(),
     };
     run(&mut engine, &options, |_| ()).await.unwrap();
@@ -158,6 +159,7 @@ async fn throughput(dir: &Path, source: &Path) {
     let following = RunOptions {
         until_idle: false,
         copy_only: false,
+        copy_rows_per_s_max: None,
         stop,
     };
     let stopper = tokio::spawn(async move {
@@ -171,6 +173,7 @@ async fn throughput(dir: &Path, source: &Path) {
     let options = RunOptions {
         until_idle: true,
         copy_only: false,
+        copy_rows_per_s_max: None,
         stop,
     };
     let report = run(&mut engine, &options, |_| ()).await.unwrap();

@@ -10,6 +10,8 @@
 mod command_line;
 mod layering;
 mod plugin;
+mod script_commands;
+mod sim;
 mod support;
 mod sync_basic;
 mod verify;

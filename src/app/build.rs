@@ -299,12 +299,8 @@ async fn build_table(
     target: &SqliteStore,
     spec: &TableSpec,
 ) -> Result<Built> {
-    let from = source
-        .schema(&spec.source)
-        .await
-        .map_err(|e| e.at(format!("store {}", source.name())))?;
-    let in_target = |e: Error| e.at(format!("store {}", target.name()));
-    let to = target.schema(&spec.target).await.map_err(in_target)?;
+    let from = source.schema(&spec.source).await?;
+    let to = target.schema(&spec.target).await?;
     let filter: Option<Arc<dyn RowFilter>> = None;
     let (from, tos, how) = match &spec.transform {
         None => {
@@ -321,18 +317,16 @@ async fn build_table(
             };
             let mut tos = vec![whole(to, spec)?];
             for name in &spec.split {
-                tos.push(whole(target.schema(name).await.map_err(in_target)?, spec)?);
+                tos.push(whole(target.schema(name).await?, spec)?);
             }
             (from, tos, How::Rule(Arc::clone(rule)))
         }
     };
     let filter = match &spec.filter {
         None => filter,
-        Some(sql) => Some(Arc::new(SqliteFilter::new(
-            &from.schema,
-            &from.columns,
-            sql,
-        )?) as Arc<dyn RowFilter>),
+        Some(sql) => Some(
+            Arc::new(SqliteFilter::new(&from.schema, &from.columns, sql)?) as Arc<dyn RowFilter>,
+        ),
     };
     let mut mapping = TableMapping {
         source: from.mapped(),
@@ -434,7 +428,10 @@ fn by_columns(from: TableSchema, to: TableSchema, spec: &TableSpec) -> Result<(C
                 _ => {
                     return Err(Error::new(
                         ErrorKind::Config,
-                        format!("column {name} has no counterpart in the target's table {}", to.name),
+                        format!(
+                            "column {name} has no counterpart in the target's table {}",
+                            to.name
+                        ),
                     )
                     .hint(
                         "map columns by hand with columns = { target = \"source\" }; those that \

@@ -85,7 +85,10 @@ fn check_state(config: &Config, checked: &mut Checked) {
         Ok(path) => path,
         Err(error) => return checked.problem("state.url", &error),
     };
-    let there = path.ancestors().find(|p| p.exists()).unwrap_or(Path::new("."));
+    let there = path
+        .ancestors()
+        .find(|p| p.exists())
+        .unwrap_or(Path::new("."));
     let wrong = if there == path {
         there.is_dir().then_some("is a folder, not a file")
     } else {
@@ -94,7 +97,10 @@ fn check_state(config: &Config, checked: &mut Checked) {
     if let Some(wrong) = wrong {
         let error = Error::new(
             ErrorKind::Config,
-            format!("{} {wrong}, so the state cannot be kept there", there.display()),
+            format!(
+                "{} {wrong}, so the state cannot be kept there",
+                there.display()
+            ),
         )
         .hint("correct [state] url, or leave [state] out");
         checked.problem("state.url", &error);
@@ -218,7 +224,7 @@ impl Migration<'_> {
                 .chain(targets.map(|name| (&self.target, name)));
             for (store, name) in names {
                 if let Err(error) = store.schema(name).await {
-                    checked.problem(&table.path, &error.at(format!("store {}", store.name())));
+                    checked.problem(&table.path, &error);
                 }
             }
         }
@@ -245,7 +251,12 @@ impl Migration<'_> {
                 asked.push(("transform", rule, whole));
             }
             for target in targets {
-                asked.extend(table.validate.as_deref().map(|r| ("validate", r, vec![target])));
+                asked.extend(
+                    table
+                        .validate
+                        .as_deref()
+                        .map(|r| ("validate", r, vec![target])),
+                );
                 asked.push(("on_conflict", table.on_conflict.name(), vec![target]));
             }
             for (field, rule, tables) in asked {
@@ -289,7 +300,8 @@ impl Migration<'_> {
         }
         let begun = self.phase(config).await?.is_installed();
         if !begun {
-            self.note_rows_on_target(&fitted.target_tables, checked).await?;
+            self.note_rows_on_target(&fitted.target_tables, checked)
+                .await?;
         }
         if !fitted.mappings.is_empty() {
             checked.notes.push(Finding::note(
@@ -380,7 +392,10 @@ impl Migration<'_> {
                      each deleted parent reads the whole table",
                     store.name()
                 ),
-                format!("CREATE INDEX {table}_{} ON {table} ({columns})", columns.replace(", ", "_")),
+                format!(
+                    "CREATE INDEX {table}_{} ON {table} ({columns})",
+                    columns.replace(", ", "_")
+                ),
             ));
         }
         Ok(())
@@ -406,7 +421,10 @@ impl Migration<'_> {
                      stays there",
                     self.target.name()
                 ),
-                format!("empty it first, or compare both: banyan verify {}", self.name),
+                format!(
+                    "empty it first, or compare both: banyan verify {}",
+                    self.name
+                ),
             ));
         }
         Ok(())

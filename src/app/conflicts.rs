@@ -12,10 +12,10 @@ use crate::database::{DecisionRecord, OpenConflict, OpenState, Resolution, Role,
 use crate::error::{Error, ErrorKind, Result};
 use crate::runtime::Shutdown;
 
+use super::Opened;
 use super::lease::Lease;
 use super::open::{open, state, state_folder};
 use super::operate::{SyncRequest, sync};
-use super::Opened;
 
 /// The decisions of a migration and its open conflicts, as the JSON of `conflict list`: oldest
 /// first, what waits last. Of an ended migration, what was kept.
@@ -237,9 +237,10 @@ pub async fn resolve(
 async fn wait_for(config: &Config, name: &str, id: &str) -> Result<()> {
     for _ in 0..50 {
         let (opened, _) = open(config, name).await?;
-        let still = waiting(&opened).await?.into_iter().any(|c| {
-            format!("{}{}", side(c.home), c.id) == id && c.request.is_some()
-        });
+        let still = waiting(&opened)
+            .await?
+            .into_iter()
+            .any(|c| format!("{}{}", side(c.home), c.id) == id && c.request.is_some());
         if !still {
             return Ok(());
         }

@@ -20,7 +20,10 @@ pub fn store(config: &Config, name: &str) -> Result<SqliteStore> {
         StoreUrl::Sqlite { path } => Ok(SqliteStore::new(name, path)),
         other => Err(Error::new(
             ErrorKind::Config,
-            format!("stores.{name}: {} databases come with a later version", other.kind()),
+            format!(
+                "stores.{name}: {} databases come with a later version",
+                other.kind()
+            ),
         )
         .hint("this version moves tables between SQLite databases: url = \"sqlite:PATH\"")),
     }
@@ -41,7 +44,10 @@ pub fn state_path(config: &Config) -> Result<PathBuf> {
         StoreUrl::Sqlite { path } => Ok(path.clone()),
         other => Err(Error::new(
             ErrorKind::Config,
-            format!("state.url: a state in {} comes with a later version", other.kind()),
+            format!(
+                "state.url: a state in {} comes with a later version",
+                other.kind()
+            ),
         )
         .hint("leave [state] out, or give it url = \"sqlite:PATH\"")),
     }
@@ -122,7 +128,9 @@ pub(super) async fn draft(
             path: &table.path,
             wrong: &mut draft.wrong,
         };
-        let validate = use_rule.of("validate", table.validate.as_deref(), |n| rules.validator(n));
+        let validate = use_rule.of("validate", table.validate.as_deref(), |n| {
+            rules.validator(n)
+        });
         let transform = use_rule.of("transform", table.transform.as_deref(), |n| {
             rules.transform(n)
         });

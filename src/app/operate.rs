@@ -84,7 +84,15 @@ pub async fn sync(
     let mut tries = 0;
     loop {
         let result = attempt(
-            config, request, &state, &mut record, started, fresh, shutdown, &stop, &stopped,
+            config,
+            request,
+            &state,
+            &mut record,
+            started,
+            fresh,
+            shutdown,
+            &stop,
+            &stopped,
             &mut observe,
         )
         .await;
@@ -147,6 +155,10 @@ async fn attempt(
         (&migration.target, &opened.target),
     ] {
         let store = store(config, store_name)?;
+        if !sync.is_installed().await? {
+            // Whether both can be written is found out before one of them is.
+            store.inspect().await?;
+        }
         if let Some(error) = join(rows_without_key(&store, sync.tables()).await?) {
             return Err(error);
         }
@@ -181,6 +193,7 @@ async fn attempt(
     let run_options = RunOptions {
         until_idle: request.until_idle,
         copy_only: request.copy_only,
+        copy_rows_per_s_max: options.copy_rows_per_s_max,
         stop: stopped.clone(),
     };
     let copied_before = record.rows_copied;
@@ -252,7 +265,9 @@ fn note_progress(
     record.progress_percent = if observed.copied {
         Some(100.0)
     } else {
-        record.rows_total.map(|total| percent(record.rows_copied, total))
+        record
+            .rows_total
+            .map(|total| percent(record.rows_copied, total))
     };
     let seconds = before.0.elapsed().as_secs_f64();
     if seconds > 0.2 {
@@ -353,8 +368,7 @@ pub async fn end(
     config.migration(name)?;
     let state = state(config).await?;
     let mut record = state.migration(name).await?;
-    let refused =
-        |r: crate::lifecycle::Refusal| r.into_error().at(format!("migration {name}"));
+    let refused = |r: crate::lifecycle::Refusal| r.into_error().at(format!("migration {name}"));
     if ending == Ending::Complete {
         record.phase.on(PhaseEvent::Complete).map_err(refused)?;
         if record.phase != Phase::Completed {
@@ -371,7 +385,9 @@ pub async fn end(
                     ErrorKind::Refused,
                     format!("migration {name}: {waiting} conflicts still wait"),
                 )
-                .hint(format!("banyan conflict list {name}; resolve them, then complete")));
+                .hint(format!(
+                    "banyan conflict list {name}; resolve them, then complete"
+                )));
             }
             record = state.migration(name).await?;
         }

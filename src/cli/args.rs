@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-use super::{check, conflict, demo, init, migration, query, reconcile, sync, verify};
+use super::{
+    check, conflict, demo, init, migration, query, reconcile, script, sync, verify,
+};
 
 /// Moves live tables out of a monolith's database into the databases of new services.
 #[derive(Debug, Parser)]
@@ -75,6 +77,7 @@ pub(super) enum Command {
     Query(query::QueryArgs),
     Conflict(conflict::ConflictArgs),
     Migration(migration::MigrationArgs),
+    Script(script::ScriptArgs),
 }
 
 /// Whether a command line that could not be read asks for JSON.

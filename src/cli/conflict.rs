@@ -110,8 +110,7 @@ pub(super) fn run(
         ConflictVerb::List(args) => list(&config, args, printer),
         ConflictVerb::Show(args) => {
             let name = only(&config, args.migration.as_deref())?;
-            let conflict =
-                block_on(|_| async { show_conflict(&config, &name, &args.id).await })?;
+            let conflict = block_on(|_| async { show_conflict(&config, &name, &args.id).await })?;
             show(&conflict, printer)?;
             Ok(0)
         }

@@ -105,7 +105,10 @@ fn pause(config: &Config, args: &PauseArgs) -> Result<MigrationRecord> {
     if !record.phase.is_running() {
         return Err(Error::new(
             ErrorKind::Refused,
-            format!("migration {} is {}, so it cannot be paused", args.migration, record.phase),
+            format!(
+                "migration {} is {}, so it cannot be paused",
+                args.migration, record.phase
+            ),
         ));
     }
     block_on(|_| async {
@@ -168,7 +171,10 @@ fn show(record: &MigrationRecord, printer: &mut Printer<'_>) -> Result<()> {
         let percent = record
             .progress_percent
             .map_or(String::new(), |p| format!(" ({p:.0} %)"));
-        printer.line(format!("copied    {} of {total} rows{percent}", record.rows_copied))?;
+        printer.line(format!(
+            "copied    {} of {total} rows{percent}",
+            record.rows_copied
+        ))?;
     }
     if let Some(rate) = record.rate_rows_per_s {
         printer.line(format!("rate      {rate:.0} rows/s"))?;

@@ -16,6 +16,7 @@ mod progress;
 mod query;
 mod reconcile;
 mod report;
+mod script;
 mod sync;
 mod verify;
 
@@ -84,6 +85,7 @@ fn dispatch(parsed: Arguments, out: &mut dyn Write, errors: &mut dyn Write) -> R
         Command::Query(args) => query::run(&args, &mut printer, config),
         Command::Conflict(args) => conflict::run(&args, &mut printer, config),
         Command::Migration(args) => migration::run(&args, &mut printer, config),
+        Command::Script(args) => script::run(&args, &mut printer, config),
     }
 }
 

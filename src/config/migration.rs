@@ -118,29 +118,19 @@ pub struct MigrationOptions {
     pub batch_rows: u64,
     /// Rows of one chunk of the snapshot.
     pub chunk_rows: u64,
-    /// How often a feed is looked at when nothing woke it, in milliseconds.
-    pub poll_ms: u64,
     /// What is done about foreign keys of the target.
     pub foreign_keys: ForeignKeys,
-    /// Difference of the stores' clocks above which last-write-wins parks, in milliseconds.
-    pub clock_skew_max_ms: u64,
     /// Rows copied each second, at most; `None` is as fast as it goes.
     pub copy_rows_per_s_max: Option<u64>,
-    /// How long verification of a live table waits before it looks again at a row that differed,
-    /// in milliseconds.
-    pub recheck_ms: u64,
 }
 
 impl Default for MigrationOptions {
     fn default() -> Self {
         Self {
             batch_rows: 5_000,
-            chunk_rows: 10_000,
-            poll_ms: 20,
+            chunk_rows: 20_000,
             foreign_keys: ForeignKeys::Check,
-            clock_skew_max_ms: 1_000,
             copy_rows_per_s_max: None,
-            recheck_ms: 500,
         }
     }
 }
@@ -426,9 +416,6 @@ fn read_options(section: &Section<'_>) -> MigrationOptions {
         chunk_rows: section
             .integer("chunk_rows", 1, 1_000_000)
             .unwrap_or(default.chunk_rows),
-        poll_ms: section
-            .integer("poll_ms", 1, 60_000)
-            .unwrap_or(default.poll_ms),
         foreign_keys: section
             .choice(
                 "foreign_keys",
@@ -438,12 +425,6 @@ fn read_options(section: &Section<'_>) -> MigrationOptions {
                 ],
             )
             .unwrap_or_default(),
-        clock_skew_max_ms: section
-            .integer("clock_skew_max_ms", 0, 86_400_000)
-            .unwrap_or(default.clock_skew_max_ms),
         copy_rows_per_s_max: section.integer("copy_rows_per_s_max", 1, 1_000_000_000),
-        recheck_ms: section
-            .integer("recheck_ms", 1, 600_000)
-            .unwrap_or(default.recheck_ms),
     }
 }

@@ -7,7 +7,7 @@
 //! - [`Change`], [`Commit`], [`Position`], [`LogId`]: what a feed delivers.
 //! - [`canonical`]: the byte encoding, with its test vectors.
 //! - [`batch`]: rows to Arrow record batches and back.
-//! - [`order`]: the order of keys.
+//! - [`order`]: the order of keys, and which cells are equal.
 
 pub mod batch;
 pub mod canonical;

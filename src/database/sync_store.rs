@@ -181,6 +181,9 @@ pub struct OpenConflict {
     pub base: Option<Row>,
     /// Whether that is known.
     pub base_known: bool,
+    /// A decision was interrupted between its two commits: the base is the second side's row as
+    /// it was then, and a side that equals it has not stood still for that.
+    pub interrupted: bool,
     /// When each side was last changed, as far as known; by [`Role::index`].
     pub committed_us: [Option<i64>; 2],
     /// Where it stands.

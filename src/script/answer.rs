@@ -4,13 +4,13 @@ use rhai::{Dynamic, ImmutableString, Map};
 
 use crate::data::Value;
 use crate::rule::{
-    Conflict, Direction, Note, RouteDecision, RuleTable, Severity, TransformTables, Verdict,
+    Conflict, Direction, Note, RouteDecision, RuleColumn, RuleTable, Severity, TransformTables, Verdict,
     answer, nearest,
 };
 
 use super::convert::{fit, from_script};
 use super::diagnose::Failure;
-use super::view::{RowHandle, known_cells, unknown_column};
+use super::view::{NewRow, RowHandle, known_cells, unknown_column};
 
 /// An answer made by one of the functions `park`, `error`, `warning`, `refuse`, `to_service`,
 /// `to_monolith`.
@@ -29,14 +29,26 @@ fn described(value: &Dynamic) -> String {
         "()".to_owned()
     } else if value.is_string() {
         format!("{:?}", value.to_string())
+    } else if value.is_int() || value.is_bool() || value.is_float() {
+        value.to_string()
+    } else if value.is::<Built>() {
+        "what belongs to another question".to_owned()
     } else {
         format!("a value of type {}", short(value.type_name()))
     }
 }
 
-/// Rhai names unregistered types by their Rust path.
-fn short(name: &str) -> &str {
-    name.rsplit("::").next().unwrap_or(name)
+/// Rhai names the types of the host by their Rust path.
+fn short(name: &str) -> String {
+    match name.rsplit("::").next().unwrap_or(name) {
+        "DecimalNumber" => "decimal".to_owned(),
+        "TimeOfDay" => "time".to_owned(),
+        "TimestampUtc" => "timestamp_utc".to_owned(),
+        "ConflictHandle" => "conflict".to_owned(),
+        "RowHandle" | "NewRow" => "row".to_owned(),
+        "i64" => "int".to_owned(),
+        other => other.to_lowercase(),
+    }
 }
 
 /// The verdict of a resolver.
@@ -71,6 +83,18 @@ pub(super) fn verdict(table: &RuleTable, conflict: &Conflict, value: Dynamic) ->
     {
         return Ok(Verdict::Park(why.to_string()));
     }
+    let value = match value.try_cast_result::<NewRow>() {
+        Ok(NewRow(row)) => {
+            let fitted = row
+                .into_iter()
+                .zip(&table.columns)
+                .enumerate()
+                .map(|(i, (value, column))| fit(column, value, known_cells(conflict, i)))
+                .collect();
+            return checked(table, conflict, fitted);
+        }
+        Err(value) => value,
+    };
     let what = described(&value);
     let Some(map) = value.try_cast::<Map>() else {
         return Err(Failure::invalid(format!(
@@ -78,7 +102,10 @@ pub(super) fn verdict(table: &RuleTable, conflict: &Conflict, value: Dynamic) ->
              row"
         )));
     };
-    let row = merged(table, conflict, map)?;
+    checked(table, conflict, merged(table, conflict, map)?)
+}
+
+fn checked(table: &RuleTable, conflict: &Conflict, row: Vec<Value>) -> Read<Verdict> {
     answer::merged(table, conflict, &row).map_err(Failure::invalid)?;
     Ok(Verdict::Merged(row))
 }
@@ -90,7 +117,7 @@ fn merged(table: &RuleTable, conflict: &Conflict, mut map: Map) -> Read<Vec<Valu
         let Some(value) = map.remove(column.name.as_str()) else {
             return Err(Failure::invalid(format!(
                 "the merged row lacks column {}; start from a whole row: \
-                 conflict.source.with(#{{ {}: … }})",
+                 conflict.source.merge(#{{ {}: … }})",
                 column.name,
                 map.keys().next().map_or("column", |k| k.as_str()),
             )));
@@ -128,12 +155,15 @@ pub(super) fn made(
         Direction::Backward => std::slice::from_ref(&tables.source),
     };
     let first = usize::from(direction == Direction::Forward);
-    if value.is::<RowHandle>() {
-        let [only] = all else {
-            return Err(several(all));
-        };
-        return unchanged(given, row, only, first).map(|made| vec![made]);
-    }
+    let value = match whole_row(value, row) {
+        Ok(cells) => {
+            let [only] = all else {
+                return Err(several(all));
+            };
+            return by_name(given, row, cells, only, first).map(|made| vec![made]);
+        }
+        Err(value) => value,
+    };
     let what = described(&value);
     let Some(map) = value.try_cast::<Map>() else {
         return Err(Failure::invalid(format!(
@@ -147,7 +177,7 @@ pub(super) fn made(
             && map
                 .iter()
                 .next()
-                .is_some_and(|(k, v)| *k == only.name && (v.is_map() || v.is::<RowHandle>())))
+                .is_some_and(|(k, v)| *k == only.name && (v.is_map() || is_whole_row(v))))
     {
         return one(only, first, row, map).map(|made| vec![made]);
     }
@@ -164,10 +194,13 @@ pub(super) fn made(
         if value.is_unit() {
             continue;
         }
-        if value.is::<RowHandle>() {
-            out.push(unchanged(given, row, &all[at], first + at)?);
-            continue;
-        }
+        let value = match whole_row(value, row) {
+            Ok(cells) => {
+                out.push(by_name(given, row, cells, &all[at], first + at)?);
+                continue;
+            }
+            Err(value) => value,
+        };
         let what = described(&value);
         match value.try_cast::<Map>() {
             Some(cells) => out.push(one(&all[at], first + at, row, cells)?),
@@ -190,17 +223,49 @@ fn several(all: &[RuleTable]) -> Failure {
     ))
 }
 
-/// The given row as it is, column by column of the same name.
-fn unchanged(given: &RuleTable, row: &[Value], to: &RuleTable, table: usize) -> Read<Made> {
-    let mut made = Made { table, columns: Vec::new(), cells: Vec::new() };
-    for (column, value) in given.columns.iter().zip(row) {
+fn is_whole_row(value: &Dynamic) -> bool {
+    value.is::<RowHandle>() || value.is::<NewRow>()
+}
+
+/// The cells of the given row itself, or of a changed copy.
+fn whole_row(value: Dynamic, row: &[Value]) -> Result<Vec<Value>, Dynamic> {
+    if value.is::<RowHandle>() {
+        return Ok(row.to_vec());
+    }
+    value.try_cast_result::<NewRow>().map(|new| new.0)
+}
+
+/// A whole row for another table, column by column of the same name.
+fn by_name(
+    given: &RuleTable,
+    row: &[Value],
+    cells: Vec<Value>,
+    to: &RuleTable,
+    table: usize,
+) -> Read<Made> {
+    let mut out = Vec::with_capacity(cells.len());
+    for (column, value) in given.columns.iter().zip(cells) {
         let Some(i) = to.column(&column.name) else {
             return Err(Failure::invalid(unknown_column(to, &column.name)));
         };
-        made.columns.push(i);
-        made.cells.push(value.clone());
+        out.push((i, kept(&to.columns[i], row, value)));
     }
-    Ok(made)
+    Ok(sorted(table, out))
+}
+
+fn sorted(table: usize, mut cells: Vec<(usize, Value)>) -> Made {
+    cells.sort_by_key(|(i, _)| *i);
+    let (columns, cells) = cells.into_iter().unzip();
+    Made { table, columns, cells }
+}
+
+/// The cell as its column holds it. What came unchanged from the given row keeps the type that
+/// the store gave it.
+fn kept(column: &RuleColumn, given: &[Value], value: Value) -> Value {
+    match given.iter().find(|v| same_for_scripts(v, &value)) {
+        Some(taken_over) => taken_over.clone(),
+        None => fit(column, value, std::iter::empty()),
+    }
 }
 
 fn one(to: &RuleTable, table: usize, given: &[Value], map: Map) -> Read<Made> {
@@ -209,19 +274,11 @@ fn one(to: &RuleTable, table: usize, given: &[Value], map: Map) -> Read<Made> {
         let Some(i) = to.column(&name) else {
             return Err(Failure::invalid(unknown_column(to, &name)));
         };
-        let column = &to.columns[i];
         let value = from_script(value)
             .map_err(|e| Failure::invalid(format!("column {name}: {e}")))?;
-        // What came unchanged from the given row keeps the type that the store gave it.
-        let value = match given.iter().find(|v| same_for_scripts(v, &value)) {
-            Some(taken_over) => taken_over.clone(),
-            None => fit(column, value, std::iter::empty()),
-        };
-        cells.push((i, value));
+        cells.push((i, kept(&to.columns[i], given, value)));
     }
-    cells.sort_by_key(|(i, _)| *i);
-    let (columns, cells) = cells.into_iter().unzip();
-    Ok(Made { table, columns, cells })
+    Ok(sorted(table, cells))
 }
 
 /// Whether a script cannot tell the cell from its own value: an unsigned integer looks like a

@@ -68,6 +68,7 @@ impl Call<'_> {
 
     /// Calls the function for one row.
     pub(super) fn call(&self, scope: &mut Scope<'static>, args: impl FuncArgs) -> Result<Dynamic, Failure> {
+        meter::begin_row();
         let options = CallFnOptions::new().eval_ast(false).rewind_scope(true);
         self.loaded
             .engine

@@ -11,6 +11,7 @@ use rhai::{Array, Blob, Dynamic, ImmutableString};
 use crate::data::{LogicalType, Value};
 use crate::rule::RuleColumn;
 
+use super::engine::DEPTH_MAX;
 use super::types::{
     Bytes, Date, DecimalNumber, Json, Opaque, TimeOfDay, Timestamp, TimestampUtc, Uuid,
 };
@@ -39,9 +40,6 @@ pub(super) fn to_script(value: &Value) -> Dynamic {
         other => Dynamic::from(Opaque(other.clone())),
     }
 }
-
-/// Arrays and maps within each other that are converted: deeper ones could exhaust the stack.
-const DEPTH_MAX: usize = 64;
 
 /// What a script made, as a cell. Fails on what no cell holds, with words for the author.
 pub(super) fn from_script(value: Dynamic) -> Result<Value, String> {

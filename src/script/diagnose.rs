@@ -4,9 +4,11 @@ use std::fmt::Write as _;
 
 use rhai::{Dynamic, EvalAltResult, ParseError, Position};
 
-use crate::rule::FailureKind;
+use crate::rule::{FailureKind, nearest};
 
+use super::engine::DEPTH_MAX;
 use super::spec::Limits;
+use super::view;
 
 /// The source of a script, for pointing into it.
 #[derive(Debug)]
@@ -44,8 +46,11 @@ pub(super) struct Refusal {
 /// memory meter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
+    Operations,
     Deadline,
     Memory,
+    Size,
+    Depth,
 }
 
 impl Source {
@@ -53,8 +58,8 @@ impl Source {
     pub(super) fn point(&self, message: &str, at: Position, note: &str) -> String {
         let mut out = message.to_owned();
         let (Some(line), column) = (at.line(), at.position().unwrap_or(1).max(1)) else {
-            // Writing to a string cannot fail.
-            let _never = write!(out, "\n  --> {}{note}", self.file);
+            // Rhai keeps no position where a limit was struck. Writing to a string cannot fail.
+            let _never = write!(out, "\n  --> {}{note} or a function that it calls", self.file);
             return out;
         };
         let text: String = self
@@ -80,21 +85,16 @@ impl Source {
     /// A script that does not compile.
     pub(super) fn parse_error(&self, error: &ParseError) -> String {
         let mut message = error.err_type().to_string();
-        let hint = match error.err_type() {
-            rhai::ParseErrorType::BadInput(rhai::LexError::ImproperSymbol(symbol, _)) => {
-                match symbol.as_str() {
-                    "eval" | "import" | "export" => {
-                        Some("a rule is one file that runs as it is written")
-                    }
-                    "curry" => Some("call the function with all its arguments"),
-                    _ => None,
-                }
-            }
-            _ => None,
+        let named = |word: &str| message.contains(&format!("'{word}'"));
+        let hint = if ["eval", "import", "export"].into_iter().any(named) {
+            Some("a rule is one file that runs as it is written")
+        } else if ["|", "||"].into_iter().any(named) {
+            Some("closures are off; write a named function and pass its name: list.filter(is_open)")
+        } else if named("curry") || named("this") {
+            Some("functions take everything they need as arguments")
+        } else {
+            None
         };
-        if message.contains("Anonymous functions") || message.contains("anonymous function") {
-            message.push_str("; write a named function and pass its name: list.filter(is_open)");
-        }
         if let Some(hint) = hint {
             let _never = write!(message, " ({hint})");
         }
@@ -132,13 +132,6 @@ impl Source {
 fn sort(error: &EvalAltResult, limits: &Limits) -> (FailureKind, String) {
     use EvalAltResult as E;
     match error {
-        E::ErrorTooManyOperations(_) => (
-            FailureKind::OutOfFuel,
-            format!(
-                "used more than {} operations for one row (limits.operations_per_row)",
-                limits.operations_per_row
-            ),
-        ),
         E::ErrorTerminated(token, _) => ended(token, limits),
         E::ErrorDataTooLarge(what, _) => {
             (FailureKind::OutOfMemory, format!("{what} is over the limit (limits.memory_mb = {})", limits.memory_mb))
@@ -155,8 +148,29 @@ fn sort(error: &EvalAltResult, limits: &Limits) -> (FailureKind, String) {
             None if thrown.is_string() => (FailureKind::Trapped, thrown.to_string()),
             None => (FailureKind::Trapped, format!("threw {thrown}")),
         },
+        E::ErrorPropertyNotFound(name, _) => (
+            FailureKind::Trapped,
+            format!("the map has no property {name:?}; ask with `\"{name}\" in map` first"),
+        ),
+        E::ErrorDotExpr(text, _) => (FailureKind::Trapped, unknown_property(text)),
         other => (FailureKind::Trapped, other.to_string()),
     }
+}
+
+/// Rhai's "Unknown property 'x' - a getter is not registered for type 'y'", with the nearest name.
+fn unknown_property(text: &str) -> String {
+    let mut quoted = text.split('\'').skip(1).step_by(2);
+    let (Some(name), Some(kind)) = (quoted.next(), quoted.next()) else {
+        return text.to_owned();
+    };
+    let known: &[&str] = match kind {
+        "conflict" => &view::CONFLICT_PROPERTIES,
+        "request" => &view::REQUEST_PROPERTIES,
+        _ => &[],
+    };
+    let near = nearest(name, known.iter().copied())
+        .map_or_else(String::new, |n| format!("; did you mean {n}?"));
+    format!("a {kind} has no property {name:?}{near}")
 }
 
 fn ended(token: &Dynamic, limits: &Limits) -> (FailureKind, String) {
@@ -164,6 +178,21 @@ fn ended(token: &Dynamic, limits: &Limits) -> (FailureKind, String) {
         Some(Ended::Memory) => (
             FailureKind::OutOfMemory,
             format!("its variables hold more than {} MiB (limits.memory_mb)", limits.memory_mb),
+        ),
+        Some(Ended::Operations) => (
+            FailureKind::OutOfFuel,
+            format!(
+                "used more than {} operations for one row (limits.operations_per_row)",
+                limits.operations_per_row
+            ),
+        ),
+        Some(Ended::Size) => (
+            FailureKind::OutOfMemory,
+            format!("an array or map is over the limit (limits.memory_mb = {})", limits.memory_mb),
+        ),
+        Some(Ended::Depth) => (
+            FailureKind::OutOfMemory,
+            format!("an array or map is nested more than {DEPTH_MAX} deep"),
         ),
         _ => (
             FailureKind::Deadline,

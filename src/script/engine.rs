@@ -4,8 +4,8 @@
 //! - packages are named one by one; the one with the clock is not among them, and `sleep` and
 //!   `timestamp()` are defined to fail, also when they are reached through `Fn("sle" + "ep")`;
 //! - `eval`, `import` and `export` do not compile; `print` and `debug` go to the log;
-//! - closures and `curry` are off: only through them can a script build values nested without end
-//!   (whose destruction would exhaust the stack) or doubling in size unseen by any limit;
+//! - closures, `curry` and `this` are off: through them a script could build values nested without
+//!   end (whose destruction would exhaust the stack) or doubling in size, unseen by [`super::meter`];
 //! - functions whose result can be much larger than their arguments check that first ([`super::guard`]);
 //! - operations, call depth, sizes, variables, time and memory are limited.
 //!
@@ -35,34 +35,32 @@ const FUNCTION_EXPRESSION_DEPTH_MAX: usize = 32;
 const VARIABLES_MAX: usize = 128;
 /// Functions of a script.
 const FUNCTIONS_MAX: usize = 256;
-/// Elements of an array with all arrays inside it; also how deep arrays can nest.
-const ARRAY_MAX: usize = 4_096;
-/// Entries of a map with all maps inside it; also how deep maps can nest.
-const MAP_MAX: usize = 2_048;
+/// Elements of an array with all arrays inside it.
+pub(super) const ARRAY_MAX: usize = 10_000;
+/// Entries of a map with all maps inside it.
+pub(super) const MAP_MAX: usize = 10_000;
+/// Arrays and maps inside each other: deeper ones could exhaust the stack when they are compared,
+/// printed or dropped.
+pub(super) const DEPTH_MAX: usize = 64;
+
+rhai::def_package! {
+    /// Rhai's own functions. One package, since every call looks through all of them.
+    RulePackage(_module) : LanguageCorePackage, ArithmeticPackage, BasicStringPackage,
+        BasicIteratorPackage, BasicFnPackage, BitFieldPackage, LogicPackage, BasicMathPackage,
+        BasicArrayPackage, BasicMapPackage, MoreStringPackage
+    {
+    }
+}
 
 /// An engine for the script of that name.
-pub(super) fn build(rule: &str, limits: &Limits, words: &view::Words) -> Engine {
+pub(super) fn build(rule: &str, limits: &Limits, words: &view::Words, script: &str) -> Engine {
     let mut engine = Engine::new_raw();
-    for package in [
-        LanguageCorePackage::new().as_shared_module(),
-        ArithmeticPackage::new().as_shared_module(),
-        BasicStringPackage::new().as_shared_module(),
-        BasicIteratorPackage::new().as_shared_module(),
-        BasicFnPackage::new().as_shared_module(),
-        BitFieldPackage::new().as_shared_module(),
-        LogicPackage::new().as_shared_module(),
-        BasicMathPackage::new().as_shared_module(),
-        BasicArrayPackage::new().as_shared_module(),
-        BasicMapPackage::new().as_shared_module(),
-        MoreStringPackage::new().as_shared_module(),
-    ] {
-        engine.register_global_module(package);
-    }
+    engine.register_global_module(RulePackage::new().as_shared_module());
     limit(&mut engine, limits);
     close(&mut engine);
     logging(&mut engine, rule);
     types::register(&mut engine);
-    view::register(&mut engine, words);
+    view::register(&mut engine, words, script);
     guard::register(&mut engine, limits);
     answers(&mut engine);
     meter::watch(&mut engine, limits);
@@ -71,7 +69,7 @@ pub(super) fn build(rule: &str, limits: &Limits, words: &view::Words) -> Engine 
 
 fn limit(engine: &mut Engine, limits: &Limits) {
     engine
-        .set_max_operations(limits.operations_per_row.max(1))
+        .set_max_operations(0) // the meter counts them
         .set_max_call_levels(CALL_LEVELS_MAX)
         .set_max_expr_depths(EXPRESSION_DEPTH_MAX, FUNCTION_EXPRESSION_DEPTH_MAX)
         .set_max_string_size(limits.text_bytes())
@@ -89,7 +87,10 @@ fn close(engine: &mut Engine) {
     fn no_sleep() -> Result<(), Box<EvalAltResult>> {
         raise("a rule cannot sleep: a conflict is waiting for its answer")
     }
-    for symbol in ["eval", "import", "export", "curry"] {
+    fn no_list() -> Result<(), Box<EvalAltResult>> {
+        raise("a rule cannot list functions")
+    }
+    for symbol in ["eval", "import", "export", "curry", "this"] {
         engine.disable_symbol(symbol);
     }
     engine
@@ -100,7 +101,11 @@ fn close(engine: &mut Engine) {
                 "a rule cannot read the clock: the same rows must always get the same answer; \
                  commit times are in the conflict",
             )
-        });
+        })
+        // The order of the list depends on hashes that differ from run to run.
+        .register_fn("get_fn_metadata_list", no_list)
+        .register_fn("get_fn_metadata_list", |_: ImmutableString| no_list())
+        .register_fn("get_fn_metadata_list", |_: ImmutableString, _: i64| no_list());
 }
 
 fn logging(engine: &mut Engine, rule: &str) {

@@ -5,10 +5,8 @@
 
 use rhai::{Array, Engine, EvalAltResult, ImmutableString, Position};
 
+use super::engine::ARRAY_MAX;
 use super::spec::Limits;
-
-/// Pieces that a text is cut into at most.
-const PIECES_MAX: usize = 4_096;
 
 type Answer<T> = Result<T, Box<EvalAltResult>>;
 
@@ -28,7 +26,7 @@ fn replaced(text: &str, find: &str, by: &str, most: usize) -> Answer<ImmutableSt
 fn pieces<'a>(pieces: impl Iterator<Item = &'a str>) -> Answer<Array> {
     let mut out = Array::new();
     for piece in pieces {
-        if out.len() == PIECES_MAX {
+        if out.len() == ARRAY_MAX {
             return too_large("Size of array/BLOB");
         }
         out.push(ImmutableString::from(piece).into());
@@ -50,21 +48,27 @@ pub(super) fn register(engine: &mut Engine, limits: &Limits) {
             *text = replaced(text, &ch(find), by, most)?;
             Ok::<(), Box<EvalAltResult>>(())
         })
+        .register_fn("to_chars", |text: &mut ImmutableString| {
+            if text.len() > ARRAY_MAX {
+                return too_large("Size of array/BLOB");
+            }
+            Ok(text.chars().map(rhai::Dynamic::from_char).collect::<Array>())
+        })
         .register_fn("split", |text: &mut ImmutableString| pieces(text.split_whitespace()))
         .register_fn("split", |text: &mut ImmutableString, by: &str| pieces(text.split(by)))
         .register_fn("split", |text: &mut ImmutableString, by: char| pieces(text.split(by)))
         .register_fn("split", move |text: &mut ImmutableString, by: &str, n: i64| {
-            pieces(text.splitn(count(n).clamp(1, PIECES_MAX), by))
+            pieces(text.splitn(count(n).clamp(1, ARRAY_MAX), by))
         })
         .register_fn("split", move |text: &mut ImmutableString, by: char, n: i64| {
-            pieces(text.splitn(count(n).clamp(1, PIECES_MAX), by))
+            pieces(text.splitn(count(n).clamp(1, ARRAY_MAX), by))
         })
         .register_fn("split_rev", |text: &mut ImmutableString, by: &str| pieces(text.rsplit(by)))
         .register_fn("split_rev", |text: &mut ImmutableString, by: char| pieces(text.rsplit(by)))
         .register_fn("split_rev", move |text: &mut ImmutableString, by: &str, n: i64| {
-            pieces(text.rsplitn(count(n).clamp(1, PIECES_MAX), by))
+            pieces(text.rsplitn(count(n).clamp(1, ARRAY_MAX), by))
         })
         .register_fn("split_rev", move |text: &mut ImmutableString, by: char, n: i64| {
-            pieces(text.rsplitn(count(n).clamp(1, PIECES_MAX), by))
+            pieces(text.rsplitn(count(n).clamp(1, ARRAY_MAX), by))
         });
 }

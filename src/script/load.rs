@@ -1,15 +1,16 @@
 //! From a file to a compiled and checked script.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use rhai::{AST, Dynamic, Engine, Module, Scope};
+use rhai::{AST, Dynamic, Engine, Scope};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::rule::nearest;
 
 use super::diagnose::Source;
 use super::spec::{Roles, ScriptSpec};
-use super::{convert, engine, view};
+use super::{convert, engine, meter, view};
 
 /// The longest script that is read.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -81,8 +82,8 @@ pub(super) fn compile(spec: &ScriptSpec, bytes: Vec<u8>) -> Result<Loaded> {
     let rule = |message: String| Error::new(ErrorKind::Rule, format!("rule {}: {message}", spec.name));
 
     let words = view::Words::new();
-    let mut engine = engine::build(&spec.name, &spec.limits, &words);
-    let mut given: Vec<(&str, Dynamic)> = vec![
+    let mut engine = engine::build(&spec.name, &spec.limits, &words, &source.text);
+    let given: Vec<(&str, Dynamic)> = vec![
         ("settings", settings(spec)?),
         ("source", words.source.into()),
         ("target", words.target.into()),
@@ -93,33 +94,34 @@ pub(super) fn compile(spec: &ScriptSpec, bytes: Vec<u8>) -> Result<Loaded> {
     ];
     let constants = constants(&mut engine, &source, &given, spec).map_err(rule)?;
     let mut scope = Scope::new();
-    let mut module = Module::new();
-    for (name, value) in given.drain(..) {
-        scope.push_constant_dynamic(name, value.clone());
-        module.set_var(name, value);
+    let mut globals = meter::Globals::new();
+    let own = constants.iter().map(|(name, value)| (name.as_str(), value));
+    for (name, value) in given.iter().map(|(name, value)| (*name, value)).chain(own) {
+        // For the strict compiler, which must know the name and not the value.
+        scope.push(name.to_owned(), ());
+        globals.insert(name.to_owned(), value.clone());
     }
-    for (name, value) in constants {
-        scope.push_constant_dynamic(name.clone(), value.clone());
-        module.set_var(name, value);
-    }
-    engine.register_global_module(module.into());
+    meter::watch_variables(&mut engine, &spec.limits, globals);
     let mut ast = engine
         .compile_with_scope(&scope, &source.text)
         .map_err(|e| rule(source.parse_error(&e)))?;
     let summary = summary(&ast);
     let roles = roles(&ast, &source).map_err(rule)?;
     ast.clear_statements();
-    let version = match scope.get_value::<rhai::ImmutableString>("VERSION") {
-        Some(version) => version.to_string(),
-        None => "unversioned".to_owned(),
-    };
+    let version = constants
+        .iter()
+        .find(|(name, _)| name == "VERSION")
+        .map_or_else(|| "unversioned".to_owned(), |(_, version)| version.to_string());
     Ok(Loaded { engine, ast, source, roles, digest: found, version, summary })
 }
 
 fn settings(spec: &ScriptSpec) -> Result<Dynamic> {
     match &spec.settings {
-        serde_json::Value::Null => Ok(Dynamic::from_map(rhai::Map::new())),
-        json @ serde_json::Value::Object(_) => Ok(convert::json_to_script(json)),
+        serde_json::Value::Null => Ok(Dynamic::from(view::Settings(Arc::default()))),
+        json @ serde_json::Value::Object(_) => {
+            let map = convert::json_to_script(json).try_cast::<rhai::Map>();
+            Ok(Dynamic::from(view::Settings(Arc::new(map.unwrap_or_default()))))
+        }
         other => Err(Error::new(
             ErrorKind::Config,
             format!("rule {}: settings must be a table, found {other}", spec.name),
@@ -144,7 +146,7 @@ fn constants(
     let compiled = engine.compile_with_scope(&scope, &source.text);
     engine.set_strict_variables(true);
     let ast = compiled.map_err(|e| source.parse_error(&e))?;
-    let _running = super::meter::Running::until(super::call::deadline(&spec.limits));
+    let _running = meter::Running::until(super::call::deadline(&spec.limits));
     super::log::begin();
     engine
         .run_ast_with_scope(&mut scope, &ast)

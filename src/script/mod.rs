@@ -14,10 +14,10 @@
 //!     if conflict.source == () || conflict.target == () { return park("deleted on one side"); }
 //!     let stock = conflict.source.stock + conflict.target.stock - conflict.base.stock;
 //!     if stock < settings.floor { reject(`stock would be ${stock}`); }
-//!     conflict.source.with(#{ stock: stock })
+//!     conflict.source.merge(#{ stock: stock })
 //! }
 //! ```
-//! - `settings`: the rule's settings, a constant map. A missing key is an error; ask with
+//! - `settings`: the rule's settings, constant. A missing one is an error; ask with
 //!   `"floor" in settings`. Constants of the script (`const LIMIT = 5;`) are seen by functions;
 //!   its top level runs once, when the script is loaded.
 //! - `conflict.source`, `.target`, `.base`: a row, or `()` where there is none (`base` also where
@@ -26,7 +26,7 @@
 //!   `target`, or `()` when a time is unknown or both are equal. `conflict.kind`, `.direction`.
 //! - A row: `row.email` or `row["email"]`, `row.columns()`, `row.table()`, `"email" in row`,
 //!   `a.differences(b)` (names of columns), `a == b`, `row.to_map()`,
-//!   `row.with(#{ email: "…" })` (the whole row with some columns replaced). Rows cannot be
+//!   `row.merge(#{ email: "…" })` (the whole row with some columns replaced). Rows cannot be
 //!   changed. NULL is `()`.
 //! - Decimals, dates, times, timestamps, UUIDs, bytes and JSON have types of their own:
 //!   `decimal("1.50")`, `date("2026-11-21")`, `time("13:05:09")`, `timestamp("…")`,

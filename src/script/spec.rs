@@ -24,7 +24,7 @@ pub struct Limits {
     /// Time of one call, which answers one batch, in milliseconds. The fire alarm: depends on the
     /// machine, so set it so loose that the operations strike first.
     pub call_ms: u64,
-    /// Memory of what a script's variables hold, in mebibytes. A single text may take a sixteenth.
+    /// Memory of what a script's variables hold, in mebibytes. A single text may take a 64th.
     pub memory_mb: u64,
     /// Operations for one row: statements, expressions and loop rounds. The same on every machine.
     pub operations_per_row: u64,
@@ -43,8 +43,8 @@ impl Default for Limits {
 impl Limits {
     /// The longest text, in bytes.
     pub(super) fn text_bytes(&self) -> usize {
-        let bytes = self.memory_mb.saturating_mul(1 << 20) / 16;
-        usize::try_from(bytes.clamp(64 << 10, 64 << 20)).unwrap_or(64 << 10)
+        let bytes = self.memory_mb.saturating_mul(1 << 20) / 64;
+        usize::try_from(bytes.clamp(64 << 10, 16 << 20)).unwrap_or(64 << 10)
     }
 
     /// What all variables may hold together, in bytes.

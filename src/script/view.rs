@@ -4,7 +4,8 @@
 //! that the caller lent, reached through a scoped thread-local for as long as the call lasts. A
 //! cell becomes a script's value when it is read, and only then.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use rhai::{Dynamic, Engine, EvalAltResult, ImmutableString, Map};
 use scoped_tls::scoped_thread_local;
@@ -12,7 +13,7 @@ use scoped_tls::scoped_thread_local;
 use crate::data::{Row, Value};
 use crate::rule::{Conflict, Direction, RequestHead, RuleTable, nearest};
 
-use super::convert::to_script;
+use super::convert::{from_script, to_script};
 use super::types::{TimestampUtc, raise};
 
 scoped_thread_local!(pub(super) static CONFLICT: Conflict);
@@ -118,27 +119,60 @@ impl RowHandle {
     }
 
     fn to_map(self) -> Answer<Map> {
-        self.with(|columns, row| {
-            Ok(columns
-                .names
-                .iter()
-                .zip(row)
-                .map(|(name, value)| (name.as_str().into(), to_script(value)))
-                .collect())
+        self.with(|columns, row| Ok(map_of(columns, row)))
+    }
+
+    fn copied(self) -> Answer<NewRow> {
+        self.with(|_, row| Ok(NewRow(row.clone())))
+    }
+}
+
+/// A row that a script makes: a copy of another in which columns are set.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct NewRow(pub(super) Row);
+
+impl NewRow {
+    fn columns<T>(f: impl FnOnce(&Columns) -> Answer<T>) -> Answer<T> {
+        if COLUMNS.is_set() { COLUMNS.with(f) } else { raise("this row is gone") }
+    }
+
+    fn get(&self, name: &str) -> Answer<Dynamic> {
+        Self::columns(|columns| match columns.find(name).and_then(|i| self.0.get(i)) {
+            Some(value) => Ok(to_script(value)),
+            None => raise(columns.unknown(name)),
         })
     }
 
-    /// The row with some columns replaced.
-    fn replaced(self, by: Map) -> Answer<Map> {
-        let mut map = self.to_map()?;
-        for (name, value) in by {
-            if !map.contains_key(&name) {
-                return self.with(|columns, _| raise(columns.unknown(&name)));
-            }
-            map.insert(name, value);
+    fn set(&mut self, name: &str, value: Dynamic) -> Answer<()> {
+        let Some(i) = Self::columns(|columns| Ok(columns.find(name)))? else {
+            return Self::columns(|columns| raise(columns.unknown(name)));
+        };
+        let value = from_script(value).or_else(|e| raise(format!("column {name}: {e}")))?;
+        if let Some(cell) = self.0.get_mut(i) {
+            *cell = value;
         }
-        Ok(map)
+        Ok(())
     }
+
+    fn merged(mut self, by: Map) -> Answer<Self> {
+        for (name, value) in by {
+            self.set(&name, value)?;
+        }
+        Ok(self)
+    }
+
+    fn to_map(&self) -> Answer<Map> {
+        Self::columns(|columns| Ok(map_of(columns, &self.0)))
+    }
+}
+
+fn map_of(columns: &Columns, row: &Row) -> Map {
+    columns
+        .names
+        .iter()
+        .zip(row)
+        .map(|(name, value)| (name.as_str().into(), to_script(value)))
+        .collect()
 }
 
 fn with_conflict<T>(f: impl FnOnce(&Conflict) -> T) -> Answer<T> {
@@ -174,6 +208,51 @@ fn differences(a: RowHandle, b: RowHandle) -> Answer<rhai::Array> {
     })
 }
 
+/// What a conflict can be asked.
+pub(super) const CONFLICT_PROPERTIES: [&str; 9] = [
+    "base", "base_known", "direction", "kind", "later", "source", "source_committed", "target",
+    "target_committed",
+];
+/// What a request can be asked without an argument.
+pub(super) const REQUEST_PROPERTIES: [&str; 5] = ["client", "method", "path", "query", "service"];
+
+/// The settings: read-only in all their parts, which a map handed to a function is not.
+#[derive(Clone, Debug)]
+pub(super) struct Settings(pub(super) Arc<Map>);
+
+impl Settings {
+    fn get(&self, name: &str) -> Answer<Dynamic> {
+        match self.0.get(name) {
+            Some(value) => Ok(value.clone()),
+            None => {
+                let near = nearest(name, self.0.keys().map(|k| k.as_str()))
+                    .map_or_else(String::new, |n| format!("; did you mean {n:?}?"));
+                raise(format!(
+                    "there is no setting {name:?}{near}; ask with `\"{name}\" in settings`"
+                ))
+            }
+        }
+    }
+}
+
+fn settings(engine: &mut Engine) {
+    type S = Settings;
+    engine
+        .register_type_with_name::<S>("settings")
+        .register_fn("to_string", |_: &mut S| "settings")
+        .register_fn("to_debug", |_: &mut S| "settings")
+        .register_indexer_get(|s: &mut S, name: ImmutableString| s.get(&name))
+        .register_indexer_set(|_: &mut S, name: ImmutableString, _: Dynamic| -> Answer<()> {
+            raise(format!("settings are constant; {name:?} cannot be changed"))
+        })
+        .register_get("tag", |s: &mut S| s.get("tag"))
+        .register_fn("contains", |s: &mut S, name: &str| s.0.contains_key(name))
+        .register_fn("keys", |s: &mut S| {
+            s.0.keys().map(|k| Dynamic::from(k.as_str().to_owned())).collect::<rhai::Array>()
+        })
+        .register_fn("to_map", |s: &mut S| Map::clone(&s.0));
+}
+
 /// The values that verdicts are written with.
 #[derive(Clone, Debug)]
 pub(super) struct Words {
@@ -188,11 +267,12 @@ impl Words {
     }
 }
 
-/// Registers the handles.
-pub(super) fn register(engine: &mut Engine, words: &Words) {
+/// Registers the handles, for the script with this text.
+pub(super) fn register(engine: &mut Engine, words: &Words, script: &str) {
     conflict(engine, words);
-    row(engine);
+    row(engine, script);
     request(engine);
+    settings(engine);
 }
 
 fn conflict(engine: &mut Engine, words: &Words) {
@@ -203,6 +283,16 @@ fn conflict(engine: &mut Engine, words: &Words) {
         .iter()
         .map(|k| (k.as_str(), ImmutableString::from(k.as_str())))
         .collect();
+    for (name, handle) in
+        [("base", RowHandle::Base), ("source", RowHandle::Source), ("target", RowHandle::Target)]
+    {
+        // After `conflict.source.copy()` Rhai puts the row back, in case the method changed it; not
+        // to find a setter costs it 2 µs.
+        engine.register_set(name, move |_: &mut C, row: RowHandle| {
+            if row == handle { Ok(()) } else { fixed() }
+        });
+        engine.register_set(name, |_: &mut C, _: Dynamic| fixed());
+    }
     engine
         .register_type_with_name::<C>("conflict")
         .register_fn("to_string", |_: &mut C| "conflict")
@@ -241,19 +331,58 @@ fn conflict(engine: &mut Engine, words: &Words) {
         });
 }
 
-fn row(engine: &mut Engine) {
+/// Names of properties that get a getter of their own.
+const PROPERTIES_MAX: usize = 256;
+
+/// The names that follow a dot and are not called, anywhere in the text.
+fn properties(script: &str) -> BTreeSet<&str> {
+    let word = |c: char| c.is_alphanumeric() || c == '_';
+    script
+        .split('.')
+        .skip(1)
+        .filter_map(|after| {
+            let end = after.find(|c| !word(c)).unwrap_or(after.len());
+            let (name, rest) = after.split_at(end);
+            let called = rest.trim_start().starts_with('(');
+            (!name.is_empty() && !called).then_some(name)
+        })
+        .take(PROPERTIES_MAX)
+        .collect()
+}
+
+fn fixed() -> Answer<()> {
+    raise("a conflict cannot be changed; answer a changed copy of a row: let mine = row.copy()")
+}
+
+fn row(engine: &mut Engine, script: &str) {
     type R = RowHandle;
+    // `row.email` works through the indexer as well, but only after Rhai has looked for a getter
+    // and made an error of not finding one: 400 ns each time.
+    for name in properties(script) {
+        let [a, b, c, d, e, f] = [(); 6].map(|()| name.to_owned());
+        engine
+            .register_get(name, move |s: &mut Settings| s.get(&f))
+            .register_get(name, move |r: &mut R| r.get(&a))
+            .register_get(name, move |r: &mut NewRow| r.get(&b))
+            // The common types apart: Rhai looks for the exact type first.
+            .register_set(name, move |r: &mut NewRow, v: i64| r.set(&c, v.into()))
+            .register_set(name, move |r: &mut NewRow, v: ImmutableString| r.set(&d, v.into()))
+            .register_set(name, move |r: &mut NewRow, v: Dynamic| r.set(&e, v));
+    }
+    new_row(engine);
     engine
         .register_type_with_name::<R>("row")
         .register_fn("to_string", |r: &mut R| shown(*r))
         .register_fn("to_debug", |r: &mut R| shown(*r))
         .register_indexer_get(|r: &mut R, name: ImmutableString| r.get(&name))
-        // Rhai has a property `tag` on every value, which would hide a column of that name.
+        // Rhai has a property `tag` on every value, which would hide a column of that name where
+        // the script has no getter for it.
         .register_get("tag", |r: &mut R| r.get("tag"))
         .register_set("tag", |_: &mut R, _: Dynamic| read_only())
         .register_indexer_set(|_: &mut R, _: ImmutableString, _: Dynamic| read_only())
         .register_fn("to_map", |r: &mut R| r.to_map())
-        .register_fn("with", |r: &mut R, by: Map| r.replaced(by))
+        .register_fn("copy", |r: &mut R| r.copied())
+        .register_fn("merge", |r: &mut R, by: Map| r.copied()?.merged(by))
         .register_fn("columns", |r: &mut R| {
             r.with(|c, _| Ok(c.names.iter().cloned().map(Dynamic::from).collect::<rhai::Array>()))
         })
@@ -266,8 +395,32 @@ fn row(engine: &mut Engine) {
         .register_fn("!=", |a: &mut R, b: R| same(*a, b).map(|same| !same));
 }
 
+fn new_row(engine: &mut Engine) {
+    type N = NewRow;
+    engine
+        .register_type_with_name::<N>("new_row")
+        .register_fn("to_string", |r: &mut N| shown_row(&r.0))
+        .register_fn("to_debug", |r: &mut N| shown_row(&r.0))
+        .register_indexer_get(|r: &mut N, name: ImmutableString| r.get(&name))
+        .register_indexer_set(|r: &mut N, name: ImmutableString, v: Dynamic| r.set(&name, v))
+        .register_get("tag", |r: &mut N| r.get("tag"))
+        .register_set("tag", |r: &mut N, v: Dynamic| r.set("tag", v))
+        .register_fn("to_map", |r: &mut N| r.to_map())
+        .register_fn("copy", |r: &mut N| r.clone())
+        .register_fn("merge", |r: &mut N, by: Map| r.clone().merged(by))
+        .register_fn("contains", |_: &mut N, name: &str| {
+            N::columns(|c| Ok(c.find(name).is_some()))
+        })
+        .register_fn("==", |a: &mut N, b: N| *a == b)
+        .register_fn("!=", |a: &mut N, b: N| *a != b);
+}
+
+fn shown_row(row: &Row) -> Answer<String> {
+    NewRow::columns(|columns| Ok(crate::rule::cases::show_row(&columns.table, row)))
+}
+
 fn read_only() -> Answer<()> {
-    raise("a row cannot be changed; make a new one: row.with(#{ column: value })")
+    raise("this row cannot be changed; change a copy: let mine = row.copy()")
 }
 
 fn same(a: RowHandle, b: RowHandle) -> Answer<bool> {

@@ -150,7 +150,12 @@ impl State {
         for entry in entries {
             sqlx::query("INSERT INTO decision (migration, at, entry) VALUES (?1, ?2, ?3)")
                 .bind(name)
-                .bind(entry.get("at_us").and_then(serde_json::Value::as_i64).unwrap_or(0))
+                .bind(
+                    entry
+                        .get("at_us")
+                        .and_then(serde_json::Value::as_i64)
+                        .unwrap_or(0),
+                )
                 .bind(entry.to_string())
                 .execute(&mut *tx)
                 .await

@@ -80,16 +80,21 @@ impl<S: SyncStore> Engine<S> {
     }
 
     async fn decide_those(&mut self, which: impl Fn(&OpenConflict) -> bool) -> Result<bool> {
-        let ids: Vec<Id> = self
+        let mut ids: Vec<Id> = self
             .open
             .iter()
             .filter(|(_, c)| which(c) && !self.paused.contains_key(&c.unit.unit))
-            .take(self.options.conflict_rows)
             .map(|(id, _)| *id)
             .collect();
-        if ids.is_empty() {
+        // Those behind the last one tried come first: what cannot be decided now must not keep
+        // the rest from being tried.
+        let behind = ids.partition_point(|id| self.last_tried.is_some_and(|last| *id <= last));
+        ids.rotate_left(behind);
+        ids.truncate(self.options.conflict_rows);
+        let Some(&last) = ids.last() else {
             return Ok(false);
-        }
+        };
+        self.last_tried = Some(last);
         self.read_ahead(&ids).await?;
         let mut work = self.look(&ids).await?;
         self.settle_plain(&mut work);
@@ -218,6 +223,8 @@ impl<S: SyncStore> Engine<S> {
                     outcome: if w.mapped.is_some() { "source" } else { "target" },
                     beside: None,
                 })
+            } else if w.conflict.interrupted {
+                None
             } else if w.conflict.base_known && w.mapped == w.conflict.base {
                 Some(result(target, "target"))
             } else if w.conflict.base_known && *target == w.conflict.base {
@@ -275,6 +282,10 @@ impl<S: SyncStore> Engine<S> {
             let rule = unit.resolver.describe().name;
             for (i, verdict) in which.into_iter().zip(verdicts) {
                 let w = &mut work[i];
+                if matches!(verdict, Verdict::KeepBoth { .. }) && !self.is_copied() {
+                    // See the module's text; it is asked again.
+                    continue;
+                }
                 let stored = |row: Row| -> Row {
                     match &side.stored {
                         None => row,
@@ -336,7 +347,7 @@ impl<S: SyncStore> Engine<S> {
     }
 
     /// Writes results under the locks of both sides, where the rows are still those decided on.
-    async fn write_down(&mut self, work: Vec<Work>) -> Result<bool> {
+    async fn write_down(&mut self, mut work: Vec<Work>) -> Result<bool> {
         let mut results: Vec<[Option<Row>; 2]> = Vec::with_capacity(work.len());
         let mut waits: HashMap<usize, (OpenState, String, Option<ConflictKind>)> = HashMap::new();
         for (i, w) in work.iter().enumerate() {
@@ -357,6 +368,7 @@ impl<S: SyncStore> Engine<S> {
                 None => results.push(w.seen.clone()),
             }
         }
+        let first = one_order(&mut work, &mut results, &mut waits);
         loop {
             let mut locks = [
                 self.store(Role::Source).lock().await?,
@@ -368,19 +380,31 @@ impl<S: SyncStore> Engine<S> {
                 *position = lock.end().await?;
             }
             let fresh = self.still_there(&mut locks, &work).await?;
-            let writes = self.writes(&mut locks, &work, &results, &fresh, &waits).await?;
+            let (writes, homeless) = self.writes(&mut locks, &work, &results, &fresh, &waits).await?;
             let blocked = self.try_writes(&mut locks, &writes).await?;
-            if !blocked.is_empty() {
+            if !blocked.is_empty() || !homeless.is_empty() {
                 // Undo everything, and go on without what a constraint keeps out.
                 drop(locks);
                 for (i, kind, reason) in blocked {
                     waits.insert(i, (OpenState::Waiting, reason, Some(kind)));
                 }
+                for i in homeless {
+                    let reason = "both rows are to be kept, but no new key can be made for one of \
+                                  them: its key is not a single integer";
+                    waits.insert(i, (OpenState::Parked, reason.to_owned(), None));
+                }
                 continue;
             }
-            return self
-                .commit(locks, work, results, &fresh, waits, writes, positions)
-                .await;
+            let decided = Decided {
+                work,
+                results,
+                fresh,
+                waits,
+                writes,
+                positions,
+                first,
+            };
+            return self.commit(locks, decided).await;
         }
     }
 
@@ -409,7 +433,8 @@ impl<S: SyncStore> Engine<S> {
         Ok(fresh)
     }
 
-    /// The writes of each side; with each the index of its work.
+    /// The writes of each side, with each the index of its work; and the works that have no key for
+    /// a row that is to live beside another.
     async fn writes(
         &self,
         locks: &mut [S::Lock; 2],
@@ -417,8 +442,9 @@ impl<S: SyncStore> Engine<S> {
         results: &[[Option<Row>; 2]],
         fresh: &[bool],
         waits: &HashMap<usize, (OpenState, String, Option<ConflictKind>)>,
-    ) -> Result<[Vec<(usize, RowChange)>; 2]> {
+    ) -> Result<([Vec<(usize, RowChange)>; 2], Vec<usize>)> {
         let mut out: [Vec<(usize, RowChange)>; 2] = Default::default();
+        let mut homeless = Vec::new();
         let mut given: HashMap<usize, i64> = HashMap::new();
         for (i, w) in work.iter().enumerate() {
             if !fresh[i] || waits.contains_key(&i) {
@@ -453,21 +479,26 @@ impl<S: SyncStore> Engine<S> {
             else {
                 continue;
             };
-            for (role, change) in self.beside(locks, w, row, &mut given).await? {
-                out[role.index()].push((i, change));
+            match self.beside(locks, w, row, &mut given).await? {
+                Some(changes) => {
+                    for (out, change) in out.iter_mut().zip(changes) {
+                        out.push((i, change));
+                    }
+                }
+                None => homeless.push(i),
             }
         }
-        Ok(out)
+        Ok((out, homeless))
     }
 
-    /// Puts a row beside another under a new key, on both sides.
+    /// Puts a row beside another under a new key, on both sides; `None` when there is no such key.
     async fn beside(
         &self,
         locks: &mut [S::Lock; 2],
         w: &Work,
         row: &Row,
         given: &mut HashMap<usize, i64>,
-    ) -> Result<Vec<(Role, RowChange)>> {
+    ) -> Result<Option<[RowChange; 2]>> {
         let u = w.conflict.unit.unit;
         let unit = &self.plan.units[u];
         let mapping = &self.plan.mappings[unit.mapping];
@@ -479,11 +510,11 @@ impl<S: SyncStore> Engine<S> {
             if let Some([crate::data::Value::Int(n)]) = key.as_ref().map(|k| &k.0[..]) {
                 highest = highest.max(Some(*n));
             } else {
-                return Ok(Vec::new());
+                return Ok(None);
             }
         }
         let (Some(free), [key_cell]) = (highest, &side.table.key[..]) else {
-            return Ok(Vec::new());
+            return Ok(None);
         };
         let next = given.get(&u).map_or(free, |&n| free.max(n + 1));
         given.insert(u, next);
@@ -496,7 +527,7 @@ impl<S: SyncStore> Engine<S> {
             .pop()
             .flatten();
         let Some(source) = self.overlay(u, None, None, partial.as_ref()) else {
-            return Ok(Vec::new());
+            return Ok(None);
         };
         let source_key = mapping.source.key(&source);
         let change = |role: Role, row: Row| {
@@ -519,10 +550,10 @@ impl<S: SyncStore> Engine<S> {
                 },
             }
         };
-        Ok(vec![
-            (Role::Source, change(Role::Source, source)),
-            (Role::Target, change(Role::Target, row)),
-        ])
+        Ok(Some([
+            change(Role::Source, source),
+            change(Role::Target, row),
+        ]))
     }
 
     async fn try_writes(
@@ -550,17 +581,16 @@ impl<S: SyncStore> Engine<S> {
         Ok(blocked)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of one transaction pair")]
-    async fn commit(
-        &mut self,
-        locks: [S::Lock; 2],
-        work: Vec<Work>,
-        mut results: Vec<[Option<Row>; 2]>,
-        fresh: &[bool],
-        mut waits: HashMap<usize, (OpenState, String, Option<ConflictKind>)>,
-        writes: [Vec<(usize, RowChange)>; 2],
-        positions: [u64; 2],
-    ) -> Result<bool> {
+    async fn commit(&mut self, locks: [S::Lock; 2], decided: Decided) -> Result<bool> {
+        let Decided {
+            work,
+            mut results,
+            fresh,
+            mut waits,
+            writes,
+            positions,
+            first,
+        } = decided;
         let mut notes: [Notes; 2] = Default::default();
         let mut closed: Vec<(Id, usize, bool)> = Vec::new();
         let mut settled: Vec<UnitKey> = Vec::new();
@@ -593,7 +623,11 @@ impl<S: SyncStore> Engine<S> {
             settled.push(w.conflict.unit.clone());
             let by_rule = !rule.is_empty();
             closed.push((w.id, w.conflict.unit.unit, by_rule));
-            let one_side = if wrote[0] { Role::Source } else { Role::Target };
+            let one_side = match wrote {
+                [true, true] => first,
+                [true, false] => Role::Source,
+                _ => Role::Target,
+            };
             let record = DecisionRecord {
                 id: record_id()?,
                 unit: w.conflict.unit,
@@ -617,6 +651,30 @@ impl<S: SyncStore> Engine<S> {
                     notes[role.index()].records.push(record.clone());
                 }
             }
+            // A row beside another is half a decision of its own after a crash.
+            let beside = |r: usize| {
+                writes[r]
+                    .iter()
+                    .find(|(n, change)| *n == i && change.unit != record.unit)
+                    .map(|(_, change)| change)
+            };
+            if let (Some(source), Some(target)) = (beside(0), beside(1)) {
+                let beside = DecisionRecord {
+                    id: record_id()?,
+                    unit: target.unit.clone(),
+                    source_key: target.cause.source_key.clone(),
+                    outcome: "beside".to_owned(),
+                    seen: [None, None],
+                    result: [source.after.clone(), target.after.clone()],
+                    base: None,
+                    base_known: true,
+                    closes: Vec::new(),
+                    ..record.clone()
+                };
+                for notes in &mut notes {
+                    notes.records.push(beside.clone());
+                }
+            }
             if !wrote[0] && !wrote[1] && by_rule {
                 notes[w.id.0.index()].records.push(record);
             }
@@ -635,15 +693,20 @@ impl<S: SyncStore> Engine<S> {
             })
             .collect();
         let any = !closed.is_empty() || notes.iter().any(|n| !n.states.is_empty());
-        for ((mut lock, note), writes) in locks.into_iter().zip(notes).zip(&writes) {
-            let nothing = writes.is_empty()
+        // Both locks are held until both sides are through.
+        let mut locks = locks.map(Some);
+        for role in [first, first.other()] {
+            let note = std::mem::take(&mut notes[role.index()]);
+            let nothing = writes[role.index()].is_empty()
                 && note.close.is_empty()
                 && note.records.is_empty()
                 && note.states.is_empty();
             if nothing {
-                // Rolled back when dropped, after the other side is through.
                 continue;
             }
+            let Some(mut lock) = locks[role.index()].take() else {
+                continue;
+            };
             lock.note(
                 note.records,
                 if settled.is_empty() { Vec::new() } else { marks.clone() },
@@ -654,6 +717,7 @@ impl<S: SyncStore> Engine<S> {
             .await?;
             lock.commit().await?;
         }
+        drop(locks);
         for (id, unit, by_rule) in closed {
             self.remove_open(id);
             if by_rule {
@@ -676,6 +740,58 @@ impl<S: SyncStore> Engine<S> {
         }
         Ok(any)
     }
+}
+
+/// Everything that the two transactions of one round of decisions write.
+struct Decided {
+    work: Vec<Work>,
+    /// The rows that each work ends with, by role.
+    results: Vec<[Option<Row>; 2]>,
+    /// Whether the rows are still those that were decided on.
+    fresh: Vec<bool>,
+    /// The works that are not decided now.
+    waits: HashMap<usize, (OpenState, String, Option<ConflictKind>)>,
+    /// By role, with the index of the work.
+    writes: [Vec<(usize, RowChange)>; 2],
+    positions: [u64; 2],
+    /// Which side commits first.
+    first: Role,
+}
+
+/// Which side must commit first: a conflict may be closed only after its decision is written.
+/// Works that would need the other order are left for the next round.
+fn one_order(
+    work: &mut Vec<Work>,
+    results: &mut Vec<[Option<Row>; 2]>,
+    waits: &mut HashMap<usize, (OpenState, String, Option<ConflictKind>)>,
+) -> Role {
+    let mut first = None;
+    let mut keep = Vec::with_capacity(work.len());
+    for (i, (w, result)) in work.iter().zip(results.iter()).enumerate() {
+        let beside = matches!(&w.decision, Some(Decision::Result { beside: Some(_), .. }));
+        let (home, other) = (w.id.0, w.id.0.other());
+        let writes = |role: Role| beside || result[role.index()] != w.seen[role.index()];
+        let bound = !waits.contains_key(&i) && writes(other) && !writes(home);
+        keep.push(!bound || *first.get_or_insert(other) == other);
+    }
+    if keep.contains(&false) {
+        let mut kept = HashMap::new();
+        let mut n = 0;
+        for (i, keep) in keep.iter().enumerate() {
+            if *keep {
+                if let Some(wait) = waits.remove(&i) {
+                    kept.insert(n, wait);
+                }
+                n += 1;
+            }
+        }
+        *waits = kept;
+        let mut flags = keep.iter();
+        work.retain(|_| flags.next() == Some(&true));
+        let mut flags = keep.iter();
+        results.retain(|_| flags.next() == Some(&true));
+    }
+    first.unwrap_or(Role::Source)
 }
 
 #[derive(Debug, Default)]

@@ -58,6 +58,8 @@ pub struct Engine<S> {
     pub(super) paused: BTreeMap<usize, String>,
     pub(super) counts: Vec<TableCounts>,
     pub(super) own_writes: u64,
+    /// The conflict that was worked on last, so that each has its turn.
+    pub(super) last_tried: Option<(Role, i64)>,
 }
 
 impl<S: SyncStore> Engine<S> {
@@ -78,12 +80,15 @@ impl<S: SyncStore> Engine<S> {
     }
 
     /// One batch of one direction: reads the feed, applies it to the other side. Answers whether
-    /// there was anything.
+    /// there was anything. The target's changes wait until everything is copied.
     pub async fn step(&mut self, direction: Direction) -> Result<bool> {
         let from = match direction {
             Direction::Forward => Role::Source,
             Direction::Backward => Role::Target,
         };
+        if from == Role::Target && !self.is_copied() {
+            return Ok(false);
+        }
         let read = self.read[from.index()];
         let page = self
             .store(from)

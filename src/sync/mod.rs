@@ -16,9 +16,17 @@
 //!   them, reads again, and writes only where both rows are still those that were decided on. A
 //!   decision is a function of the rows, so this is the same as asking under the locks, but a slow
 //!   rule never holds up an application.
-//! - While tables are being copied, both directions are followed already. A source change of a key
-//!   that is not copied yet is dropped: the chunk will hold it. One of a key that is copied counts
-//!   only if it is newer than the chunk.
+//! - While tables are being copied, the source is followed already. A source change of a key that is
+//!   not copied yet is dropped: the chunk will hold it. One of a key that is copied counts only if
+//!   it is newer than the chunk. The target's changes wait until the copy is through: a row that
+//!   went back before its key was copied would be in both stores, and yet its next change at the
+//!   source would be dropped. For the same reason no row is put beside another while copying.
+//! - A conflict is written down as open in the store whose row the change ran into, and that store
+//!   is not always one that the decision writes. The written side then commits first: were the
+//!   conflict closed before, a crash in between would leave both rows as they are for ever.
+//! - After an interrupted decision neither side counts as unchanged, but the rule is given a base:
+//!   the second side's row as the decision saw it. The first side's row was made from it and the
+//!   second side's moved on from it, so that counters still add up.
 
 mod compose;
 mod conflict;

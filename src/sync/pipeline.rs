@@ -18,6 +18,8 @@ pub struct RunOptions {
     pub until_idle: bool,
     /// End when everything is copied; nothing is followed.
     pub copy_only: bool,
+    /// Rows copied each second, at most.
+    pub copy_rows_per_s_max: Option<u64>,
     /// Becomes true when the program is asked to stop; the step under way is finished.
     pub stop: watch::Receiver<bool>,
 }
@@ -47,13 +49,19 @@ pub async fn run<S: SyncStore>(
     let mut last_flush = Instant::now();
     let mut idle = 0;
     while !*options.stop.borrow() {
-        let mut progress = engine.copy_chunk().await?;
+        let mut progress = false;
+        if copy_allowed(engine, options, begun) {
+            progress = engine.copy_chunk().await?;
+        }
         if options.copy_only {
             observe(engine);
-            if progress {
-                continue;
+            if !progress {
+                if engine.is_copied() || options.copy_rows_per_s_max.is_none() {
+                    break;
+                }
+                tokio::time::sleep(RETRY_WAITING).await;
             }
-            break;
+            continue;
         }
         for direction in [Direction::Forward, Direction::Backward] {
             progress |= engine.step(direction).await?;
@@ -78,7 +86,7 @@ pub async fn run<S: SyncStore>(
             .values()
             .any(|c| matches!(c.state, OpenState::Waiting | OpenState::Open));
         idle += 1;
-        if options.until_idle && (!waits || idle >= IDLE_ROUNDS) {
+        if options.until_idle && (engine.is_copied() || !engine.paused.is_empty()) && (!waits || idle >= IDLE_ROUNDS) {
             break;
         }
         let (source, target) = (&engine.stores[0], &engine.stores[1]);
@@ -96,6 +104,16 @@ pub async fn run<S: SyncStore>(
     let mut report = engine.report();
     report.seconds = begun.elapsed().as_secs_f64();
     Ok(report)
+}
+
+/// Whether the copy is not ahead of its allowed rate.
+fn copy_allowed<S: SyncStore>(engine: &Engine<S>, options: &RunOptions, begun: Instant) -> bool {
+    let Some(limit) = options.copy_rows_per_s_max else {
+        return true;
+    };
+    let copied: u64 = engine.counts.iter().map(|t| t.copied).sum();
+    let due_ms = copied.saturating_mul(1000) / limit.max(1);
+    begun.elapsed() >= Duration::from_millis(due_ms)
 }
 
 /// A lock that was not to be had now is tried for again in the next round.

@@ -102,6 +102,7 @@ impl<S: SyncStore> Engine<S> {
             paused: BTreeMap::new(),
             counts,
             own_writes: 0,
+            last_tried: None,
         };
         let mut stale = [Vec::new(), Vec::new()];
         for mut conflict in recovered.iter_mut().flat_map(|r| r.open.drain(..)) {
@@ -146,7 +147,7 @@ impl<S: SyncStore> Engine<S> {
     }
 
     /// Writes the second half of a decision, if its row is still the one that was decided on;
-    /// otherwise the key becomes an open conflict without a known base.
+    /// otherwise the key becomes an open conflict again.
     async fn finish(&mut self, record: DecisionRecord) -> Result<()> {
         let y = record.first.other();
         let i = y.index();
@@ -190,6 +191,17 @@ impl<S: SyncStore> Engine<S> {
                 .await?;
         } else {
             pair.outcome = "superseded".to_owned();
+            let base = match (y, &record.seen[i]) {
+                (Role::Source, Some(row)) => self
+                    .forward_each(self.plan.units[unit].mapping, vec![row.clone()])?
+                    .pop()
+                    .and_then(std::result::Result::ok)
+                    .map(|mut rows| {
+                        rows.get_mut(self.plan.units[unit].target)
+                            .and_then(Option::take)
+                    }),
+                (_, row) => Some(row.clone()),
+            };
             let mut conflict = OpenConflict {
                 home: y,
                 id: 0,
@@ -197,8 +209,9 @@ impl<S: SyncStore> Engine<S> {
                 source_key: record.source_key.clone(),
                 direction: y.outgoing(),
                 kind: record.kind,
-                base: record.base.clone(),
-                base_known: false,
+                base_known: base.is_some(),
+                base: base.flatten(),
+                interrupted: true,
                 committed_us: [None; 2],
                 state: OpenState::Open,
                 reason: "the decision was interrupted, and the row changed meanwhile".to_owned(),

@@ -11,7 +11,7 @@ use datafusion::arrow::datatypes::{ArrowPrimitiveType, ByteArrayType};
 
 use crate::data::batch::ColumnView;
 
-use super::order::same_cell;
+use crate::data::order::same_cell;
 
 /// The number of leading rows, at most `rows`, that are identical in all columns, beginning at row
 /// `at_a` of `a` and row `at_b` of `b`.

@@ -100,7 +100,7 @@ impl Segmenter {
                 let same_key = if row == 0 {
                     order::compare_to_key(views, 0, &self.key, &self.last).is_eq()
                 } else {
-                    order::compare_keys(views, row - 1, views, row, &self.key).is_eq()
+                    order::compare_row_keys(views, row - 1, views, row, &self.key).is_eq()
                 };
                 if !same_key {
                     if row > 0 {

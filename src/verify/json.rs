@@ -1,37 +1,14 @@
 //! Cells as JSON, for reports.
 
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Map, Value as Json};
 
+use crate::data::json::to_json;
 use crate::data::{Row, Value};
 
-/// Texts and bytes longer than this are cut in reports.
+/// What is longer than this is cut in reports, so that they stay small.
 const SHOWN_BYTES: usize = 1024;
 
-/// A cell as JSON. What JSON has is itself; the rest is an object that names its type:
-/// `{"bytes": "00ff"}`. A float that JSON cannot hold is `{"float": "NaN"}`.
-pub(super) fn cell(value: &Value) -> Json {
-    match value {
-        Value::Null => Json::Null,
-        Value::Bool(v) => json!(v),
-        Value::Int(v) => json!(v),
-        Value::UInt(v) => json!(v),
-        Value::Float(v) if v.is_finite() => json!(v),
-        Value::Float(v) => json!({ "float": v.to_string() }),
-        Value::Text(v) => json!(cut(v)),
-        Value::Decimal(v) => json!({ "decimal": v.as_str() }),
-        Value::Bytes(v) => json!({ "bytes": hex(v) }),
-        Value::Json(v) => json!({ "json": cut(v) }),
-        Value::Other(v) => json!({ &v.kind: hex(&v.bytes) }),
-        Value::Array(v) => Json::Array(v.iter().map(cell).collect()),
-        Value::Date(_)
-        | Value::Time(_)
-        | Value::Timestamp(_)
-        | Value::TimestampUtc(_)
-        | Value::Uuid(_) => json!({ value.type_name(): value.to_string() }),
-    }
-}
-
-/// Some cells of a row by the names of their columns.
+/// Some cells of a row by the names of their columns; long ones cut, with their length.
 pub(super) fn cells(names: &[String], row: &Row, columns: &[usize]) -> Map<String, Json> {
     columns
         .iter()
@@ -39,23 +16,30 @@ pub(super) fn cells(names: &[String], row: &Row, columns: &[usize]) -> Map<Strin
         .collect()
 }
 
-fn cut(text: &str) -> String {
-    if text.len() <= SHOWN_BYTES {
-        return text.to_owned();
+fn cell(value: &Value) -> Json {
+    let bytes = value.heap_bytes();
+    if bytes <= SHOWN_BYTES {
+        return to_json(value);
     }
+    let text = match value {
+        Value::Text(v) => v.clone(),
+        other => other.to_string(),
+    };
     let end = text.floor_char_boundary(SHOWN_BYTES);
-    format!("{}… ({} bytes)", &text[..end], text.len())
+    format!("{}… ({bytes} bytes)", &text[..end]).into()
 }
 
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    let mut out = String::new();
-    for byte in &bytes[..bytes.len().min(SHOWN_BYTES)] {
-        // Writing to a string does not fail.
-        let _ok = write!(out, "{byte:02x}");
+#[cfg(test)]
+mod tests {
+    use super::cells;
+    use crate::data::Value;
+
+    #[test]
+    fn long_cells_are_cut_between_characters() {
+        let names = ["a".to_owned(), "b".to_owned()];
+        let row = vec![Value::Text("é".repeat(600)), Value::Bytes(vec![0xab; 600])];
+        let shown = cells(&names, &row, &[0, 1]);
+        assert_eq!(shown["a"], format!("{}… (1200 bytes)", "é".repeat(512)));
+        assert_eq!(shown["b"], format!("x'{}'", "ab".repeat(600)));
     }
-    if bytes.len() > SHOWN_BYTES {
-        let _ok = write!(out, "… ({} bytes)", bytes.len());
-    }
-    out
 }

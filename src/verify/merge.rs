@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use datafusion::arrow::record_batch::RecordBatch;
 
 use crate::data::batch::{self, ColumnView};
+use crate::data::order::compare_keys;
 use crate::data::{Key, Row, Value};
 use crate::error::Result;
 use crate::rule::mapping::StoredForm;
@@ -184,7 +185,7 @@ impl<'a> Merge<'a> {
             return Ok(());
         }
         self.block = BLOCK_LEAST;
-        match order::compare_keys(&walk.source, walk.i, &walk.target, walk.j, self.rules.key) {
+        match order::compare_row_keys(&walk.source, walk.i, &walk.target, walk.j, self.rules.key) {
             Ordering::Less => self.missing(walk),
             Ordering::Greater => Ok(self.extra(walk)?),
             Ordering::Equal => {
@@ -267,7 +268,7 @@ impl<'a> Merge<'a> {
         let source = before(&walk.source, walk.i, &self.source);
         let target = before(&walk.target, walk.j, &self.target);
         match (source, target) {
-            (Some(a), Some(b)) => Some(if order::compare_rows(&a.0, &b.0).is_lt() {
+            (Some(a), Some(b)) => Some(if compare_keys(&a.0, &b.0).is_lt() {
                 b
             } else {
                 a
@@ -289,7 +290,7 @@ impl Rules<'_> {
             .enumerate()
             .map(|(column, cell)| stored.as_stored(column, cell.clone()))
             .collect();
-        if order::compare_rows(&Key::of(&raw, self.key).0, &Key::of(&held, self.key).0).is_ne() {
+        if compare_keys(&Key::of(&raw, self.key).0, &Key::of(&held, self.key).0).is_ne() {
             return Err(Failure::OutOfOrder(
                 "the target holds keys in another form than the source".to_owned(),
             ));

@@ -1,12 +1,12 @@
 //! Verifies the tables of a migration, one after the other.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::rule::mapping::TableMapping;
 
 use super::report::{Difference, Report, TableReport};
-use super::request::{Level, Progress, Stage, VerifyRequest};
+use super::request::{Level, Progress, Recheck, Stage, VerifyRequest};
 use super::suspect::DifferenceKind;
 use super::table::{Outcome, Pair};
 
@@ -30,7 +30,7 @@ pub async fn verify(request: VerifyRequest<'_>) -> Result<Report> {
     let tables = pairs.len();
     for (index, pair) in pairs.iter_mut().enumerate() {
         let table = if request.level == Level::Count {
-            count(pair).await?
+            count(pair, request.recheck).await?
         } else {
             let (table, mut outcome) = compare(&request, pair, index, tables).await?;
             list(&mut report, pair, &mut outcome, request.differences_max)?;
@@ -106,9 +106,17 @@ fn no_table(table: &str, all: &[String]) -> Error {
     }
 }
 
-async fn count(pair: &Pair<'_>) -> Result<TableReport> {
+/// Counts; again after a wait if the counts differ, because rows may be on their way.
+async fn count(pair: &Pair<'_>, recheck: Recheck) -> Result<TableReport> {
     let started = Instant::now();
-    let (rows_source, rows_target) = pair.counts().await?;
+    let (mut rows_source, mut rows_target) = pair.counts().await?;
+    for _ in 0..recheck.tries {
+        if rows_source == rows_target {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(recheck.wait_ms)).await;
+        (rows_source, rows_target) = pair.counts().await?;
+    }
     Ok(TableReport {
         table: pair.name().to_owned(),
         source_table: pair.source.table.clone(),

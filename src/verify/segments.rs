@@ -9,9 +9,9 @@ use crate::data::Key;
 use crate::error::Result;
 
 use super::digest::Segment;
-use super::order::compare_rows;
 use super::reader::{Failure, Reader, Stage};
 use super::side::{Range, Rows};
+use crate::data::order::compare_keys;
 
 /// Above this, a range swallows what lies between it and the one before.
 const RANGES_MOST: usize = 10_000;
@@ -114,7 +114,7 @@ pub(super) async fn differing_ranges(
                 target.pop();
                 differs = true;
             }
-            (Some(a), Some(b)) => match compare_rows(&a.last.0, &b.last.0) {
+            (Some(a), Some(b)) => match compare_keys(&a.last.0, &b.last.0) {
                 std::cmp::Ordering::Less => {
                     source.pop();
                     differs = true;
@@ -147,7 +147,7 @@ fn push(ranges: &mut Vec<Range>, after: Option<Key>, up_to: Option<Key>, ordinal
     let full = ranges.len() >= RANGES_MOST;
     if let Some(last) = ranges.last_mut() {
         let adjacent =
-            matches!((&last.up_to, &after), (Some(a), Some(b)) if compare_rows(&a.0, &b.0).is_eq());
+            matches!((&last.up_to, &after), (Some(a), Some(b)) if compare_keys(&a.0, &b.0).is_eq());
         if adjacent || full {
             last.up_to = up_to;
             return;

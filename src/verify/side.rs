@@ -218,7 +218,8 @@ impl Rows {
             ([_], Some(ColumnView::Int(keys))) if keys.null_count() == 0 => {
                 keys.values().is_sorted()
             }
-            _ => (1..rows).all(|i| order::compare_keys(views, i - 1, views, i, &self.key).is_le()),
+            _ => (1..rows)
+                .all(|i| order::compare_row_keys(views, i - 1, views, i, &self.key).is_le()),
         };
         if !(first_fits && ascending) {
             return Err(Failure::OutOfOrder(format!(

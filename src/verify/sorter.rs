@@ -6,10 +6,10 @@
 
 use std::cmp::Ordering;
 
+use crate::data::order::{compare_keys, prefix};
 use crate::data::{Row, Value, canonical};
 use crate::error::Result;
 
-use super::order;
 use super::record::{RecordWriter, Records};
 
 /// Memory for the rows that wait to be sorted.
@@ -71,7 +71,7 @@ impl Sorter {
         }
     }
 
-    /// Adds a row whose place is given by `key` (see [`order`]), equal keys by the row's bytes.
+    /// Adds a row whose place is given by `key` (see [`crate::data::order`]), equal keys by the row's bytes.
     /// With an empty key the order is that of the bytes alone.
     pub(super) fn push(&mut self, key: &[Value], row: &[Value]) -> Result<()> {
         let start = self.rows.bytes.len();
@@ -84,10 +84,7 @@ impl Sorter {
         self.rows
             .bytes
             .extend_from_slice(&canonical::encode_exact(row));
-        self.added(
-            start,
-            key.first().map_or(0, |cell| order::prefix(cell.into())),
-        )
+        self.added(start, key.first().map_or(0, |cell| prefix(cell.into())))
     }
 
     /// Adds a row as its canonical bytes, whose order is then the order.
@@ -186,7 +183,7 @@ fn compare_encoded(mut a: &[u8], mut b: &[u8]) -> Ordering {
             cell_a[HEADER..].cmp(&cell_b[HEADER..])
         } else {
             match (canonical::decode(cell_a), canonical::decode(cell_b)) {
-                (Ok(a), Ok(b)) => order::compare_rows(&a, &b),
+                (Ok(a), Ok(b)) => compare_keys(&a, &b),
                 // Cannot be: this module wrote them. The bytes still give some fixed order.
                 _ => cell_a.cmp(cell_b),
             }
@@ -213,7 +210,7 @@ fn prefix_of(record: &[u8]) -> u64 {
     }
     first_cell(key)
         .and_then(|(cell, _)| canonical::decode(cell).ok())
-        .and_then(|cells| cells.first().map(|cell| order::prefix(cell.into())))
+        .and_then(|cells| cells.first().map(|cell| prefix(cell.into())))
         .unwrap_or(0)
 }
 
@@ -321,8 +318,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::Sorter;
+    use crate::data::order::compare_keys;
     use crate::data::{Row, Value, canonical};
-    use crate::verify::order::compare_rows;
 
     fn sorted(rows: &[Row], key: usize, budget: usize) -> Vec<Row> {
         let mut sorter = Sorter::with_budget(budget);
@@ -357,7 +354,7 @@ mod tests {
         ) {
             let mut expected = rows.clone();
             expected.sort_by(|a, b| {
-                compare_rows(&a[..key], &b[..key])
+                compare_keys(&a[..key], &b[..key])
                     .then_with(|| canonical::encode_exact(a).cmp(&canonical::encode_exact(b)))
             });
             prop_assert_eq!(sorted(&rows, key, budget), expected);

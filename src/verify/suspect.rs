@@ -5,6 +5,7 @@
 
 use std::cmp::Ordering;
 
+use crate::data::order::compare_keys;
 use crate::data::{Key, Row, canonical};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -82,7 +83,7 @@ impl Suspect {
     /// The order in which suspects are found: by key, then by content.
     pub(super) fn compare(&self, other: &Self, key: &[usize]) -> Ordering {
         let (a, b) = (self.row(), other.row());
-        order::compare_rows(&Key::of(a, key).0, &Key::of(b, key).0)
+        compare_keys(&Key::of(a, key).0, &Key::of(b, key).0)
             .then_with(|| canonical::encode(a).cmp(&canonical::encode(b)))
             .then_with(|| self.kind().cmp(&other.kind()))
     }

@@ -80,6 +80,7 @@ pub(crate) async fn until_idle<S: banyan::database::SyncStore>(
     let options = RunOptions {
         until_idle: true,
         copy_only: false,
+        copy_rows_per_s_max: None,
         stop,
     };
     run(engine, &options, |_| ()).await.unwrap()

@@ -234,7 +234,7 @@ fn copies(rows: &[Row]) -> BTreeMap<Vec<u8>, i64> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
 
     #[test]
     fn with_a_key_it_is_the_symmetric_difference(

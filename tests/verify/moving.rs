@@ -45,6 +45,17 @@ fn a_row_that_arrives_late_is_no_difference() {
 }
 
 #[test]
+fn rows_that_arrive_late_are_counted_again() {
+    let (source, target) = stores(&[0]);
+    target.before_snapshot(0, |t| drop(t.get_mut("t").unwrap().rows.pop()));
+    target.before_snapshot(2, |t| {
+        t.get_mut("t").unwrap().rows.push(vec![int(1), text("x")])
+    });
+    let mappings = [mapping("t", &["id", "v"], &[0])];
+    assert!(run(&source, &target, &mappings, Level::Count, TWICE).consistent);
+}
+
+#[test]
 fn a_row_that_never_rests_is_in_flight() {
     let (source, target) = stores(&[0]);
     for (n, value) in ["a", "b", "c"].into_iter().enumerate() {

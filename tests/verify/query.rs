@@ -425,7 +425,7 @@ fn odd_cells_are_shown_and_quoted() {
         .json("SELECT b, r, 'a\nb' AS lines, 1e308 * 10 AS big FROM monolith.notes WHERE n = 1");
     assert_eq!(
         rows.unwrap(),
-        "[\n  {\"b\":{\"bytes\":\"00ff\"},\"r\":1.0,\"lines\":\"a\\nb\",\"big\":{\"float\":\"inf\"}}\n]\n"
+        "[\n  {\"b\":\"x'00ff'\",\"r\":1.0,\"lines\":\"a\\nb\",\"big\":\"inf\"}\n]\n"
     );
     assert!(
         shop.text("SELECT 'a\nb' AS t")

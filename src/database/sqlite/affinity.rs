@@ -96,17 +96,17 @@ impl SqliteStoredForm {
         let mut oracle = self.oracle.lock().ok()?;
         if oracle.is_none() {
             let conn = rusqlite::Connection::open_in_memory().ok()?;
-            conn.execute_batch("CREATE TABLE v (b BLOB, t TEXT, n NUMERIC, r REAL)")
-                .ok()?;
+            // One row in a transaction that never ends: nothing is committed, nothing journalled.
+            conn.execute_batch(
+                "PRAGMA journal_mode = OFF; CREATE TABLE v (b BLOB, t TEXT, n NUMERIC, r REAL); \
+                 INSERT INTO v DEFAULT VALUES; BEGIN",
+            )
+            .ok()?;
             *oracle = Some(conn);
         }
         let conn = oracle.as_ref()?;
         let column = affinity.column();
-        conn.prepare_cached("DELETE FROM v")
-            .ok()?
-            .execute([])
-            .ok()?;
-        conn.prepare_cached(&format!("INSERT INTO v ({column}) VALUES (?1)"))
+        conn.prepare_cached(&format!("UPDATE v SET {column} = ?1"))
             .ok()?
             .execute([Bind(value.into())])
             .ok()?;
@@ -114,6 +114,50 @@ impl SqliteStoredForm {
             .ok()?
             .query_row([], |row| Ok(to_value(row.get_ref(0)?)))
             .ok()
+    }
+}
+
+/// Numbers and number-like text that are simple enough to convert here, which is a hundred times
+/// as fast as asking: up to 15 digits, of which any 15 are exact in a double, and so is the power
+/// of ten that divides them; the quotient is then the nearest double, here as there.
+fn plain_number(affinity: Affinity, value: &Value) -> Option<Value> {
+    const DIGITS_MOST: usize = 15;
+    let (whole, scale) = match value {
+        Value::Int(v) if affinity == Affinity::Text => return Some(Value::Text(v.to_string())),
+        Value::Int(v) if v.unsigned_abs() < 1 << 53 => (*v, 0),
+        Value::Text(text) => {
+            let (negative, digits) = match text.strip_prefix('-') {
+                Some(digits) => (true, digits),
+                None => (false, text.as_str()),
+            };
+            let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
+            let all = || whole.bytes().chain(fraction.bytes());
+            if whole.is_empty()
+                || fraction.is_empty()
+                || whole.len() + fraction.len() > DIGITS_MOST
+                || !all().all(|b| b.is_ascii_digit())
+            {
+                return None;
+            }
+            let number = all().fold(0_i64, |n, b| n * 10 + i64::from(b - b'0'));
+            // What becomes of a negative zero is SQLite's business.
+            if negative && number == 0 {
+                return None;
+            }
+            (if negative { -number } else { number }, fraction.len())
+        }
+        _ => return None,
+    };
+    let power = 10_i64.pow(u32::try_from(scale).ok()?);
+    match affinity {
+        Affinity::Integer | Affinity::Numeric if whole % power == 0 => {
+            Some(Value::Int(whole / power))
+        }
+        #[expect(clippy::cast_precision_loss, reason = "below 2^53 nothing is lost")]
+        Affinity::Integer | Affinity::Numeric | Affinity::Real => {
+            Some(Value::Float(whole as f64 / power as f64))
+        }
+        Affinity::Text | Affinity::Blob => None,
     }
 }
 
@@ -141,11 +185,49 @@ impl StoredForm for SqliteStoredForm {
             {
                 value
             }
-            _ => self.ask(affinity, &value).unwrap_or(value),
+            _ => plain_number(affinity, &value)
+                .or_else(|| self.ask(affinity, &value))
+                .unwrap_or(value),
         }
     }
 
     fn is_identity(&self) -> bool {
         self.affinities.iter().all(|a| *a == Affinity::Blob)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{Affinity, SqliteStoredForm, plain_number};
+    use crate::data::Value;
+
+    fn number_like() -> impl Strategy<Value = Value> {
+        prop_oneof![
+            any::<i64>().prop_map(Value::Int),
+            (-5_i64..5).prop_map(Value::Int),
+            "-?[0-9]{1,17}".prop_map(Value::Text),
+            "-?[0-9]{0,12}\\.[0-9]{0,12}".prop_map(Value::Text),
+            "-?0{0,3}[0-9]{1,3}(\\.[05]0{0,3})?".prop_map(Value::Text),
+            "[-+ ]?[0-9]{1,3}(e[0-9])? ?".prop_map(Value::Text),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 4000, ..ProptestConfig::default() })]
+
+        #[test]
+        fn what_is_converted_here_is_what_sqlite_makes_of_it(value in number_like()) {
+            let form = SqliteStoredForm {
+                affinities: Vec::new(),
+                oracle: std::sync::Mutex::new(None),
+            };
+            for affinity in [Affinity::Integer, Affinity::Numeric, Affinity::Real, Affinity::Text] {
+                if let Some(here) = plain_number(affinity, &value) {
+                    prop_assert_eq!(Some(here), form.ask(affinity, &value), "{:?} {}", affinity, value);
+                }
+            }
+        }
     }
 }

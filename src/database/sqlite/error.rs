@@ -17,25 +17,45 @@ pub(super) fn kind(code: ErrorCode) -> ErrorKind {
     }
 }
 
-/// An SQLite error, with what was being done.
+/// An SQLite error: `what` says what could not be done ("read the outbox").
 pub(super) fn sqlite(what: impl std::fmt::Display) -> impl FnOnce(rusqlite::Error) -> Error {
     move |e| {
-        let kind = e.sqlite_error_code().map_or(ErrorKind::Store, kind);
+        let code = e.sqlite_error_code();
+        let kind = code.map_or(ErrorKind::Store, kind);
         let hint = match kind {
-            ErrorKind::Busy => Some(
-                "another process holds the database's write lock; let it commit, then try again",
-            ),
+            ErrorKind::Busy => {
+                Some("another process holds the database locked; let it finish, then try again")
+            }
             ErrorKind::Full => Some("free some disk space, then start again: nothing is lost"),
             ErrorKind::Unavailable => {
                 Some("check that the path names an SQLite database that you may read and write")
             }
+            _ if code == Some(ErrorCode::SystemIoFailure) => Some(
+                "the file system refused: check its free space, quotas and limits, then start \
+                 again: nothing is lost",
+            ),
+            _ if code == Some(ErrorCode::ReadOnly) => {
+                Some("give this user the right to write the file and its folder")
+            }
             _ => None,
         };
-        let error = Error::new(kind, what.to_string()).caused_by(e);
+        let error = Error::new(kind, format!("cannot {what}")).caused_by(text(&e));
         match hint {
             Some(hint) => error.hint(hint),
             None => error,
         }
+    }
+}
+
+/// In SQLite's words, with its extended code.
+fn text(error: &rusqlite::Error) -> String {
+    match error {
+        rusqlite::Error::SqliteFailure(e, message) => {
+            let plain = rusqlite::ffi::code_to_str(e.extended_code);
+            let message = message.as_deref().unwrap_or(plain);
+            format!("{message} (SQLite code {})", e.extended_code)
+        }
+        other => other.to_string(),
     }
 }
 

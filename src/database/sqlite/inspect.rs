@@ -9,7 +9,7 @@ use crate::data::TableSchema;
 use crate::database::ReadStore;
 use crate::error::{Error, ErrorKind, Result};
 
-use super::error::{kind, sqlite};
+use super::error::sqlite;
 use super::names::quote;
 use super::schema;
 use super::session::Access;
@@ -50,12 +50,18 @@ impl SqliteStore {
                 .query_row("PRAGMA journal_mode", [], |row| row.get(0))
                 .map_err(sqlite(format!("read the settings of {path}")))?;
             schema::tables(conn)?;
-            let tried = conn.execute_batch(
-                "BEGIN IMMEDIATE; CREATE TABLE \"_banyan_check\" (c); ROLLBACK",
-            );
+            let tried =
+                conn.execute_batch("BEGIN IMMEDIATE; CREATE TABLE \"_banyan_check\" (c); ROLLBACK");
             if let Err(e) = tried {
                 drop(conn.execute_batch("ROLLBACK"));
-                return Err(unwritable(&path, e));
+                return Err(match e.sqlite_error_code() {
+                    Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen) => {
+                        Error::new(ErrorKind::Unavailable, format!("{path} cannot be written"))
+                            .caused_by(e.to_string())
+                            .hint("give this user the right to write the file and its folder")
+                    }
+                    _ => sqlite(format!("write {path}"))(e),
+                });
             }
             Ok(Inspection { journal_mode })
         })
@@ -132,23 +138,6 @@ impl SqliteStore {
     }
 }
 
-fn unwritable(path: &str, e: rusqlite::Error) -> Error {
-    match e.sqlite_error_code() {
-        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
-            Error::new(ErrorKind::Unavailable, format!("{path} cannot be written"))
-                .caused_by(e)
-                .hint("give this user the right to write the file and its folder")
-        }
-        code => {
-            let error = sqlite(format!("{path} cannot be written"))(e);
-            match code.map(kind) {
-                Some(ErrorKind::Busy | ErrorKind::Full) => error,
-                _ => error.hint("check that this user may write the file and its folder"),
-            }
-        }
-    }
-}
-
 fn find_orphans(conn: &Connection, table: &str) -> Result<Orphans> {
     let found = conn
         .prepare("SELECT parent, count(*) FROM pragma_foreign_key_check(?1) GROUP BY parent")
@@ -166,7 +155,9 @@ fn find_orphans(conn: &Connection, table: &str) -> Result<Orphans> {
         Err(e) if e.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => {
             Ok(Orphans::Unknown)
         }
-        Err(e) => Err(sqlite(format!("check the foreign keys of table {table}"))(e)),
+        Err(e) => Err(sqlite(format!("check the foreign keys of table {table}"))(
+            e,
+        )),
     }
 }
 

@@ -51,7 +51,8 @@ pub(super) fn create(conn: &Connection, names: &Names) -> Result<LogId> {
             key BLOB NOT NULL, source_key BLOB NOT NULL, direction INTEGER NOT NULL,
             kind TEXT NOT NULL, base BLOB, base_known INTEGER NOT NULL, us0 INTEGER, us1 INTEGER,
             state INTEGER NOT NULL, reason TEXT NOT NULL, rule TEXT NOT NULL, request INTEGER,
-            seen0 BLOB, seen1 BLOB, at INTEGER NOT NULL, UNIQUE (unit, key));
+            seen0 BLOB, seen1 BLOB, at INTEGER NOT NULL, interrupted INTEGER NOT NULL,
+            UNIQUE (unit, key));
          CREATE TABLE {touched} (unit TEXT NOT NULL, key BLOB NOT NULL, role INTEGER NOT NULL,
             us INTEGER, PRIMARY KEY (unit, key, role)) WITHOUT ROWID;
          CREATE TABLE {record} (id BLOB PRIMARY KEY, unit TEXT NOT NULL, key BLOB NOT NULL,
@@ -167,7 +168,7 @@ fn resolution(n: i64) -> Resolution {
 }
 
 const OPEN_COLUMNS: &str = "id, unit, key, source_key, direction, kind, base, base_known, us0, \
-                            us1, state, reason, rule, request, seen0, seen1, at";
+                            us1, state, reason, rule, request, seen0, seen1, at, interrupted";
 const RECORD_COLUMNS: &str = "id, unit, key, source_key, kind, rule, outcome, two, first, pos0, \
                               pos1, seen0, seen1, result0, result1, base, base_known, closes, \
                               supersedes, at";
@@ -328,10 +329,17 @@ impl Journal<'_> {
     }
 
     /// Writes an open conflict down and gives it its number. One that is there for the key already
-    /// stays; its number is given.
+    /// is a left-over whose decision is recorded in the other store: it is replaced.
     pub(super) fn open(&self, conflict: &mut OpenConflict) -> Result<()> {
         let what = || sqlite("write an open conflict");
         let key = canonical::encode_exact(&conflict.unit.key.0);
+        self.conn
+            .prepare_cached(&format!(
+                "DELETE FROM {} WHERE unit = ?1 AND key = ?2",
+                self.sql("open")
+            ))
+            .and_then(|mut s| s.execute(params![self.unit_name(conflict.unit.unit), key]))
+            .map_err(what())?;
         // A counter of our own, because numbers must never be used again (records refer to them),
         // and AUTOINCREMENT would leave `sqlite_sequence` behind in the user's database.
         self.conn
@@ -344,8 +352,8 @@ impl Journal<'_> {
         self.conn
             .prepare_cached(&format!(
                 "INSERT INTO {} (id, unit, key, source_key, direction, kind, base, base_known, us0, \
-                 us1, state, reason, rule, at) VALUES ((SELECT last_open FROM {}), \
-                 ?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13) ON CONFLICT (unit, key) DO NOTHING",
+                 us1, state, reason, rule, at, interrupted) VALUES ((SELECT last_open FROM {}), \
+                 ?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)",
                 self.sql("open"),
                 self.sql("log")
             ))
@@ -364,6 +372,7 @@ impl Journal<'_> {
                 conflict.reason,
                 conflict.rule,
                 conflict.at_us,
+                conflict.interrupted,
             ])
             .map_err(what())?;
         conflict.id = self
@@ -500,6 +509,7 @@ impl Journal<'_> {
             rule: row.get(12)?,
             request,
             at_us: row.get(16)?,
+            interrupted: row.get(17)?,
         }))
     }
 

@@ -96,6 +96,11 @@ pub(super) fn table(conn: &Connection, name: &str) -> Result<TableSchema> {
             } else {
                 error.hint(format!("its tables are: {}", tables.join(", ")))
             };
+        } else {
+            let file = conn.path().unwrap_or_default();
+            error = error.hint(format!(
+                "the database has no tables at all; is {file} the right file?"
+            ));
         }
         return Err(error);
     };

@@ -1,6 +1,10 @@
 //! One connection.
 
 use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
@@ -31,7 +35,7 @@ pub enum Access {
 pub struct Session {
     /// Declared first: dropped first, so that its statements are gone before sqlx closes.
     conn: rusqlite::Connection,
-    _owner: SqliteConnection,
+    _owner: Owner,
     path: PathBuf,
 }
 
@@ -46,16 +50,19 @@ impl Session {
     /// is no file or it is no SQLite database, with `Busy` when it is locked for longer than 10 s.
     pub async fn open(path: &Path, access: Access) -> Result<Self> {
         if !path.is_file() {
-            return Err(Error::new(
-                ErrorKind::Unavailable,
-                format!("there is no database file {}", path.display()),
-            )
-            .hint("correct the store's url in the configuration, or create the database first"));
+            let shown = path.display();
+            let message = if path.is_dir() {
+                format!("{shown} is a folder, not a database file")
+            } else {
+                format!("there is no database file {shown}")
+            };
+            return Err(Error::new(ErrorKind::Unavailable, message).hint(
+                "correct the store's url in the configuration, or create the database first",
+            ));
         }
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(false)
-            .read_only(access == Access::Read)
             .foreign_keys(false)
             .busy_timeout(Duration::from_secs(10))
             .disable_statement_logging();
@@ -74,7 +81,7 @@ impl Session {
             .map_err(sqlite(format!("open {}", path.display())))?;
         let session = Self {
             conn,
-            _owner: owner,
+            _owner: Owner(Some(owner)),
             path: path.to_owned(),
         };
         session.configure(access)?;
@@ -91,6 +98,13 @@ impl Session {
         self.conn
             .query_row("PRAGMA schema_version", [], |row| row.get::<_, i64>(0))
             .map_err(sqlite(place()))?;
+        if access == Access::Read {
+            // Not opened read-only: such a connection, when it is the last one to close, leaves
+            // the write-ahead log behind, with what others have committed there.
+            self.conn
+                .execute_batch("PRAGMA query_only = ON")
+                .map_err(sqlite(place()))?;
+        }
         if access == Access::Apply {
             self.conn
                 .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)
@@ -124,6 +138,37 @@ impl Session {
         self.conn
             .execute_batch(sql)
             .map_err(sqlite(format!("run {sql:?} in {}", self.path.display())))
+    }
+}
+
+/// sqlx's connection, closed before the drop returns: the last connection to close folds the
+/// write-ahead log into the database file, and must have done so when the program ends.
+struct Owner(Option<SqliteConnection>);
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0.take() {
+            // Whatever closing did not do, the next one to open the database does.
+            drop(wait(connection.close()));
+        }
+    }
+}
+
+/// Waits for what another thread is doing; needs no runtime.
+fn wait<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => std::thread::park(),
+        }
     }
 }
 

@@ -587,6 +587,7 @@ fn conflict_of(
         kind,
         base,
         base_known: true,
+        interrupted: false,
         committed_us,
         state,
         reason,

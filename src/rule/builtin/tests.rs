@@ -1,6 +1,6 @@
 //! What the strategies answer, and that every one is deterministic, symmetric and idempotent.
 
-use proptest::prelude::*;
+use proptest::prelude::{BoxedStrategy, Just, Strategy as Generator, any, prop_assert, prop_assert_eq, prop_oneof};
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use serde_json::json;
 
@@ -120,7 +120,7 @@ fn any_time() -> BoxedStrategy<Option<i64>> {
 }
 
 /// Triples in which equal rows, unchanged sides and equal or missing times are common.
-fn any_conflict() -> impl proptest::strategy::Strategy<Value = Conflict> {
+fn any_conflict() -> impl Generator<Value = Conflict> {
     (
         any_row(),
         any_row(),

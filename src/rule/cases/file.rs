@@ -110,6 +110,50 @@ impl CaseFile {
         Self::parse(&path.display().to_string(), &text)
     }
 
+    /// The table of its resolvers and validators.
+    #[must_use]
+    pub fn table(&self) -> Option<&RuleTable> {
+        self.table.as_ref()
+    }
+
+    /// The tables of its transforms.
+    #[must_use]
+    pub fn tables(&self) -> Option<&TransformTables> {
+        self.tables.as_ref()
+    }
+
+    /// The conflicts of its cases.
+    #[must_use]
+    pub fn conflicts(&self) -> Vec<Conflict> {
+        let of = |case: &Case| match &case.question {
+            Question::Resolve(conflict, _) => Some(Conflict::clone(conflict)),
+            _ => None,
+        };
+        self.cases.iter().filter_map(of).collect()
+    }
+
+    /// The rows of its cases that are of the table of that number: 0 is the source of a transform
+    /// or the table of a validator.
+    #[must_use]
+    pub fn rows(&self, number: usize) -> Vec<Row> {
+        let of = |case: &Case| match &case.question {
+            Question::Transform { table, rows, .. } if *table == number => rows.clone(),
+            Question::Validate { rows, .. } if number == 0 => rows.clone(),
+            _ => Vec::new(),
+        };
+        self.cases.iter().flat_map(of).collect()
+    }
+
+    /// The requests of its cases.
+    #[must_use]
+    pub fn requests(&self) -> Vec<RequestHead> {
+        let of = |case: &Case| match &case.question {
+            Question::Route(request, _) => Some(request.clone()),
+            _ => None,
+        };
+        self.cases.iter().filter_map(of).collect()
+    }
+
     /// Reads cases from text. Fails with [`ErrorKind::Config`], naming file, line and case.
     pub fn parse(name: &str, text: &str) -> Result<Self> {
         let config = |message: String| Error::new(ErrorKind::Config, message);

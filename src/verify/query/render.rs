@@ -76,8 +76,8 @@ impl JsonRows {
     }
 }
 
-/// Numbers, truth values and text as themselves; bytes as `{"bytes": "00ff"}`; a float that JSON
-/// cannot hold as `{"float": "NaN"}`; the rest as text.
+/// As [`crate::data::json::to_json`] has it: numbers, truth values and text as themselves, the rest
+/// (bytes, floats that JSON cannot hold, times) as text.
 fn json_cell(array: &dyn Array, row: usize) -> Result<Json> {
     macro_rules! number {
         ($type:ty) => {
@@ -91,7 +91,7 @@ fn json_cell(array: &dyn Array, row: usize) -> Result<Json> {
         if v.is_finite() {
             json!(v)
         } else {
-            json!({ "float": v.to_string() })
+            json!(format!("{v:?}"))
         }
     };
     Ok(match array.data_type() {
@@ -110,10 +110,6 @@ fn json_cell(array: &dyn Array, row: usize) -> Result<Json> {
         DataType::Utf8 => json!(array.as_string::<i32>().value(row)),
         DataType::LargeUtf8 => json!(array.as_string::<i64>().value(row)),
         DataType::Utf8View => json!(array.as_string_view().value(row)),
-        DataType::Binary
-        | DataType::LargeBinary
-        | DataType::BinaryView
-        | DataType::FixedSizeBinary(_) => json!({ "bytes": shown(array, row)? }),
         _ => json!(shown(array, row)?),
     })
 }
@@ -121,7 +117,14 @@ fn json_cell(array: &dyn Array, row: usize) -> Result<Json> {
 fn shown(array: &dyn Array, row: usize) -> Result<String> {
     let formatter =
         ArrayFormatter::try_new(array, &FormatOptions::default()).map_err(unshowable)?;
-    formatter.value(row).try_to_string().map_err(unshowable)
+    let text = formatter.value(row).try_to_string().map_err(unshowable)?;
+    Ok(match array.data_type() {
+        DataType::Binary
+        | DataType::LargeBinary
+        | DataType::BinaryView
+        | DataType::FixedSizeBinary(_) => format!("x'{text}'"),
+        _ => text,
+    })
 }
 
 /// Writes rows as an aligned table. The first thousand rows decide the widths; a longer cell later

@@ -2,7 +2,7 @@ use std::cmp::Ordering;
 
 use proptest::prelude::*;
 
-use super::{compare, compare_rows, prefix, same_cell};
+use super::{compare, compare_keys, prefix, same_cell};
 use crate::data::{OtherValue, Value};
 
 fn other(bytes: &[u8]) -> Value {
@@ -144,6 +144,6 @@ proptest! {
         if ab == Ordering::Less {
             prop_assert!(prefix((&a).into()) <= prefix((&b).into()));
         }
-        prop_assert_eq!(compare_rows(std::slice::from_ref(&a), std::slice::from_ref(&b)), ab);
+        prop_assert_eq!(compare_keys(std::slice::from_ref(&a), std::slice::from_ref(&b)), ab);
     }
 }
