@@ -8,6 +8,7 @@
 )]
 
 mod command_line;
+mod demo;
 mod layering;
 mod plugin;
 mod script_commands;
