@@ -5,9 +5,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-use super::{
-    check, conflict, demo, init, migration, query, reconcile, script, sync, verify,
-};
+use super::{check, conflict, demo, init, migration, query, reconcile, script, sync, verify};
 
 /// Moves live tables out of a monolith's database into the databases of new services.
 #[derive(Debug, Parser)]
