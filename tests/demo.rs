@@ -10,7 +10,9 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_banyan");
 fn banyan(arguments: &[&str], config: Option<&Path>) -> Output {
     let mut command = Command::new(PROGRAM);
     command.args(arguments).stdin(Stdio::null());
-    command.env_remove("BANYAN_LOG").env_remove("BANYAN_LOG_FORMAT");
+    command
+        .env_remove("BANYAN_LOG")
+        .env_remove("BANYAN_LOG_FORMAT");
     if let Some(config) = config {
         command.arg("--config").arg(config);
     }
@@ -27,16 +29,34 @@ fn the_demo_ends_with_both_sides_equal() {
     let home = tempfile::tempdir().unwrap();
     let folder = home.path().join("shop");
     let dir = folder.to_str().unwrap();
-    let run = ["demo", "--dir", dir, "--rows", "5000", "--seconds", "3", "--format", "json"];
+    let run = [
+        "demo",
+        "--dir",
+        dir,
+        "--rows",
+        "5000",
+        "--seconds",
+        "3",
+        "--format",
+        "json",
+    ];
     let output = banyan(&run, None);
     let log = std::fs::read_to_string(folder.join("sync.log")).unwrap_or_default();
-    assert_eq!(output.status.code(), Some(0), "{}\n{log}", text(&output.stderr));
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}\n{log}",
+        text(&output.stderr)
+    );
     let summary: Json = serde_json::from_slice(&output.stdout).unwrap();
     let number = |pointer: &str| summary.pointer(pointer).and_then(Json::as_u64).unwrap();
 
     assert_eq!(summary["ok"], true);
     assert_eq!(summary["verify"]["consistent"], true);
-    assert_eq!(summary["verify"]["differences"].as_array().unwrap().len(), 0);
+    assert_eq!(
+        summary["verify"]["differences"].as_array().unwrap().len(),
+        0
+    );
     assert_eq!(summary["verify"]["tables"].as_array().unwrap().len(), 13);
     assert_eq!(number("/conflicts/waiting"), 0);
     assert_eq!(number("/latency/unseen"), 0);
@@ -48,11 +68,24 @@ fn the_demo_ends_with_both_sides_equal() {
     assert!(summary["kill"]["down_ms"].as_f64().unwrap() > 0.0);
     // A WASM component, a Rhai script and built-ins decided.
     let groups = summary["conflicts"]["groups"].as_array().unwrap();
-    for rule in ["vip_merge", "payment_state", "add-deltas", "max", "keep-both", "target-wins"] {
-        assert!(groups.iter().any(|g| g["rule"] == rule), "{rule}: {groups:#?}");
+    for rule in [
+        "vip_merge",
+        "payment_state",
+        "add-deltas",
+        "max",
+        "keep-both",
+        "target-wins",
+    ] {
+        assert!(
+            groups.iter().any(|g| g["rule"] == rule),
+            "{rule}: {groups:#?}"
+        );
     }
     for kind in ["update_origin_differs", "insert_exists", "fk_child_exists"] {
-        assert!(groups.iter().any(|g| g["kind"] == kind), "{kind}: {groups:#?}");
+        assert!(
+            groups.iter().any(|g| g["kind"] == kind),
+            "{kind}: {groups:#?}"
+        );
     }
 
     // The folder is the example, and passes its check.
@@ -68,9 +101,19 @@ fn the_demo_ends_with_both_sides_equal() {
     // Its rules do what their author expects.
     for rule in ["clients", "products", "payment_state", "review_check"] {
         let tested = banyan(&["script", "test", rule], Some(&config));
-        assert_eq!(tested.status.code(), Some(0), "{rule}: {}", text(&tested.stdout));
+        assert_eq!(
+            tested.status.code(),
+            Some(0),
+            "{rule}: {}",
+            text(&tested.stdout)
+        );
         let checked = banyan(&["script", "check", rule], Some(&config));
-        assert_eq!(checked.status.code(), Some(0), "{rule}: {}", text(&checked.stdout));
+        assert_eq!(
+            checked.status.code(),
+            Some(0),
+            "{rule}: {}",
+            text(&checked.stdout)
+        );
     }
 
     // At the end nothing of Banyan is left in either database.
@@ -91,7 +134,9 @@ fn the_demo_ends_with_both_sides_equal() {
 }
 
 fn example(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/shop").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("examples/shop")
+        .join(name)
 }
 
 /// Names of everything in a database, but the statistics that `ANALYZE` makes.

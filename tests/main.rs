@@ -7,6 +7,8 @@
     reason = "in tests a panic is the report"
 )]
 
+mod bad_input;
+mod cli_sync;
 mod command_line;
 mod demo;
 mod layering;

@@ -132,9 +132,15 @@ pub(super) async fn fit(
                     fitted.misfits.push(Misfit { table: None, error });
                     return fitted;
                 }
+                let place = format!("table {}", table.source);
+                let error = if error.message().contains(&place) {
+                    error
+                } else {
+                    error.at(place)
+                };
                 fitted.misfits.push(Misfit {
                     table: table_is,
-                    error: error.at(format!("table {}", table.source)),
+                    error,
                 });
             }
         }

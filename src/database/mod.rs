@@ -10,7 +10,7 @@ mod sync_store;
 
 pub use read::{ReadRequest, ReadStore, Snapshot};
 pub use sync_store::{
-    Applied, ApplyBatch, Base, Cause, Chunk, ChunkMark, CopiedRows, DecisionRecord, FeedPage, OpenConflict,
-    OpenState, Outcome, Recovered, Refusal, Resolution, Role, RowChange, Settled, StoreLock, SyncStore,
-    UnitKey,
+    Applied, ApplyBatch, Base, Cause, Chunk, ChunkMark, CopiedRows, DecisionRecord, FeedPage,
+    OpenConflict, OpenState, Outcome, Recovered, Refusal, Resolution, Role, RowChange, Settled,
+    StoreLock, SyncStore, UnitKey,
 };

@@ -112,13 +112,19 @@ fn ask(
     let mut out = Vec::new();
     for (n, part) in rows.chunks(RULE_ROWS_MAX).enumerate() {
         let first = n * RULE_ROWS_MAX;
-        let mut answer = rule.transform(tables, direction, table, part).map_err(|mut e| {
-            e.rows = e.rows.start + first..e.rows.end + first;
-            e
-        })?;
+        let mut answer = rule
+            .transform(tables, direction, table, part)
+            .map_err(|mut e| {
+                e.rows = e.rows.start + first..e.rows.end + first;
+                e
+            })?;
         for origin in answer.iter_mut().flat_map(|routed| &mut routed.origins) {
             // One that is not in this part must not pass for one of the next.
-            *origin = if *origin < part.len() { first + *origin } else { usize::MAX };
+            *origin = if *origin < part.len() {
+                first + *origin
+            } else {
+                usize::MAX
+            };
         }
         out.append(&mut answer);
     }
@@ -279,7 +285,13 @@ impl TableMapping {
                     return Ok(out);
                 }
                 let tables = self.tables();
-                for routed in ask(rule.as_ref(), &tables, Direction::Backward, target + 1, &rows)? {
+                for routed in ask(
+                    rule.as_ref(),
+                    &tables,
+                    Direction::Backward,
+                    target + 1,
+                    &rows,
+                )? {
                     if routed.table != 0 {
                         return Err(self.error(
                             FailureKind::InvalidOutput,

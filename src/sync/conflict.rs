@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::data::{Key, Row, canonical};
+use crate::data::{Change, Key, Row, canonical};
 use crate::database::{
     Base, Cause, DecisionRecord, OpenConflict, OpenState, Outcome, Resolution, Role, RowChange,
     Settled, StoreLock, SyncStore, UnitKey,
@@ -17,6 +17,8 @@ use super::engine::Engine;
 
 /// How many failing calls one batch may cost before all that is left of it is parked.
 const FAILURES_MAX: u32 = 12;
+/// How many batches are read ahead for commit times before catching up comes first.
+const AHEAD_PAGES_MAX: u32 = 4;
 /// So often a delete waits for the children to go before the parent is put back.
 const CHILD_TRIES_MAX: u32 = 20;
 
@@ -68,10 +70,9 @@ impl<S: SyncStore> Engine<S> {
         }
         for role in Role::BOTH {
             for conflict in self.store(role).open_conflicts().await? {
-                if let (Some(known), Some(request)) = (
-                    self.open.get_mut(&(role, conflict.id)),
-                    conflict.request,
-                ) {
+                if let (Some(known), Some(request)) =
+                    (self.open.get_mut(&(role, conflict.id)), conflict.request)
+                {
                     known.request = Some(request);
                 }
             }
@@ -95,48 +96,75 @@ impl<S: SyncStore> Engine<S> {
             return Ok(false);
         };
         self.last_tried = Some(last);
-        self.read_ahead(&ids).await?;
         let mut work = self.look(&ids).await?;
+        // After the rows: a row that changes in between is not decided on, while a time that is
+        // older than its row would let the wrong side win.
+        if !self.read_ahead(&ids).await? {
+            return Ok(false);
+        }
+        for w in &mut work {
+            if let Some(open) = self.open.get(&w.id) {
+                w.conflict.committed_us = open.committed_us;
+            }
+        }
         self.settle_plain(&mut work);
         self.ask(&mut work)?;
         self.write_down(work).await
     }
 
-    /// Reads both feeds on, only for the last commit times of these keys.
-    async fn read_ahead(&mut self, ids: &[Id]) -> Result<()> {
+    /// Reads both feeds on, only for the last commit times of these keys. `false` when a feed is so
+    /// far behind that its end was not seen: then catching up comes first.
+    async fn read_ahead(&mut self, ids: &[Id]) -> Result<bool> {
         for role in Role::BOTH {
-            let page = self
-                .store(role)
-                .read_feed(self.read[role.index()], self.options.batch_rows)
-                .await?;
-            if page.commit.changes.is_empty() {
-                continue;
-            }
-            let mut keys: HashMap<(usize, Key), Id> = HashMap::new();
-            for id in ids {
-                if let Some(c) = self.open.get(id) {
-                    let (table, key) = self.place(role, &c.unit, &c.source_key);
-                    keys.insert((table, key), *id);
+            let mut after = self.read[role.index()];
+            let mut pages = 0;
+            loop {
+                let page = self
+                    .store(role)
+                    .read_feed(after, self.options.batch_rows)
+                    .await?;
+                after = page.commit.end;
+                pages += 1;
+                self.note_times(role, ids, page.commit.changes);
+                if !page.more {
+                    break;
                 }
-            }
-            for change in page.commit.changes {
-                let key = |row: &Row| match role {
-                    Role::Source => self.plan.mappings[change.table].source.key(row),
-                    Role::Target => {
-                        let unit = &self.plan.units[change.table];
-                        self.plan.mappings[unit.mapping].targets[unit.target].key(row)
-                    }
-                };
-                for row in change.before.iter().chain(&change.after) {
-                    if let Some(id) = keys.get(&(change.table, key(row)))
-                        && let Some(open) = self.open.get_mut(id)
-                    {
-                        open.committed_us[role.index()] = change.committed_us;
-                    }
+                if pages == AHEAD_PAGES_MAX {
+                    return Ok(false);
                 }
             }
         }
-        Ok(())
+        Ok(true)
+    }
+
+    /// Keeps the commit times of changes of these keys.
+    fn note_times(&mut self, role: Role, ids: &[Id], changes: Vec<Change>) {
+        if changes.is_empty() {
+            return;
+        }
+        let mut keys: HashMap<(usize, Key), Id> = HashMap::new();
+        for id in ids {
+            if let Some(c) = self.open.get(id) {
+                let (table, key) = self.place(role, &c.unit, &c.source_key);
+                keys.insert((table, key), *id);
+            }
+        }
+        for change in changes {
+            let key = |row: &Row| match role {
+                Role::Source => self.plan.mappings[change.table].source.key(row),
+                Role::Target => {
+                    let unit = &self.plan.units[change.table];
+                    self.plan.mappings[unit.mapping].targets[unit.target].key(row)
+                }
+            };
+            for row in change.before.iter().chain(&change.after) {
+                if let Some(id) = keys.get(&(change.table, key(row)))
+                    && let Some(open) = self.open.get_mut(id)
+                {
+                    open.committed_us[role.index()] = change.committed_us;
+                }
+            }
+        }
     }
 
     /// Table and key of a unit's row on a side.
@@ -216,11 +244,19 @@ impl<S: SyncStore> Engine<S> {
                 Some(answer(w, resolution, seen))
             } else if w.conflict.kind == ConflictKind::FkChildExists && tries >= CHILD_TRIES_MAX {
                 // A parent that others refer to cannot go: it comes back on the other side.
-                let row = if w.mapped.is_some() { &w.mapped } else { target };
+                let row = if w.mapped.is_some() {
+                    &w.mapped
+                } else {
+                    target
+                };
                 Some(Decision::Result {
                     row: row.clone(),
                     rule: "foreign-key".to_owned(),
-                    outcome: if w.mapped.is_some() { "source" } else { "target" },
+                    outcome: if w.mapped.is_some() {
+                        "source"
+                    } else {
+                        "target"
+                    },
                     beside: None,
                 })
             } else if w.conflict.interrupted {
@@ -352,15 +388,13 @@ impl<S: SyncStore> Engine<S> {
         let mut waits: HashMap<usize, (OpenState, String, Option<ConflictKind>)> = HashMap::new();
         for (i, w) in work.iter().enumerate() {
             match &w.decision {
-                Some(Decision::Result { row, .. }) => {
-                    match self.source_result(w, row.as_ref()) {
-                        Ok(source) => results.push([source, row.clone()]),
-                        Err(e) => {
-                            waits.insert(i, (OpenState::Parked, e.to_string(), None));
-                            results.push(w.seen.clone());
-                        }
+                Some(Decision::Result { row, .. }) => match self.source_result(w, row.as_ref()) {
+                    Ok(source) => results.push([source, row.clone()]),
+                    Err(e) => {
+                        waits.insert(i, (OpenState::Parked, e.to_string(), None));
+                        results.push(w.seen.clone());
                     }
-                }
+                },
                 Some(Decision::Wait { state, reason }) => {
                     waits.insert(i, (*state, reason.clone(), None));
                     results.push(w.seen.clone());
@@ -380,7 +414,9 @@ impl<S: SyncStore> Engine<S> {
                 *position = lock.end().await?;
             }
             let fresh = self.still_there(&mut locks, &work).await?;
-            let (writes, homeless) = self.writes(&mut locks, &work, &results, &fresh, &waits).await?;
+            let (writes, homeless) = self
+                .writes(&mut locks, &work, &results, &fresh, &waits)
+                .await?;
             let blocked = self.try_writes(&mut locks, &writes).await?;
             if !blocked.is_empty() || !homeless.is_empty() {
                 // Undo everything, and go on without what a constraint keeps out.
@@ -709,7 +745,11 @@ impl<S: SyncStore> Engine<S> {
             };
             lock.note(
                 note.records,
-                if settled.is_empty() { Vec::new() } else { marks.clone() },
+                if settled.is_empty() {
+                    Vec::new()
+                } else {
+                    marks.clone()
+                },
                 note.close,
                 note.states,
                 Vec::new(),
@@ -768,7 +808,13 @@ fn one_order(
     let mut first = None;
     let mut keep = Vec::with_capacity(work.len());
     for (i, (w, result)) in work.iter().zip(results.iter()).enumerate() {
-        let beside = matches!(&w.decision, Some(Decision::Result { beside: Some(_), .. }));
+        let beside = matches!(
+            &w.decision,
+            Some(Decision::Result {
+                beside: Some(_),
+                ..
+            })
+        );
         let (home, other) = (w.id.0, w.id.0.other());
         let writes = |role: Role| beside || result[role.index()] != w.seen[role.index()];
         let bound = !waits.contains_key(&i) && writes(other) && !writes(home);

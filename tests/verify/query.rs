@@ -207,11 +207,7 @@ fn projection_filter_and_limit_go_to_the_store() {
     let shop = small();
     let plan =
         shop.plan("SELECT name FROM monolith.customers WHERE id > 1 AND name = 'Bo''b' LIMIT 5");
-    let scan = plan
-        .lines()
-        .filter(|l| l.contains("StoreScan"))
-        .last()
-        .unwrap();
+    let scan = plan.lines().rfind(|l| l.contains("StoreScan")).unwrap();
     assert_eq!(
         scan.trim(),
         "StoreScan: monolith.customers, columns=[name], filter=[\"id\" > 1 AND \"name\" = 'Bo''b'], \

@@ -36,7 +36,10 @@ fn product(random: &mut Random, sizes: &Sizes, number: i64) -> Vec<Value> {
 }
 
 fn used_coupon(random: &mut Random, sizes: &Sizes, number: i64) -> Vec<Value> {
-    vec![coupon(random.between(1, sizes.coupons * 3 / 4)).into(), number.into()]
+    vec![
+        coupon(random.between(1, sizes.coupons * 3 / 4)).into(),
+        number.into(),
+    ]
 }
 
 fn order(random: &mut Random, sizes: &Sizes, number: i64) -> Vec<Value> {
@@ -50,7 +53,10 @@ fn address(random: &mut Random, sizes: &Sizes, number: i64) -> Vec<Value> {
 /// The first half of the parcels is where latency is measured.
 fn parcel(random: &mut Random, sizes: &Sizes, number: i64) -> Vec<Value> {
     let half = sizes.shipments / 2;
-    vec![random.between(half + 1, sizes.shipments).into(), number.into()]
+    vec![
+        random.between(half + 1, sizes.shipments).into(),
+        number.into(),
+    ]
 }
 
 const CLASHES: &[Clash] = &[
@@ -84,7 +90,11 @@ const CLASHES: &[Clash] = &[
         name: "stock: both sides sell",
         pick: |random, sizes, _| {
             let product = random.between(1, sizes.products);
-            vec![product.into(), sizes.warehouse_of(product, 1).into(), random.between(1, 9).into()]
+            vec![
+                product.into(),
+                sizes.warehouse_of(product, 1).into(),
+                random.between(1, 9).into(),
+            ]
         },
         monolith: "UPDATE stock SET on_hand = on_hand - ?3 WHERE product_id = ?1 AND warehouse_id = ?2",
         service: "UPDATE stock_levels SET available = available - 10 - ?3, reserved = reserved + 1 \
@@ -98,9 +108,7 @@ const CLASHES: &[Clash] = &[
     },
     Clash {
         name: "payment: captured here, refunded there",
-        pick: |random, sizes, number| {
-            vec![random.between(1, sizes.payments).into(), number.into()]
-        },
+        pick: |random, sizes, number| vec![random.between(1, sizes.payments).into(), number.into()],
         monolith: "UPDATE payments SET state = 'captured', paid_at = 'at ' || ?2 WHERE id = ?1",
         service: "UPDATE payments SET state = 'refunded', settled_at = 'then ' || ?2 WHERE id = ?1",
     },
@@ -121,7 +129,11 @@ const CLASHES: &[Clash] = &[
         name: "review: two new ones under one number",
         pick: |random, sizes, number| {
             let product = random.between(1, sizes.products).into();
-            vec![product, random.between(1, sizes.customers).into(), number.into()]
+            vec![
+                product,
+                random.between(1, sizes.customers).into(),
+                number.into(),
+            ]
         },
         monolith: "INSERT INTO reviews (product_id, customer_id, stars, body, written_at) VALUES \
                    (?1, ?2, 4, 'monolith ' || ?3, datetime('now'))",
@@ -235,7 +247,9 @@ impl<'a> Clashes<'a> {
                     connection.execute_batch("BEGIN IMMEDIATE")?;
                 }
             }
-            for ((connection, steps), changes) in self.connections.iter().zip(work).zip(&mut changes) {
+            for ((connection, steps), changes) in
+                self.connections.iter().zip(work).zip(&mut changes)
+            {
                 for (sql, values) in steps {
                     let mut statement = connection.prepare_cached(sql)?;
                     let used = statement.parameter_count().min(values.len());
@@ -255,7 +269,9 @@ impl<'a> Clashes<'a> {
         })();
         for connection in &self.connections {
             if !connection.is_autocommit() {
-                connection.execute_batch("ROLLBACK").map_err(store("roll a clash back"))?;
+                connection
+                    .execute_batch("ROLLBACK")
+                    .map_err(store("roll a clash back"))?;
             }
         }
         match result {
@@ -285,7 +301,9 @@ impl<'a> Clashes<'a> {
         }
         let sku = |id: i64| -> Result<Value> {
             self.connections[0]
-                .query_row("SELECT sku FROM products WHERE id = ?1", [id], |row| row.get(0))
+                .query_row("SELECT sku FROM products WHERE id = ?1", [id], |row| {
+                    row.get(0)
+                })
                 .map_err(store("read an article number"))
         };
         let (of_a, of_b) = (sku(a)?, sku(b)?);
@@ -346,7 +364,10 @@ impl<'a> Clashes<'a> {
             }
             let sql = "UPDATE customers SET email = 'castor' || id || '@example.com' WHERE id = ?1";
             if self.both(&[(sql, &[id.into()])], &[])? {
-                *self.provoked.entry("customer: e-mail address corrected by the staff").or_insert(0) += 1;
+                *self
+                    .provoked
+                    .entry("customer: e-mail address corrected by the staff")
+                    .or_insert(0) += 1;
             }
             self.twins.pop_front();
         }

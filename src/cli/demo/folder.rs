@@ -26,8 +26,14 @@ const SHOP: [(&str, &[u8]); 12] = shop![
 ];
 
 const PLUGINS: [(&str, &[u8]); 2] = [
-    ("plugins/vip_merge.wasm", include_bytes!("../../../plugins/vip_merge.wasm")),
-    ("plugins/reshape_orders.wasm", include_bytes!("../../../plugins/reshape_orders.wasm")),
+    (
+        "plugins/vip_merge.wasm",
+        include_bytes!("../../../plugins/vip_merge.wasm"),
+    ),
+    (
+        "plugins/reshape_orders.wasm",
+        include_bytes!("../../../plugins/reshape_orders.wasm"),
+    ),
 ];
 
 /// Says that the folder is a demo's, and may be replaced.
@@ -133,7 +139,10 @@ mod tests {
 
         Folder::make(&made.path, false).unwrap();
         assert!(!made.shop.exists());
-        assert_eq!(std::fs::read_to_string(made.path.join("mine.txt")).unwrap(), "mine");
+        assert_eq!(
+            std::fs::read_to_string(made.path.join("mine.txt")).unwrap(),
+            "mine"
+        );
 
         let error = Folder::make(home.path(), false).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Refused);

@@ -89,7 +89,12 @@ pub(super) fn run(args: &DemoArgs, printer: &mut Printer<'_>) -> Result<u8> {
     ));
     let program = Program::current(&folder.config, &folder.log)?;
     let traffic = Traffic::new(sizes);
-    let demo = Demo { args, folder: &folder, program: &program, traffic: &traffic };
+    let demo = Demo {
+        args,
+        folder: &folder,
+        program: &program,
+        traffic: &traffic,
+    };
     let live = std::thread::scope(|scope| {
         let live = demo.live(scope, printer);
         // Whatever happened, the threads must end.
@@ -152,7 +157,10 @@ type Running<'scope, T> = ScopedJoinHandle<'scope, Result<T>>;
 fn joined<T>(thread: Running<'_, T>) -> Result<T> {
     match thread.join() {
         Ok(result) => result,
-        Err(_) => Err(Error::new(ErrorKind::Internal, "a writer of the demo panicked")),
+        Err(_) => Err(Error::new(
+            ErrorKind::Internal,
+            "a writer of the demo panicked",
+        )),
     }
 }
 
@@ -235,13 +243,11 @@ impl<'a> Demo<'a> {
     }
 
     /// Reviews come last, and the last of the generated ones is never deleted.
-    fn wait_for_copy(
-        &self,
-        process: &mut Process,
-        writers: &[Running<'_, ()>],
-    ) -> Result<Instant> {
+    fn wait_for_copy(&self, process: &mut Process, writers: &[Running<'_, ()>]) -> Result<Instant> {
         let service = application::open(&self.folder.orders)?;
-        let deadline = Instant::now() + COPY_MAX + Duration::from_secs((self.args.rows / COPY_ROWS_PER_S_MIN).into());
+        let deadline = Instant::now()
+            + COPY_MAX
+            + Duration::from_secs((self.args.rows / COPY_ROWS_PER_S_MIN).into());
         loop {
             let last = service
                 .prepare_cached("SELECT EXISTS (SELECT 1 FROM reviews WHERE id = ?1)")
@@ -277,7 +283,10 @@ impl<'a> Demo<'a> {
         loop {
             process.check()?;
             if writers.iter().any(ScopedJoinHandle::is_finished) {
-                return Err(Error::new(ErrorKind::Internal, "a writer of the demo stopped"));
+                return Err(Error::new(
+                    ErrorKind::Internal,
+                    "a writer of the demo stopped",
+                ));
             }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -292,7 +301,12 @@ impl<'a> Demo<'a> {
         // Suppliers stay in the monolith.
         let rows = sizes.total() - sizes.suppliers;
         let seconds = time.as_secs_f64();
-        Copied { tables: 12, rows, seconds, rows_per_s: rows as f64 / seconds }
+        Copied {
+            tables: 12,
+            rows,
+            seconds,
+            rows_per_s: rows as f64 / seconds,
+        }
     }
 
     fn summary(&self, live: Live, verify: Json, list: &Json) -> Summary {

@@ -6,8 +6,9 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::data::{Key, LogId, Row, TableSchema};
 use crate::database::{
-    Applied, ApplyBatch, Base, Cause, Chunk, CopiedRows, DecisionRecord, FeedPage, OpenConflict, OpenState, Outcome,
-    ReadStore, Recovered, Resolution, Role, RowChange, Settled, StoreLock, SyncStore, UnitKey,
+    Applied, ApplyBatch, Base, Cause, Chunk, CopiedRows, DecisionRecord, FeedPage, OpenConflict,
+    OpenState, Outcome, ReadStore, Recovered, Resolution, Role, RowChange, Settled, StoreLock,
+    SyncStore, UnitKey,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::rule::ConflictKind;
@@ -282,18 +283,29 @@ impl Shared {
             .collect()
     }
 
-    fn recover(&self, conn: &rusqlite::Connection, epoch: i64) -> Result<Recovered> {
+    fn installed(&self, conn: &rusqlite::Connection) -> Result<LogId> {
+        journal::log(conn, &self.names)?.ok_or_else(|| {
+            Error::new(ErrorKind::NotFound, "change capture is not installed")
+                .hint("start the migration: banyan sync MIGRATION")
+        })
+    }
+
+    fn take_over(&self, conn: &rusqlite::Connection, epoch: i64) -> Result<()> {
         conn.execute_batch("BEGIN IMMEDIATE")
             .map_err(sqlite("take the store over"))?;
+        let result = self
+            .installed(conn)
+            .and_then(|_| self.journal(conn).set_epoch(epoch));
+        finish(conn, result)
+    }
+
+    fn recover(&self, conn: &rusqlite::Connection, epoch: i64) -> Result<Recovered> {
+        conn.execute_batch("BEGIN IMMEDIATE")
+            .map_err(sqlite("read what is durable"))?;
         let journal = self.journal(conn);
         let result = (|| {
-            let Some(log) = journal::log(conn, &self.names)? else {
-                return Err(
-                    Error::new(ErrorKind::NotFound, "change capture is not installed")
-                        .hint("start the migration: banyan sync MIGRATION"),
-                );
-            };
-            journal.set_epoch(epoch)?;
+            let log = self.installed(conn)?;
+            self.check_epoch(conn, epoch)?;
             let names: Vec<&str> = self
                 .options
                 .tables
@@ -428,7 +440,10 @@ impl Shared {
         }
         let end = capture::end(conn, &self.names)?;
         let role = self.options.role;
-        let outcomes = self.writer(conn).write(&batch.changes)?;
+        let mut writer = self.writer(conn);
+        // Parents that a copied row lacks are in the feed, or in a chunk still to come.
+        writer.check_foreign_keys &= batch.chunk.is_none();
+        let outcomes = writer.write(&batch.changes)?;
         let mut settled = Vec::new();
         let mut opened = Vec::new();
         let pending = if batch.chunk.is_some() {
@@ -642,6 +657,11 @@ impl SyncStore for SqliteSync {
 
     fn role(&self) -> Role {
         self.shared.options.role
+    }
+
+    async fn take_over(&self, epoch: i64) -> Result<()> {
+        let shared = Arc::clone(&self.shared);
+        self.write(move |conn| shared.take_over(conn, epoch)).await
     }
 
     async fn recover(&self, epoch: i64) -> Result<Recovered> {
