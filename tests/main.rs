@@ -10,6 +10,7 @@
 mod bad_input;
 mod cli_sync;
 mod command_line;
+mod demo;
 mod layering;
 mod plugin;
 mod script_commands;

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, ErrorCode, OptionalExtension};
+use rusqlite::{Connection, ErrorCode};
 
 use crate::error::Result;
 
@@ -166,8 +166,14 @@ const CLASHES: &[Clash] = &[
     },
 ];
 
+/// With those that need more than two statements.
+const KINDS: i64 = CLASHES.len() as i64 + 4;
+
 /// After this time somebody notices two customers with one e-mail address, and asks.
 const STAFF_AFTER: Duration = Duration::from_millis(800);
+
+/// So long a new category may take to the service before nobody waits for it any more.
+const ARRIVES_WITHIN: Duration = Duration::from_secs(2);
 
 /// Makes the clashes.
 pub(super) struct Clashes<'a> {
@@ -178,8 +184,6 @@ pub(super) struct Clashes<'a> {
     provoked: BTreeMap<&'static str, u64>,
     /// Customers of the monolith whose e-mail address a client of the service has, and since when.
     twins: VecDeque<(Instant, i64)>,
-    /// New categories that the service may not know yet.
-    parents: VecDeque<i64>,
 }
 
 type Work<'w> = &'w [(&'w str, &'w [Value])];
@@ -193,14 +197,14 @@ impl<'a> Clashes<'a> {
             number: 0,
             provoked: BTreeMap::new(),
             twins: VecDeque::new(),
-            parents: VecDeque::new(),
         })
     }
 
     /// One clash after the other until the writers are told to stop; then what only a person can
     /// put right is put right. Answers how many there were of each kind.
     pub(super) fn run(mut self, pause: Duration) -> Result<BTreeMap<&'static str, u64>> {
-        while !self.traffic.is_stopped() {
+        // Every kind comes up at least twice, however slow the machine.
+        while !self.traffic.is_stopped() || self.number < 2 * KINDS {
             self.number += 1;
             self.next()?;
             self.staff(STAFF_AFTER)?;
@@ -211,15 +215,14 @@ impl<'a> Clashes<'a> {
     }
 
     fn next(&mut self) -> Result<()> {
-        let kinds = CLASHES.len() as i64 + 4;
-        let turn = self.number % kinds;
+        let turn = self.number % KINDS;
         let (name, done) = match usize::try_from(turn).ok().and_then(|i| CLASHES.get(i)) {
             Some(clash) => {
                 let values = (clash.pick)(&mut self.random, &self.traffic.sizes, self.number);
                 let done = self.both(&[(clash.monolith, &values)], &[(clash.service, &values)])?;
                 (clash.name, done)
             }
-            None => match kinds - turn {
+            None => match KINDS - turn {
                 1 => ("product: two article numbers swapped", self.swap()?),
                 2 => ("coupon: renamed", self.rename()?),
                 3 => ("customer: one e-mail address given twice", self.twin()?),
@@ -382,29 +385,31 @@ impl<'a> Clashes<'a> {
             )],
             &[],
         )?;
-        if made {
-            self.parents.push_back(id);
-        }
-        let Some(&parent) = self.parents.front() else {
-            return Ok(false);
-        };
-        let known: Option<i64> = self.connections[1]
-            .query_row("SELECT id FROM categories WHERE id = ?1", [parent], |row| {
-                row.get(0)
-            })
-            .optional()
-            .map_err(store("look for a category"))?;
-        if known.is_none() || parent == id {
+        if !made || !self.reached_service(id)? {
             return Ok(false);
         }
-        self.parents.pop_front();
         self.both(
-            &[("DELETE FROM categories WHERE id = ?1", &[parent.into()])],
+            &[("DELETE FROM categories WHERE id = ?1", &[id.into()])],
             &[(
                 "INSERT INTO products (id, sku, title, category_id, price_cents) VALUES (?1, \
                  'NEW-' || ?1, 'New', ?1, 990)",
-                &[parent.into()],
+                &[id.into()],
             )],
         )
+    }
+
+    /// Whether the category is there within a time that is enough while the sync runs.
+    fn reached_service(&self, category: i64) -> Result<bool> {
+        let deadline = Instant::now() + ARRIVES_WITHIN;
+        loop {
+            let there = self.connections[1]
+                .prepare_cached("SELECT EXISTS (SELECT 1 FROM categories WHERE id = ?1)")
+                .and_then(|mut s| s.query_row([category], |row| row.get(0)))
+                .map_err(store("look for a category"))?;
+            if there || Instant::now() > deadline {
+                return Ok(there);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }

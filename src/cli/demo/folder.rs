@@ -10,7 +10,7 @@ macro_rules! shop {
     };
 }
 
-const SHOP: [(&str, &[u8]); 11] = shop![
+const SHOP: [(&str, &[u8]); 12] = shop![
     "README.md",
     "banyan.toml",
     "schema/shop.sql",
@@ -19,9 +19,10 @@ const SHOP: [(&str, &[u8]); 11] = shop![
     "rules/products.rhai",
     "rules/payment_state.rhai",
     "rules/review_check.rhai",
-    "cases/clients.toml",
-    "cases/products.toml",
-    "cases/payment_state.toml",
+    "rules/clients.cases.toml",
+    "rules/products.cases.toml",
+    "rules/payment_state.cases.toml",
+    "rules/review_check.cases.toml",
 ];
 
 const PLUGINS: [(&str, &[u8]); 2] = [

@@ -69,6 +69,8 @@ impl Probes {
     /// A write on this side was committed.
     pub(super) fn note(&self, side: Side, probe: Probe) {
         let mut waiting = locked(&self.waiting[side.index()]);
+        // What was written over before it was seen will not be seen.
+        waiting.retain(|p| (p.seen, p.key) != (probe.seen, probe.key));
         if waiting.len() < WAITING_MAX {
             waiting.push(probe);
             self.noted[side.index()].fetch_add(1, Ordering::Release);

@@ -36,6 +36,15 @@ impl Program {
         })
     }
 
+    /// How to call it from the current folder.
+    pub(super) fn shown(&self) -> String {
+        let here = std::env::current_dir().ok();
+        let relative = here
+            .as_ref()
+            .and_then(|here| self.executable.strip_prefix(here).ok());
+        relative.unwrap_or(&self.executable).display().to_string()
+    }
+
     fn command(&self, arguments: &[&str]) -> Result<Command> {
         let log = OpenOptions::new()
             .create(true)

@@ -111,10 +111,11 @@ impl Conflicts {
         let (mut decided, mut waiting) = (0, 0);
         for conflict in list.as_array().into_iter().flatten() {
             let outcome = text(conflict, "outcome");
-            if matches!(outcome.as_str(), "open" | "waiting" | "parked") {
-                waiting += 1;
-            } else {
-                decided += 1;
+            match outcome.as_str() {
+                "open" | "waiting" | "parked" => waiting += 1,
+                // The second row of a decision that is counted already.
+                "beside" => continue,
+                _ => decided += 1,
             }
             let group = (
                 text(conflict, "table"),
