@@ -122,7 +122,9 @@ fn main() {
     let based = conflicts(true);
     let merged = merging.resolve(&table(), &based).unwrap();
     assert!(merged.iter().all(|v| matches!(v, Verdict::Merged(_))));
-    println!("ns/row: wall clock, on the processor; batches of {ROWS}, 4 columns, fresh instance and transposition included");
+    println!(
+        "ns/row: wall clock, on the processor; batches of {ROWS}, 4 columns, fresh instance and transposition included"
+    );
     let only = std::env::args().nth(1).filter(|arg| !arg.starts_with("--"));
     let report = |what: &str, plugin: &Plugin, conflicts: &[Conflict], per: f64| {
         if only.as_deref().is_none_or(|part| what.contains(part)) {

@@ -1,1 +1,19 @@
+//! All integration tests, in one binary.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    unreachable_pub,
+    reason = "in tests a panic is the report"
+)]
+
+mod bad_input;
+mod cli_sync;
+mod command_line;
+mod layering;
 mod plugin;
+mod script_commands;
+mod sim;
+mod support;
+mod sync_basic;
+mod verify;

@@ -180,8 +180,9 @@ impl ColumnBuilder {
 }
 
 fn append_mixed(b: &mut BinaryBuilder, value: ValueRef<'_>) {
-    let owned = value.to_value();
-    b.append_value(canonical::encode_exact(std::slice::from_ref(&owned)));
+    let mut bytes = Vec::with_capacity(24);
+    canonical::encode_value_exact(&mut bytes, value);
+    b.append_value(bytes);
 }
 
 /// Reads the cells of one column of a batch made by [`BatchBuilder`].
@@ -197,6 +198,8 @@ pub enum ColumnView<'a> {
     Text(&'a StringArray),
     /// Bytes.
     Bytes(&'a BinaryArray),
+    /// Mixed kinds that can be read in place: each cell is NULL or its exact canonical bytes.
+    MixedRef(&'a BinaryArray),
     /// Mixed kinds, decoded ahead.
     Mixed(Vec<Value>),
 }
@@ -213,6 +216,11 @@ impl<'a> ColumnView<'a> {
                 .as_any()
                 .downcast_ref::<BinaryArray>()
                 .ok_or_else(|| Error::new(ErrorKind::Internal, "mixed column is not binary"))?;
+            let in_place =
+                |cell: Option<&[u8]>| cell.is_none_or(|cell| canonical::decode_ref(cell).is_some());
+            if bytes.iter().all(in_place) {
+                return Ok(Self::MixedRef(bytes));
+            }
             let mut values = Vec::with_capacity(bytes.len());
             for i in 0..bytes.len() {
                 if bytes.is_null(i) {
@@ -283,6 +291,13 @@ impl<'a> ColumnView<'a> {
                     ValueRef::Null
                 } else {
                     ValueRef::Bytes(a.value(row))
+                }
+            }
+            Self::MixedRef(a) => {
+                if a.is_null(row) {
+                    ValueRef::Null
+                } else {
+                    canonical::decode_ref(a.value(row)).unwrap_or(ValueRef::Null)
                 }
             }
             Self::Mixed(values) => (&values[row]).into(),

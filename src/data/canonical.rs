@@ -141,6 +141,11 @@ pub fn encode_value<'a>(out: &mut Vec<u8>, value: impl Into<ValueRef<'a>>) {
     encode_with(out, value.into(), false);
 }
 
+/// Appends one value as [`encode_exact`] writes it.
+pub fn encode_value_exact<'a>(out: &mut Vec<u8>, value: impl Into<ValueRef<'a>>) {
+    encode_with(out, value.into(), true);
+}
+
 fn encode_with(out: &mut Vec<u8>, value: ValueRef<'_>, exact: bool) {
     match value {
         ValueRef::Null => put(out, NULL, &[]),
@@ -180,7 +185,9 @@ fn encode_with(out: &mut Vec<u8>, value: ValueRef<'_>, exact: bool) {
             Value::Other(v) => {
                 let mut inner = Vec::with_capacity(4 + v.kind.len() + v.bytes.len());
                 inner.extend_from_slice(
-                    &u32::try_from(v.kind.len()).unwrap_or(u32::MAX).to_le_bytes(),
+                    &u32::try_from(v.kind.len())
+                        .unwrap_or(u32::MAX)
+                        .to_le_bytes(),
                 );
                 inner.extend_from_slice(v.kind.as_bytes());
                 inner.extend_from_slice(&v.bytes);
@@ -230,6 +237,25 @@ pub fn decode(mut bytes: &[u8]) -> Result<Vec<Value>> {
         bytes = rest;
     }
     Ok(values)
+}
+
+/// Reads one value without copying it. `None` for a type that [`ValueRef`] has no case of its own
+/// for, and for bytes that no encoder wrote.
+#[must_use]
+pub fn decode_ref(bytes: &[u8]) -> Option<ValueRef<'_>> {
+    let (&tag, rest) = bytes.split_first()?;
+    let (len, payload) = rest.split_first_chunk::<4>()?;
+    if u32::from_le_bytes(*len) as usize != payload.len() {
+        return None;
+    }
+    Some(match tag {
+        NULL if payload.is_empty() => ValueRef::Null,
+        INT => ValueRef::Int(int(payload)?),
+        FLOAT => ValueRef::Float(f64::from_bits(u64::from_be_bytes(payload.try_into().ok()?))),
+        TEXT => ValueRef::Text(std::str::from_utf8(payload).ok()?),
+        BYTES => ValueRef::Bytes(payload),
+        _ => return None,
+    })
 }
 
 fn int(payload: &[u8]) -> Option<i64> {

@@ -55,7 +55,12 @@ impl FromStr for Decimal {
         if matches!(text, "NaN" | "Infinity" | "-Infinity") {
             return Ok(Self(text.to_owned()));
         }
-        let bad = || Error::new(ErrorKind::Value, format!("{text:?} is not a decimal number"));
+        let bad = || {
+            Error::new(
+                ErrorKind::Value,
+                format!("{text:?} is not a decimal number"),
+            )
+        };
         let (negative, digits) = match text.as_bytes().first() {
             Some(b'-') => (true, &text[1..]),
             Some(b'+') => (false, &text[1..]),
@@ -63,7 +68,10 @@ impl FromStr for Decimal {
         };
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
         if whole.is_empty() && fraction.is_empty()
-            || !whole.bytes().chain(fraction.bytes()).all(|b| b.is_ascii_digit())
+            || !whole
+                .bytes()
+                .chain(fraction.bytes())
+                .all(|b| b.is_ascii_digit())
         {
             return Err(bad());
         }

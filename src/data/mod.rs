@@ -7,11 +7,14 @@
 //! - [`Change`], [`Commit`], [`Position`], [`LogId`]: what a feed delivers.
 //! - [`canonical`]: the byte encoding, with its test vectors.
 //! - [`batch`]: rows to Arrow record batches and back.
+//! - [`order`]: the order of keys, and which cells are equal.
 
 pub mod batch;
 pub mod canonical;
 mod change;
 mod decimal;
+pub mod json;
+pub mod order;
 mod position;
 mod schema;
 mod value;

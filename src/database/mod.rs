@@ -1,7 +1,16 @@
 //! What is moved: stores, their snapshots, feeds and writers.
 //!
-//! [`ReadStore`] and [`Snapshot`] are what copying, verifying and querying need of any store.
+//! - [`ReadStore`] and [`Snapshot`]: what copying, verifying and querying need of any store.
+//! - [`SyncStore`] and [`StoreLock`]: what the sync engine needs.
+//! - [`sqlite`]: SQLite.
 
 mod read;
+pub mod sqlite;
+mod sync_store;
 
 pub use read::{ReadRequest, ReadStore, Snapshot};
+pub use sync_store::{
+    Applied, ApplyBatch, Base, Cause, Chunk, ChunkMark, CopiedRows, DecisionRecord, FeedPage,
+    OpenConflict, OpenState, Outcome, Recovered, Refusal, Resolution, Role, RowChange, Settled,
+    StoreLock, SyncStore, UnitKey,
+};

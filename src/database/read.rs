@@ -52,8 +52,11 @@ pub trait Snapshot: Send {
     fn position(&self) -> Option<Position>;
 
     /// The number of rows of a table, or of those that `filter` selects.
-    fn count<'a>(&'a mut self, table: &'a str, filter: Option<&'a str>)
-    -> BoxFuture<'a, Result<u64>>;
+    fn count<'a>(
+        &'a mut self,
+        table: &'a str,
+        filter: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<u64>>;
 
     /// The rows, as batches made by [`crate::data::batch::BatchBuilder`]. Memory is bounded by a
     /// few batches; dropping the stream ends the read.

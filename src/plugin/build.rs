@@ -62,7 +62,10 @@ impl Toolchain {
     pub fn find() -> Result<Self> {
         let candidates: Vec<Self> = [
             (PathBuf::from("rustc"), PathBuf::from("cargo")),
-            (PathBuf::from("/usr/bin/rustc"), PathBuf::from("/usr/bin/cargo")),
+            (
+                PathBuf::from("/usr/bin/rustc"),
+                PathBuf::from("/usr/bin/cargo"),
+            ),
         ]
         .into_iter()
         .filter_map(|(rustc, cargo)| Self::inspect(rustc, cargo))
@@ -183,7 +186,10 @@ pub fn build(options: &BuildOptions) -> Result<Built> {
         .clone()
         .unwrap_or_else(|| dir.join("target"));
     let target_dir = std::path::absolute(&target_dir).map_err(io(&target_dir))?;
-    let root = options.root.clone().or_else(|| Some(fs::canonicalize(dir).ok()?.parent()?.to_owned()));
+    let root = options
+        .root
+        .clone()
+        .or_else(|| Some(fs::canonicalize(dir).ok()?.parent()?.to_owned()));
     let mut command = command(&toolchain, dir, &target_dir);
     command.env(
         "CARGO_ENCODED_RUSTFLAGS",
@@ -215,8 +221,7 @@ pub fn build(options: &BuildOptions) -> Result<Built> {
         .caused_by(e)
         .hint("Cargo.toml needs [lib] crate-type = [\"cdylib\", \"rlib\"]")
     })?;
-    let component = componentize(&core)
-        .map_err(|e| e.at(format!("crate {}", dir.display())))?;
+    let component = componentize(&core).map_err(|e| e.at(format!("crate {}", dir.display())))?;
     let path = options
         .out
         .clone()
@@ -314,15 +319,18 @@ impl Manifest {
     }
 }
 
-fn command(
-    toolchain: &Toolchain,
-    dir: &Path,
-    target_dir: &Path,
-) -> Command {
+fn command(toolchain: &Toolchain, dir: &Path, target_dir: &Path) -> Command {
     let mut command = Command::new(&toolchain.cargo);
     command
         .current_dir(dir)
-        .args(["build", "--release", "--quiet", "--lib", "--target", GUEST_TARGET])
+        .args([
+            "build",
+            "--release",
+            "--quiet",
+            "--lib",
+            "--target",
+            GUEST_TARGET,
+        ])
         // cargo's stdout is empty, but data alone may go to ours.
         .stdout(std::process::Stdio::null());
     for (name, _) in std::env::vars_os() {
@@ -396,11 +404,17 @@ mod tests {
     #[test]
     fn a_folder_without_a_crate_is_not_found() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(Manifest::read(dir.path()).unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(
+            Manifest::read(dir.path()).unwrap_err().kind(),
+            ErrorKind::NotFound
+        );
     }
 
     #[test]
     fn what_is_no_module_is_refused() {
-        assert_eq!(componentize(b"nonsense").unwrap_err().kind(), ErrorKind::Rule);
+        assert_eq!(
+            componentize(b"nonsense").unwrap_err().kind(),
+            ErrorKind::Rule
+        );
     }
 }

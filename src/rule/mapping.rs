@@ -219,8 +219,7 @@ impl TableMapping {
                                 format!("answered two rows for table {}", side.table.name),
                             ));
                         }
-                        out[i][target] =
-                            Some(side.store(cells.into_iter().flatten().collect()));
+                        out[i][target] = Some(side.store(cells.into_iter().flatten().collect()));
                     }
                 }
             }

@@ -6,17 +6,27 @@
 //! decides nothing: it answers with a [`RuleError`] and the caller parks, halts or falls back as
 //! configured ([`OnFailure`]).
 //!
+//! [`answer`] checks what a rule answered, [`laws`] tries a rule on generated batches, [`cases`]
+//! runs its author's examples; all three work on the traits, whoever fulfils them.
+//!
 //! [`mapping`] applies column mapping, filter and transform to rows in both directions; copying,
 //! syncing and verifying all go through it, so they cannot disagree about what a row is on the
 //! other side.
 
+pub mod answer;
 pub mod builtin;
+pub mod cases;
 mod conflict;
 mod failure;
+pub mod laws;
 pub mod mapping;
+pub mod notation;
+pub mod number;
+mod spelling;
 
 pub use conflict::{Conflict, ConflictKind, Side, Verdict};
 pub use failure::{FailureKind, OnFailure, RuleError};
+pub use spelling::nearest;
 
 use crate::data::{LogicalType, Row, TableSchema};
 

@@ -109,7 +109,9 @@ fn a_panic_shows_its_own_text() {
     let error = failed("panic");
     assert_eq!(error.kind, FailureKind::Trapped);
     assert!(
-        error.message.contains("index out of bounds: the len is 0 but the index is 3")
+        error
+            .message
+            .contains("index out of bounds: the len is 0 but the index is 3")
             && error.message.contains("src/lib.rs"),
         "{error}"
     );
@@ -153,19 +155,34 @@ fn answers_of_the_wrong_shape_are_failures_and_never_rows() {
         ("choice-nine", "answered choice 9"),
         ("merged-missing", "answered 0 rows where 1 were announced"),
         ("merged-extra", "answered 1 rows where 0 were announced"),
-        ("merged-count", "answered 4294967295 rows where 1 were announced"),
-        ("changed-key", "changed the key of the merged row to id = 1000"),
+        (
+            "merged-count",
+            "answered 4294967295 rows where 1 were announced",
+        ),
+        (
+            "changed-key",
+            "changed the key of the merged row to id = 1000",
+        ),
         ("null-key", "column id: answered NULL"),
         ("wrong-type", "column points: answered \"ten\" (text)"),
         ("column-missing", "rows of 2 columns instead of 3"),
         ("column-extra", "rows of 4 columns instead of 3"),
-        ("cells-short", "column points: answered 0 cells instead of 1"),
+        (
+            "cells-short",
+            "column points: answered 0 cells instead of 1",
+        ),
         ("cells-long", "column points: answered 2 cells instead of 1"),
         ("nulls-long", "column points: answered 2 nulls instead of 1"),
         ("nulls-two", "column points: nulls[0] is 2"),
         ("boolean-seven", "column points: booleans[0] is 7"),
-        ("ends-beyond", "column name: ends[0] is 9, beyond the 1 bytes"),
-        ("ends-short", "the last of the ends is 1, but there are 2 bytes"),
+        (
+            "ends-beyond",
+            "column name: ends[0] is 9, beyond the 1 bytes",
+        ),
+        (
+            "ends-short",
+            "the last of the ends is 1, but there are 2 bytes",
+        ),
         ("ends-missing", "column name: answered 0 ends instead of 1"),
         ("ends-fall", "ends[1] is 1, less than the end before, 3"),
         ("utf8-split", "ends[0] is 1, inside a character"),
@@ -267,11 +284,17 @@ fn transforms_are_checked_too() {
     };
     let rows = vec![person(1, "a", 1), person(2, "b", 2)];
     let wrong = [
-        ("table-far", "table number 99 is not allowed here; forward it is 1 to 1"),
+        (
+            "table-far",
+            "table number 99 is not allowed here; forward it is 1 to 1",
+        ),
         ("table-own", "table number 0 is not allowed here"),
         ("column-far", "column number 99: table people has 3 columns"),
         ("column-twice", "gave column id twice"),
-        ("origin-far", "comes from input row 4000000000, but there are 2"),
+        (
+            "origin-far",
+            "comes from input row 4000000000, but there are 2",
+        ),
         ("origin-twice", "answered the row twice for table people"),
         ("origins-short", "answered 2 rows where 1 were announced"),
         ("parts-twice", "answered the row twice for table people"),
@@ -303,7 +326,10 @@ fn validators_and_routers_are_checked_too() {
     let said = |what: &str| hostile(json!({"what": what})).validate(&people(), &rows);
     assert_eq!(said("none").unwrap(), vec![]);
     assert_eq!(said("note").unwrap()[0].row, 1);
-    assert_eq!(said("note-nowhere").unwrap_err().kind, FailureKind::InvalidOutput);
+    assert_eq!(
+        said("note-nowhere").unwrap_err().kind,
+        FailureKind::InvalidOutput
+    );
     assert_eq!(said("spin").unwrap_err().kind, FailureKind::OutOfFuel);
 
     let request = RequestHead {

@@ -48,13 +48,19 @@ fn rust_components_import_the_log_and_nothing_else() {
         "tests/guests/newest-0.1.0.wasm",
     ] {
         let plugin = HOST.load(spec("sample", root().join(file))).unwrap();
-        assert_eq!(plugin.imports(), vec!["banyan:rules/host@0.1.0 (log)"], "{file}");
+        assert_eq!(
+            plugin.imports(),
+            vec!["banyan:rules/host@0.1.0 (log)"],
+            "{file}"
+        );
     }
 }
 
 #[test]
 fn a_pin_lets_only_the_file_with_that_digest_in() {
-    let digest = blake3::hash(&fs::read(newest()).unwrap()).to_hex().to_string();
+    let digest = blake3::hash(&fs::read(newest()).unwrap())
+        .to_hex()
+        .to_string();
     let pinned = |pin: &str| PluginSpec {
         blake3: Some(pin.to_owned()),
         ..spec("newest", newest())
@@ -70,7 +76,11 @@ fn a_pin_lets_only_the_file_with_that_digest_in() {
 fn a_missing_file_says_what_to_do() {
     let error = refused(spec("gone", "plugins/gone.wasm"));
     assert_eq!(error.kind(), ErrorKind::NotFound);
-    assert!(error.message().starts_with("rule gone: cannot read plugin plugins/gone.wasm"));
+    assert!(
+        error
+            .message()
+            .starts_with("rule gone: cannot read plugin plugins/gone.wasm")
+    );
     assert!(error.hints()[0].contains("banyan plugin build"));
     let error = refused(spec("folder", root().join("plugins")));
     assert!(error.message().contains("is not a file"));
@@ -82,7 +92,10 @@ fn what_is_no_component_is_named_for_what_it_is() {
     assert!(message("a.wasm", b"").contains("it is empty"));
     assert!(message("a.wasm", b"#!/bin/sh\n").contains(r##"it begins with "#!/bin/sh\n""##));
     let core = message("a.wasm", b"\0asm\x01\0\0\0");
-    assert!(core.contains("a core WebAssembly module, not a component"), "{core}");
+    assert!(
+        core.contains("a core WebAssembly module, not a component"),
+        "{core}"
+    );
     assert!(message("a.wasm", b"\0asm\x07\0\0\0").contains("unknown WebAssembly format"));
     let mut torn = fs::read(newest()).unwrap();
     torn.truncate(torn.len() / 2);
@@ -141,7 +154,10 @@ fn another_interface_names_the_version_found_and_the_one_expected() {
         "{message}"
     );
     let message = refused_bytes("none.wat", b"(component)").to_string();
-    assert!(message.contains("is no rule: it exports nothing"), "{message}");
+    assert!(
+        message.contains("is no rule: it exports nothing"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -155,7 +171,10 @@ fn functions_with_other_types_are_refused_by_name() {
         (export "banyan:rules/lifecycle@0.1.0" (instance $l))
         (export "banyan:rules/resolver@0.1.0" (instance $r)))"#;
     let message = refused_bytes("types.wat", text).to_string();
-    assert!(message.contains("lifecycle.describe has other types"), "{message}");
+    assert!(
+        message.contains("lifecycle.describe has other types"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -168,7 +187,10 @@ fn settings_are_checked_when_it_is_loaded() {
     let message = refused(with(json!({"flor": "gold"}))).to_string();
     assert!(message.contains("unknown setting \"flor\""), "{message}");
     let message = refused(with(json!({"floor": "diamond"}))).to_string();
-    assert!(message.contains("the tiers are bronze, silver, gold, platinum"), "{message}");
+    assert!(
+        message.contains("the tiers are bronze, silver, gold, platinum"),
+        "{message}"
+    );
     assert_eq!(refused(with(json!([1]))).kind(), ErrorKind::Config);
 }
 
@@ -214,7 +236,10 @@ fn a_component_that_fails_while_it_is_loaded_is_refused() {
     };
     let (_dir, path) = describing("spin");
     let message = failed(&path, "none");
-    assert!(message.contains("failed in describe: out-of-fuel"), "{message}");
+    assert!(
+        message.contains("failed in describe: out-of-fuel"),
+        "{message}"
+    );
     let (_dir, path) = describing("trap");
     let message = failed(&path, "none");
     assert!(message.contains("failed in describe: trapped"), "{message}");
@@ -225,7 +250,10 @@ fn a_component_that_fails_while_it_is_loaded_is_refused() {
         ("load-fatal", "the settings are wrong"),
     ] {
         let message = failed(&good, what);
-        assert!(message.contains("failed in open") && message.contains(how), "{message}");
+        assert!(
+            message.contains("failed in open") && message.contains(how),
+            "{message}"
+        );
     }
 }
 
@@ -264,7 +292,10 @@ fn compiled_code_is_cached_where_only_its_owner_looks() {
     // Taken from the cache: nothing new is written.
     let written = fs::metadata(&cached[0]).unwrap().modified().unwrap();
     load();
-    assert_eq!(fs::metadata(&cached[0]).unwrap().modified().unwrap(), written);
+    assert_eq!(
+        fs::metadata(&cached[0]).unwrap().modified().unwrap(),
+        written
+    );
     // A torn file is noticed, and made anew.
     let good = fs::read(&cached[0]).unwrap();
     fs::write(&cached[0], &good[..good.len() / 2]).unwrap();

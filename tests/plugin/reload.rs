@@ -63,7 +63,11 @@ fn a_changed_file_runs_from_the_next_batch_on() {
     assert_eq!(fixture.plugin.reload_if_changed(), Reload::Unchanged);
     let before = fixture.plugin.digest();
     fixture.replace(&guest("hostile.wasm"));
-    assert_eq!(fixture.verdict(), Verdict::Target, "not before it is asked to");
+    assert_eq!(
+        fixture.verdict(),
+        Verdict::Target,
+        "not before it is asked to"
+    );
     match fixture.plugin.reload_if_changed() {
         Reload::Swapped { from, to } => {
             assert_eq!(from, before);
@@ -82,7 +86,10 @@ fn a_bad_file_is_refused_and_the_old_one_goes_on() {
     for (bytes, why) in [
         (b"half a file".to_vec(), "is not WebAssembly"),
         (b"\0asm\x01\0\0\0".to_vec(), "core WebAssembly module"),
-        (fs::read(root().join("plugins/reshape_orders.wasm")).unwrap(), ""),
+        (
+            fs::read(root().join("plugins/reshape_orders.wasm")).unwrap(),
+            "",
+        ),
     ] {
         fixture.replace(&bytes);
         match fixture.plugin.reload_if_changed() {
@@ -96,7 +103,10 @@ fn a_bad_file_is_refused_and_the_old_one_goes_on() {
     }
     assert_eq!(fixture.plugin.stats().reloads_refused, 3);
     fs::remove_file(&fixture.path).unwrap();
-    assert!(matches!(fixture.plugin.reload_if_changed(), Reload::Refused { .. }));
+    assert!(matches!(
+        fixture.plugin.reload_if_changed(),
+        Reload::Refused { .. }
+    ));
     assert_eq!(fixture.verdict(), Verdict::Target);
     // The old file again: nothing to swap, and nothing to complain about.
     fixture.replace(&guest("newest-0.1.0.wasm"));
@@ -106,7 +116,9 @@ fn a_bad_file_is_refused_and_the_old_one_goes_on() {
 
 #[test]
 fn a_pinned_file_may_not_change() {
-    let digest = blake3::hash(&guest("newest-0.1.0.wasm")).to_hex().to_string();
+    let digest = blake3::hash(&guest("newest-0.1.0.wasm"))
+        .to_hex()
+        .to_string();
     let fixture = fixture(Some(digest));
     fixture.replace(&guest("hostile.wasm"));
     match fixture.plugin.reload_if_changed() {
@@ -134,7 +146,10 @@ fn a_new_file_that_cannot_take_the_tables_in_use_is_refused() {
     fs::rename(beside, &path).unwrap();
     match plugin.reload_if_changed() {
         Reload::Refused { reason } => {
-            assert!(reason.contains("table people has no column \"tier\""), "{reason}");
+            assert!(
+                reason.contains("table people has no column \"tier\""),
+                "{reason}"
+            );
         }
         other => panic!("{other:?}"),
     }

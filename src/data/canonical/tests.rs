@@ -17,15 +17,16 @@ fn published_vectors() {
         (0.3.into(), "05080000003fd3333333333333"),
         ((0.1 + 0.2).into(), "05080000003fd3333333333334"),
         ((-0.0).into(), "05080000008000000000000000"),
-        (
-            Value::Decimal("1.50".parse().unwrap()),
-            "0403000000312e35",
-        ),
+        (Value::Decimal("1.50".parse().unwrap()), "0403000000312e35"),
         (true.into(), "010100000001"),
         (vec![0_u8, 255].into(), "070200000000ff"),
     ];
     for (value, expected) in cases {
-        assert_eq!(hex(&encode(std::slice::from_ref(value))), *expected, "{value}");
+        assert_eq!(
+            hex(&encode(std::slice::from_ref(value))),
+            *expected,
+            "{value}"
+        );
     }
 }
 
@@ -56,7 +57,9 @@ fn exact_bytes_decode_to_the_same_values() {
     ];
     let back = decode(&encode_exact(&row)).unwrap();
     assert_eq!(back, row);
-    let Value::Decimal(d) = &back[6] else { panic!() };
+    let Value::Decimal(d) = &back[6] else {
+        panic!()
+    };
     assert_eq!(d.as_str(), "-12.3400");
 }
 

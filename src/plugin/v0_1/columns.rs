@@ -204,9 +204,7 @@ impl ColumnBuffer {
             Value::Timestamp(_) => Buffer::Timestamp(Vec::with_capacity(rows)),
             Value::TimestampUtc(_) => Buffer::TimestampUtc(Vec::with_capacity(rows)),
             Value::Uuid(_) => Buffer::Uuid(Vec::with_capacity(rows * 16)),
-            Value::Null | Value::Array(_) | Value::Other(_) => {
-                Buffer::Other(Blobs::new(rows, &[]))
-            }
+            Value::Null | Value::Array(_) | Value::Other(_) => Buffer::Other(Blobs::new(rows, &[])),
         };
         for earlier in 0..row {
             self.push_null(earlier, rows);

@@ -1,0 +1,21 @@
+//! The composition root: configuration → opened stores, loaded rules, a running engine.
+//!
+//! The only place that names concrete backends and hosts of rules.
+
+mod build;
+mod check;
+mod conflicts;
+mod lease;
+mod open;
+mod operate;
+mod rules;
+mod verify;
+
+pub use build::{MigrationSpec, Opened, TableSpec, build};
+pub use check::{Checked, Finding, check};
+pub use conflicts::{list as list_conflicts, resolve as resolve_conflict, show as show_conflict};
+pub use lease::Lease;
+pub use open::{open, state, state_folder, store, stores};
+pub use operate::{Ending, Observed, SyncRequest, end, sync};
+pub use rules::{RuleWatcher, Rules};
+pub use verify::{VerifyOptions, query, reconcile, verify};

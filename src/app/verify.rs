@@ -1,0 +1,232 @@
+//! Verifying, repairing and querying what the configuration names.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+
+use crate::config::Config;
+use crate::data::{Key, Row};
+use crate::database::sqlite::SqliteSync;
+use crate::database::{Base, Cause, Outcome, RowChange, SyncStore, UnitKey};
+use crate::error::{Error, ErrorKind, Result};
+use crate::verify::{
+    Action, Level, Prefer, Progress, QueryOptions, QueryRows, Recheck, ReconcileReport,
+    ReconcileRequest, Repair, RepairOutcome, RepairStore, RepairTable, Report, VerifyRequest,
+};
+
+use super::open::{open, store, stores};
+
+/// Changes of a feed that are looked at in one go.
+const FEED_ROWS: usize = 10_000;
+
+/// What to compare, and how.
+#[derive(Clone, Debug)]
+pub struct VerifyOptions {
+    /// The migration.
+    pub migration: String,
+    /// How closely.
+    pub level: Level,
+    /// Only these tables; empty: all.
+    pub tables: Vec<String>,
+    /// How many differences are listed at most.
+    pub differences_max: usize,
+    /// How rows that differ are looked at again.
+    pub recheck: Recheck,
+    /// Whether to count rows first, for progress.
+    pub totals: bool,
+}
+
+impl VerifyOptions {
+    /// Everything of a migration, FULL, with the defaults.
+    #[must_use]
+    pub fn new(migration: impl Into<String>) -> Self {
+        Self {
+            migration: migration.into(),
+            level: Level::Full,
+            tables: Vec::new(),
+            differences_max: 10_000,
+            recheck: Recheck::default(),
+            totals: false,
+        }
+    }
+
+    fn fill(&self, request: &mut VerifyRequest<'_>) {
+        request.level = self.level;
+        request.tables = (!self.tables.is_empty()).then(|| self.tables.clone());
+        request.differences_max = self.differences_max;
+        request.recheck = self.recheck;
+        request.totals = self.totals;
+    }
+}
+
+/// Compares both sides of a migration. Differences are no error.
+pub async fn verify(
+    config: &Config,
+    options: &VerifyOptions,
+    progress: &(dyn Fn(Progress) + Send + Sync),
+) -> Result<Report> {
+    let migration = config.migration(&options.migration)?;
+    let source = store(config, &migration.source)?;
+    let target = store(config, &migration.target)?;
+    let (opened, _) = open(config, &options.migration).await?;
+    let mut request = VerifyRequest::new(&source, &target, &opened.plan.mappings);
+    options.fill(&mut request);
+    request.progress = progress;
+    crate::verify::verify(request).await
+}
+
+/// Compares both sides of a migration and repairs what differs.
+pub async fn reconcile(
+    config: &Config,
+    options: &VerifyOptions,
+    prefer: Prefer,
+    dry_run: bool,
+    progress: &(dyn Fn(Progress) + Send + Sync),
+    observe: &mut (dyn FnMut(&Action) + Send),
+) -> Result<ReconcileReport> {
+    let migration = config.migration(&options.migration)?;
+    let source = store(config, &migration.source)?;
+    let target = store(config, &migration.target)?;
+    let (opened, _) = open(config, &options.migration).await?;
+    let mut request = VerifyRequest::new(&source, &target, &opened.plan.mappings);
+    options.fill(&mut request);
+    request.progress = progress;
+    let repair_source = Repairer::new(&opened.source).await?;
+    let repair_target = Repairer::new(&opened.target).await?;
+    crate::verify::reconcile(ReconcileRequest {
+        verify: request,
+        prefer,
+        dry_run,
+        repair_source: &repair_source,
+        repair_target: &repair_target,
+        observe,
+    })
+    .await
+}
+
+/// Runs one query over all stores of the configuration.
+pub async fn query(config: &Config, sql: &str, options: &QueryOptions) -> Result<QueryRows> {
+    crate::verify::query(&stores(config)?, sql, options).await
+}
+
+/// Repairs through the store's guarded writes, which carry Banyan's mark.
+struct Repairer {
+    sync: Arc<SqliteSync>,
+    captured: bool,
+}
+
+impl Repairer {
+    async fn new(sync: &SqliteSync) -> Result<Self> {
+        Ok(Self {
+            sync: Arc::new(sync.clone()),
+            captured: sync.is_installed().await?,
+        })
+    }
+
+    fn index(&self, table: RepairTable<'_>) -> Result<usize> {
+        self.sync
+            .tables()
+            .iter()
+            .position(|t| t.schema.name == table.table)
+            .ok_or_else(|| {
+                Error::new(
+                    ErrorKind::Internal,
+                    format!("table {} is not of this migration", table.table),
+                )
+            })
+    }
+}
+
+impl RepairStore for Repairer {
+    fn rows<'a>(
+        &'a self,
+        table: RepairTable<'a>,
+        keys: &'a [Key],
+    ) -> BoxFuture<'a, Result<Vec<Option<Row>>>> {
+        Box::pin(async move { self.sync.read_rows(self.index(table)?, keys.to_vec()).await })
+    }
+
+    fn repair<'a>(
+        &'a self,
+        table: RepairTable<'a>,
+        repairs: &'a [Repair],
+    ) -> BoxFuture<'a, Result<Vec<RepairOutcome>>> {
+        Box::pin(async move {
+            let index = self.index(table)?;
+            if table.key.is_empty() {
+                return Err(Error::new(
+                    ErrorKind::Schema,
+                    format!(
+                        "table {} has no key, so its rows cannot be repaired",
+                        table.table
+                    ),
+                )
+                .hint("name unique columns in the migration's table with key = [\"…\"]"));
+            }
+            let changes = repairs
+                .iter()
+                .map(|repair| RowChange {
+                    table: index,
+                    unit: UnitKey {
+                        unit: index,
+                        key: repair.key.clone(),
+                    },
+                    key: repair.key.clone(),
+                    expect: repair.expected.clone(),
+                    after: repair.row.clone(),
+                    cause: Cause {
+                        base: Base::Expected,
+                        source_key: repair.key.clone(),
+                        committed_us: None,
+                        refused: None,
+                    },
+                })
+                .collect();
+            let outcomes = self.sync.repair(changes).await?;
+            Ok(outcomes
+                .into_iter()
+                .map(|outcome| match outcome {
+                    Outcome::Written | Outcome::Equal => RepairOutcome::Done,
+                    Outcome::Suspect { .. } => RepairOutcome::Moved,
+                    Outcome::Blocked { reason, .. } => RepairOutcome::Blocked(reason),
+                })
+                .collect())
+        })
+    }
+
+    /// From what the change log still holds.
+    fn committed_us<'a>(
+        &'a self,
+        table: RepairTable<'a>,
+        keys: &'a [Key],
+    ) -> BoxFuture<'a, Result<Vec<Option<i64>>>> {
+        Box::pin(async move {
+            let mut times: HashMap<&Key, Option<i64>> = HashMap::new();
+            let index = self.index(table)?;
+            let mut after = 0;
+            if !self.captured {
+                return Ok(vec![None; keys.len()]);
+            }
+            loop {
+                let page = self.sync.read_feed(after, FEED_ROWS).await?;
+                for change in page.commit.changes.iter().filter(|c| c.table == index) {
+                    for row in [&change.before, &change.after].into_iter().flatten() {
+                        let key = Key::of(row, table.key);
+                        if let Some(key) = keys.iter().find(|k| **k == key) {
+                            times.insert(key, change.committed_us);
+                        }
+                    }
+                }
+                after = page.commit.end;
+                if !page.more {
+                    break;
+                }
+            }
+            Ok(keys
+                .iter()
+                .map(|k| times.get(k).copied().flatten())
+                .collect())
+        })
+    }
+}

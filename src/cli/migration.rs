@@ -1,0 +1,218 @@
+//! `banyan migration start|status|pause|resume|complete|abort|list`
+
+use std::path::Path;
+
+use clap::Subcommand;
+use serde_json::{Value as Json, json};
+
+use crate::app::{Ending, SyncRequest, end, state, sync};
+use crate::config::Config;
+use crate::error::{Error, ErrorKind, Result};
+use crate::state::MigrationRecord;
+
+use super::Printer;
+use super::context::{block_on, load};
+
+/// The life of a migration
+#[derive(clap::Args, Debug)]
+pub(super) struct MigrationArgs {
+    #[command(subcommand)]
+    pub(super) verb: MigrationVerb,
+}
+
+/// What to do with it.
+#[derive(Debug, Subcommand)]
+pub(super) enum MigrationVerb {
+    /// Begin it (copy, then catch up until both sides have nothing left), or go on after a failure
+    Start(NameArgs),
+    /// Show how far it is and what can be done next
+    Status(NameArgs),
+    /// Hold it where it is; nothing is lost
+    Pause(PauseArgs),
+    /// Go on after a pause
+    Resume(NameArgs),
+    /// End it: the target owns the tables; everything that Banyan added is removed
+    Complete(NameArgs),
+    /// Give it up: everything that Banyan added is removed, copied rows stay
+    Abort(NameArgs),
+    /// List all migrations of the configuration with their phases
+    List,
+}
+
+/// Which migration.
+#[derive(clap::Args, Debug)]
+pub(super) struct NameArgs {
+    /// The migration's name in the configuration
+    pub(super) migration: String,
+}
+
+/// Which migration, and why.
+#[derive(clap::Args, Debug)]
+pub(super) struct PauseArgs {
+    /// The migration's name in the configuration
+    pub(super) migration: String,
+
+    /// Why, for whoever looks at its status
+    #[arg(long, value_name = "TEXT", default_value = "paused by hand")]
+    pub(super) reason: String,
+}
+
+pub(super) fn run(
+    args: &MigrationArgs,
+    printer: &mut Printer<'_>,
+    config: Option<&Path>,
+) -> Result<u8> {
+    let config = load(config)?;
+    let record = match &args.verb {
+        MigrationVerb::List => return list(&config, printer),
+        MigrationVerb::Status(args) => read(&config, &args.migration)?,
+        MigrationVerb::Start(args) => {
+            let request = SyncRequest {
+                migration: args.migration.clone(),
+                until_idle: true,
+                copy_only: false,
+            };
+            block_on(|shutdown| async {
+                let shutdown = shutdown;
+                sync(&config, &request, &shutdown, |_| ()).await.map(drop)
+            })?;
+            read(&config, &args.migration)?
+        }
+        MigrationVerb::Pause(args) => pause(&config, args)?,
+        MigrationVerb::Resume(args) => resume(&config, &args.migration)?,
+        MigrationVerb::Complete(args) => finish(&config, &args.migration, Ending::Complete)?,
+        MigrationVerb::Abort(args) => finish(&config, &args.migration, Ending::Abort)?,
+    };
+    show(&record, printer)?;
+    Ok(0)
+}
+
+fn read(config: &Config, name: &str) -> Result<MigrationRecord> {
+    config.migration(name)?;
+    block_on(|_| async {
+        let state = state(config).await?;
+        let mut record = state.migration(name).await?;
+        if let Some(reason) = state.pause_wished(name).await? {
+            record.paused = true;
+            record.reason = Some(reason);
+        }
+        Ok(record)
+    })
+}
+
+fn pause(config: &Config, args: &PauseArgs) -> Result<MigrationRecord> {
+    let record = read(config, &args.migration)?;
+    if !record.phase.is_running() {
+        return Err(Error::new(
+            ErrorKind::Refused,
+            format!(
+                "migration {} is {}, so it cannot be paused",
+                args.migration, record.phase
+            ),
+        ));
+    }
+    block_on(|_| async {
+        state(config)
+            .await?
+            .wish_pause(&args.migration, Some(&args.reason))
+            .await
+    })?;
+    read(config, &args.migration)
+}
+
+/// Takes the pause back; what the schema pauses is looked at again when the sync goes on.
+fn resume(config: &Config, name: &str) -> Result<MigrationRecord> {
+    config.migration(name)?;
+    block_on(|_| async {
+        let state = state(config).await?;
+        state.wish_pause(name, None).await?;
+        let mut record = state.migration(name).await?;
+        record.paused = false;
+        record.reason = None;
+        record.paused_tables.clear();
+        state.save(&record).await?;
+        Ok(record)
+    })
+}
+
+fn finish(config: &Config, name: &str, ending: Ending) -> Result<MigrationRecord> {
+    block_on(|shutdown| async move { end(config, name, ending, &shutdown).await })
+}
+
+fn with_steps(record: &MigrationRecord) -> Result<Json> {
+    let mut json = serde_json::to_value(record)
+        .map_err(|e| Error::new(ErrorKind::Internal, "encode a record").caused_by(e))?;
+    let steps: Vec<String> = if record.paused || !record.paused_tables.is_empty() {
+        vec![format!("banyan migration resume {}", record.migration)]
+    } else {
+        record
+            .phase
+            .next_steps()
+            .iter()
+            .map(|step| match *step {
+                "check" => "banyan check".to_owned(),
+                step => format!("banyan {step} {}", record.migration),
+            })
+            .collect()
+    };
+    if let Some(object) = json.as_object_mut() {
+        object.insert("next_steps".to_owned(), json!(steps));
+    }
+    Ok(json)
+}
+
+fn show(record: &MigrationRecord, printer: &mut Printer<'_>) -> Result<()> {
+    let data = with_steps(record)?;
+    if printer.is_json() {
+        return printer.json(&data);
+    }
+    printer.line(format!("migration {}: {}", record.migration, record.phase))?;
+    if let Some(total) = record.rows_total {
+        let percent = record
+            .progress_percent
+            .map_or(String::new(), |p| format!(" ({p:.0} %)"));
+        printer.line(format!(
+            "copied    {} of {total} rows{percent}",
+            record.rows_copied
+        ))?;
+    }
+    if let Some(rate) = record.rate_rows_per_s {
+        printer.line(format!("rate      {rate:.0} rows/s"))?;
+    }
+    if record.parked > 0 {
+        printer.line(format!("waiting   {} conflicts", record.parked))?;
+    }
+    if record.paused {
+        printer.line(format!(
+            "paused    {}",
+            record.reason.as_deref().unwrap_or("")
+        ))?;
+    } else if let Some(reason) = &record.reason {
+        printer.line(format!("reason    {reason}"))?;
+    }
+    for table in &record.paused_tables {
+        printer.line(format!("paused    table {}: {}", table.table, table.reason))?;
+    }
+    for step in data["next_steps"].as_array().into_iter().flatten() {
+        if let Some(step) = step.as_str() {
+            printer.hint(format!("next: {step}"));
+        }
+    }
+    Ok(())
+}
+
+fn list(config: &Config, printer: &mut Printer<'_>) -> Result<u8> {
+    let mut records = Vec::new();
+    for name in config.migrations.keys() {
+        records.push(read(config, name)?);
+    }
+    if printer.is_json() {
+        let all = records.iter().map(with_steps).collect::<Result<Vec<_>>>()?;
+        printer.json(&all)?;
+    } else {
+        for record in &records {
+            printer.line(format!("{}  {}", record.migration, record.phase))?;
+        }
+    }
+    Ok(0)
+}

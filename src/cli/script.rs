@@ -1,0 +1,327 @@
+//! `banyan script check|test`
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::config::{RuleConfig, RuleSource};
+use crate::error::{Error, ErrorKind, Result};
+use crate::rule::cases::{self, CaseFile, CaseReport, Rules};
+use crate::rule::laws::{
+    LawOptions, LawReport, check_resolve, check_route, check_transform, check_validate,
+};
+use crate::script::{Limits, Script, ScriptSpec};
+
+use super::Printer;
+use super::context::load;
+
+/// Check and test rules written in Rhai
+#[derive(clap::Args, Debug)]
+pub(super) struct ScriptArgs {
+    #[command(subcommand)]
+    command: ScriptCommand,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum ScriptCommand {
+    /// Load scripts and try the laws on them; exit 1 when a law fails
+    ///
+    /// The laws need tables: they are taken from case files.
+    Check {
+        /// Script files, or names of rules in the configuration
+        #[arg(required = true, value_name = "FILE|NAME")]
+        scripts: Vec<String>,
+
+        /// Case files, or folders of them, whose tables and rows the laws are tried on [default:
+        /// SCRIPT.cases.toml beside the script]
+        #[arg(long, value_name = "PATH")]
+        cases: Vec<PathBuf>,
+
+        /// Where the generated batches come from
+        #[arg(long, value_name = "N", default_value_t = LawOptions::default().seed)]
+        seed: u64,
+
+        /// Generated batches for each law
+        #[arg(long, value_name = "N", default_value_t = LawOptions::default().batches)]
+        batches: usize,
+    },
+    /// Run the cases of case files; exit 1 when one fails
+    Test {
+        /// The script's file, or the name of a rule in the configuration
+        #[arg(value_name = "FILE|NAME")]
+        script: String,
+
+        /// Case files, or folders of them [default: SCRIPT.cases.toml beside the script]
+        #[arg(long, value_name = "PATH")]
+        cases: Vec<PathBuf>,
+    },
+}
+
+/// What `check` found out about a script.
+#[derive(Debug, Serialize)]
+struct Checked {
+    script: String,
+    roles: Vec<&'static str>,
+    version: String,
+    blake3: String,
+    summary: String,
+    laws: Vec<LawReport>,
+}
+
+/// What `test` found out.
+#[derive(Debug, Serialize)]
+struct Tested {
+    passed: usize,
+    failed: usize,
+    files: Vec<CaseReport>,
+}
+
+pub(super) fn run(
+    args: &ScriptArgs,
+    printer: &mut Printer<'_>,
+    config: Option<&Path>,
+) -> Result<u8> {
+    match &args.command {
+        ScriptCommand::Check {
+            scripts,
+            cases,
+            seed,
+            batches,
+        } => {
+            let options = LawOptions {
+                seed: *seed,
+                batches: *batches,
+                ..LawOptions::default()
+            };
+            let checked: Vec<Checked> = scripts
+                .iter()
+                .map(|name| check(&spec(name, config)?, cases, &options))
+                .collect::<Result<_>>()?;
+            show_checked(&checked, printer)
+        }
+        ScriptCommand::Test { script, cases } => {
+            let tested = test(&spec(script, config)?, cases)?;
+            if printer.is_json() {
+                printer.json(&tested)?;
+            } else {
+                for file in &tested.files {
+                    printer.line(file.to_string().trim_end())?;
+                }
+            }
+            Ok(u8::from(tested.failed > 0))
+        }
+    }
+}
+
+/// The script of that file or that name.
+fn spec(name: &str, config: Option<&Path>) -> Result<ScriptSpec> {
+    let path = Path::new(name);
+    if path.is_file() {
+        return Ok(ScriptSpec {
+            name: path
+                .file_stem()
+                .map_or_else(|| name.to_owned(), |s| s.to_string_lossy().into_owned()),
+            path: path.to_owned(),
+            blake3: None,
+            settings: serde_json::Value::Null,
+            limits: Limits::default(),
+        });
+    }
+    if path.extension().is_some() || name.contains('/') {
+        return Err(Error::new(
+            ErrorKind::NotFound,
+            format!("there is no script {name}"),
+        ));
+    }
+    configured(name, load(config)?.rule(name)?)
+}
+
+fn configured(name: &str, rule: &RuleConfig) -> Result<ScriptSpec> {
+    let RuleSource::Script(path) = &rule.source else {
+        return Err(
+            Error::new(ErrorKind::Config, format!("rule {name} is no script"))
+                .hint("plugins are checked with banyan plugin check"),
+        );
+    };
+    let defaults = Limits::default();
+    Ok(ScriptSpec {
+        name: name.to_owned(),
+        path: path.clone(),
+        blake3: rule.blake3.clone(),
+        settings: rule.settings.clone(),
+        limits: Limits {
+            call_ms: rule.limits.call_ms.unwrap_or(defaults.call_ms),
+            memory_mb: rule.limits.memory_mb.map_or(defaults.memory_mb, u64::from),
+            operations_per_row: rule
+                .limits
+                .fuel_per_row
+                .unwrap_or(defaults.operations_per_row),
+        },
+    })
+}
+
+/// The case files of a script: those that are given, all of a folder in the order of their names,
+/// or the one beside the script.
+fn case_files(spec: &ScriptSpec, given: &[PathBuf]) -> Result<Vec<CaseFile>> {
+    if given.is_empty() {
+        let beside = spec.path.with_extension("cases.toml");
+        return if beside.is_file() {
+            Ok(vec![CaseFile::read(&beside)?])
+        } else {
+            Ok(Vec::new())
+        };
+    }
+    let mut files = Vec::new();
+    for path in given {
+        if !path.is_dir() {
+            files.push(CaseFile::read(path)?);
+            continue;
+        }
+        let unreadable = |e| {
+            Error::new(
+                ErrorKind::Io,
+                format!("folder {} cannot be read", path.display()),
+            )
+            .caused_by(e)
+        };
+        let mut found = std::fs::read_dir(path)
+            .map_err(unreadable)?
+            .map(|entry| entry.map(|entry| entry.path()))
+            .collect::<std::io::Result<Vec<_>>>()
+            .map_err(unreadable)?;
+        found.retain(|p| p.extension().is_some_and(|e| e == "toml"));
+        found.sort();
+        if found.is_empty() {
+            return Err(Error::new(
+                ErrorKind::NotFound,
+                format!("folder {} has no case files (*.toml)", path.display()),
+            ));
+        }
+        for file in found {
+            files.push(CaseFile::read(&file)?);
+        }
+    }
+    Ok(files)
+}
+
+/// The script with the settings of a case file, where it gives some.
+fn for_cases(spec: &ScriptSpec, file: &CaseFile) -> Result<Arc<Script>> {
+    let mut spec = spec.clone();
+    if !file.settings.is_null() {
+        spec.settings = file.settings.clone();
+    }
+    Script::load(spec)
+}
+
+fn test(spec: &ScriptSpec, given: &[PathBuf]) -> Result<Tested> {
+    let files = case_files(spec, given)?;
+    if files.is_empty() {
+        return Err(Error::new(
+            ErrorKind::NotFound,
+            format!("script {} has no cases", spec.path.display()),
+        )
+        .hint(format!(
+            "write {} or give --cases",
+            spec.path.with_extension("cases.toml").display()
+        )));
+    }
+    let mut reports = Vec::with_capacity(files.len());
+    for file in &files {
+        let script = for_cases(spec, file)?;
+        let roles = script.roles();
+        let rules = Rules {
+            resolve: roles.resolve.then_some(script.as_ref()),
+            transform: roles.transform.then_some(script.as_ref()),
+            validate: roles.validate.then_some(script.as_ref()),
+            route: roles.route.then_some(script.as_ref()),
+        };
+        reports.push(cases::run(file, &rules));
+    }
+    let failed = reports.iter().map(CaseReport::failed).sum();
+    let all: usize = reports.iter().map(|r| r.cases.len()).sum();
+    Ok(Tested {
+        passed: all - failed,
+        failed,
+        files: reports,
+    })
+}
+
+fn check(spec: &ScriptSpec, given: &[PathBuf], options: &LawOptions) -> Result<Checked> {
+    let script = Script::load(spec.clone())?;
+    let info = script.info();
+    let mut laws = Vec::new();
+    let files = case_files(spec, given)?;
+    for file in &files {
+        let script = for_cases(spec, file)?;
+        laws.extend(laws_on(&script, file, options));
+    }
+    if files.is_empty() && script.roles().route {
+        laws.push(check_route(script.as_ref(), &[], options));
+    }
+    Ok(Checked {
+        script: spec.path.display().to_string(),
+        roles: script.roles().names(),
+        version: info.version,
+        blake3: info.digest.unwrap_or_default(),
+        summary: info.summary,
+        laws,
+    })
+}
+
+/// The laws on the tables and rows of a case file, as far as the script has the roles.
+fn laws_on(script: &Script, file: &CaseFile, options: &LawOptions) -> Vec<LawReport> {
+    let mut laws = Vec::new();
+    let roles = script.roles();
+    if let Some(table) = file.table() {
+        if roles.resolve {
+            let recorded: Vec<_> = file.conflicts().into_iter().map(|c| vec![c]).collect();
+            laws.push(check_resolve(script, table, &recorded, options));
+        }
+        if roles.validate {
+            let recorded: Vec<_> = file.rows(0).into_iter().map(|r| vec![r]).collect();
+            laws.push(check_validate(script, table, &recorded, options));
+        }
+    }
+    if let Some(tables) = file.tables().filter(|_| roles.transform) {
+        let recorded: Vec<_> = file.rows(0).into_iter().map(|r| vec![r]).collect();
+        laws.push(check_transform(script, tables, &recorded, options));
+    }
+    if roles.route {
+        laws.push(check_route(script, &file.requests(), options));
+    }
+    laws
+}
+
+fn show_checked(checked: &[Checked], printer: &mut Printer<'_>) -> Result<u8> {
+    let failed = checked
+        .iter()
+        .flat_map(|c| &c.laws)
+        .any(|laws| !laws.passed());
+    if printer.is_json() {
+        printer.json(&checked)?;
+        return Ok(u8::from(failed));
+    }
+    for script in checked {
+        printer.line(format!(
+            "{}: answers {}; version {}, blake3 {}",
+            script.script,
+            script.roles.join(", "),
+            script.version,
+            script.blake3
+        ))?;
+        if !script.summary.is_empty() {
+            printer.line(format!("  {}", script.summary))?;
+        }
+        for laws in &script.laws {
+            printer.line(laws.to_string().trim_end())?;
+        }
+        if script.laws.is_empty() {
+            printer.hint(format!(
+                "the laws were not tried on {}: they take their tables from case files (--cases)",
+                script.script
+            ));
+        }
+    }
+    Ok(u8::from(failed))
+}

@@ -1,0 +1,156 @@
+//! `banyan verify`
+
+use std::io::IsTerminal;
+use std::path::Path;
+use std::sync::Mutex;
+
+use crate::app::{VerifyOptions, verify};
+use crate::error::{Error, ErrorKind, Result};
+use crate::runtime::Shutdown;
+use crate::verify::{Level, Progress as Compared, Recheck, Stage};
+
+use super::context::{block_on, load};
+use super::{Bar, Printer, Progress};
+
+/// Compare both sides of a migration; exit 1 when they differ
+#[derive(clap::Args, Debug)]
+pub(super) struct VerifyArgs {
+    /// The migration's name in the configuration
+    pub(super) migration: String,
+
+    /// How closely: count (rows), hash (digests, then rows where they differ) or full (every cell)
+    #[arg(long, value_name = "LEVEL", default_value = "full")]
+    pub(super) level: Level,
+
+    #[command(flatten)]
+    pub(super) scope: ScopeArgs,
+
+    /// List at most so many differences; all are counted
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    pub(super) differences_max: usize,
+}
+
+/// Which tables are compared, and how often.
+#[derive(clap::Args, Debug)]
+pub(super) struct ScopeArgs {
+    /// Only this table (of the target or the source); may be given several times
+    #[arg(long = "table", value_name = "TABLE")]
+    pub(super) tables: Vec<String>,
+
+    /// Look again after so many milliseconds at rows that differ: they may be on their way
+    #[arg(long, value_name = "MS", default_value_t = Recheck::default().wait_ms)]
+    pub(super) recheck_ms: u64,
+
+    /// Look again so often at most; 0: report what differs at first sight
+    #[arg(long, value_name = "N", default_value_t = Recheck::default().tries)]
+    pub(super) recheck_tries: u32,
+}
+
+impl ScopeArgs {
+    pub(super) fn options(&self, migration: &str) -> VerifyOptions {
+        VerifyOptions {
+            tables: self.tables.clone(),
+            recheck: Recheck {
+                wait_ms: self.recheck_ms,
+                tries: self.recheck_tries,
+            },
+            totals: std::io::stderr().is_terminal(),
+            ..VerifyOptions::new(migration)
+        }
+    }
+}
+
+pub(super) fn run(
+    args: &VerifyArgs,
+    printer: &mut Printer<'_>,
+    progress: &Progress,
+    config: Option<&Path>,
+) -> Result<u8> {
+    let config = load(config)?;
+    let options = VerifyOptions {
+        level: args.level,
+        differences_max: args.differences_max,
+        ..args.scope.options(&args.migration)
+    };
+    let bars = Bars::new(progress);
+    let report = block_on(|shutdown| async move {
+        let show = |compared| bars.show(&compared);
+        or_interrupted(verify(&config, &options, &show), &shutdown).await
+    })?;
+    if printer.is_json() {
+        printer.json(&report)?;
+    } else {
+        printer.line(report.to_string().trim_end())?;
+    }
+    if report.consistent {
+        return Ok(0);
+    }
+    if report.level == Level::Count {
+        printer.hint(format!(
+            "which rows: banyan verify {} --level full",
+            args.migration
+        ));
+    } else {
+        printer.hint(format!(
+            "see what a repair would do: banyan reconcile {} --prefer source --dry-run",
+            args.migration
+        ));
+    }
+    Ok(1)
+}
+
+/// Ends early when the process is asked to stop.
+pub(super) async fn or_interrupted<T>(
+    work: impl Future<Output = Result<T>>,
+    shutdown: &Shutdown,
+) -> Result<T> {
+    tokio::select! {
+        result = work => result,
+        () = shutdown.requested() => Err(Error::new(ErrorKind::Shutdown, "interrupted")),
+    }
+}
+
+/// One bar for the table that is being compared.
+pub(super) struct Bars {
+    progress: Progress,
+    current: Mutex<Option<(usize, Bar)>>,
+}
+
+impl Bars {
+    pub(super) fn new(progress: &Progress) -> Self {
+        Self {
+            progress: progress.clone(),
+            current: Mutex::new(None),
+        }
+    }
+
+    pub(super) fn show(&self, compared: &Compared) {
+        let Ok(mut current) = self.current.lock() else {
+            return;
+        };
+        if compared.stage == Stage::Done {
+            if let Some((_, bar)) = current.take() {
+                bar.finish();
+            }
+            return;
+        }
+        if current
+            .as_ref()
+            .is_none_or(|(index, _)| *index != compared.index)
+        {
+            let label = format!(
+                "{} ({}/{})",
+                compared.table,
+                compared.index + 1,
+                compared.tables
+            );
+            *current = Some((
+                compared.index,
+                self.progress.bar(label, compared.rows_total),
+            ));
+        }
+        if let Some((_, bar)) = current.as_ref() {
+            bar.set(compared.rows);
+        }
+    }
+}

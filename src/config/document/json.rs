@@ -1,0 +1,80 @@
+//! A table handed on as JSON: a rule's settings.
+
+use toml::de::DeValue;
+
+use super::{Place, Section};
+
+impl<'a> Section<'a> {
+    /// Anything, as JSON, with the variables filled in; an empty object when not given.
+    pub(in crate::config) fn json(&self, key: &'static str) -> serde_json::Value {
+        match self.entry(key) {
+            None => serde_json::Value::Object(serde_json::Map::new()),
+            Some((place, value)) if matches!(value.get_ref(), DeValue::Table(_)) => {
+                self.json_at(&place, value.get_ref())
+            }
+            Some((place, value)) => {
+                self.wrong_type(&place, "a table", value.get_ref());
+                serde_json::Value::Null
+            }
+        }
+    }
+
+    fn json_at(&self, place: &Place, value: &'a DeValue<'a>) -> serde_json::Value {
+        use serde_json::Value;
+        match value {
+            DeValue::String(text) => self
+                .fill(place.clone(), text, &|_, _, found| found)
+                .map_or(Value::Null, |text| Value::String(text.value)),
+            DeValue::Integer(number) => {
+                match i64::from_str_radix(number.as_str(), number.radix()) {
+                    Ok(number) => Value::from(number),
+                    Err(_) => {
+                        self.report(
+                            place.problem(format!("found {number}, which does not fit in 64 bits")),
+                        );
+                        Value::Null
+                    }
+                }
+            }
+            DeValue::Float(number) => number
+                .as_str()
+                .parse()
+                .ok()
+                .and_then(serde_json::Number::from_f64)
+                .map_or_else(
+                    || {
+                        self.report(place.problem(format!(
+                            "found {number}; settings are handed over as JSON, which has no such \
+                             number"
+                        )));
+                        Value::Null
+                    },
+                    Value::Number,
+                ),
+            DeValue::Boolean(yes) => Value::Bool(*yes),
+            DeValue::Datetime(at) => Value::String(at.to_string()),
+            DeValue::Array(items) => items
+                .iter()
+                .enumerate()
+                .map(|(i, item)| {
+                    let place = Place {
+                        path: format!("{}[{i}]", place.path),
+                        line: self.document.line(item.span().start),
+                    };
+                    self.json_at(&place, item.get_ref())
+                })
+                .collect(),
+            DeValue::Table(table) => {
+                let section = Self::at(self.document, place.path.clone(), place.line, table);
+                table
+                    .iter()
+                    .map(|(name, value)| {
+                        let name = name.get_ref().to_string();
+                        let value = self.json_at(&section.place_of(&name), value.get_ref());
+                        (name, value)
+                    })
+                    .collect()
+            }
+        }
+    }
+}

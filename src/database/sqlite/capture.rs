@@ -1,0 +1,315 @@
+//! Change capture: triggers that write into one typed outbox.
+//!
+//! The outbox has columns without a type, so every value is kept bit for bit whatever its storage
+//! class; old values first, new values after them. Triggers see writes of every process, inside the
+//! application's own transaction, and use nothing that an old SQLite (3.8) does not know.
+//!
+//! `INSERT OR REPLACE` deletes rows without firing delete triggers (unless the writer set
+//! `recursive_triggers`). So a BEFORE trigger notes the rows that the new one would displace as
+//! *candidates*; the AFTER trigger, which fires only when the row really went in, confirms those
+//! that are gone. `INSERT OR IGNORE` and upserts leave unconfirmed candidates, which nobody reads
+//! and the next insert sweeps away.
+
+use rusqlite::Connection;
+
+use crate::data::{LogId, Position, TableSchema};
+use crate::error::{Error, ErrorKind, Result};
+
+use super::error::sqlite;
+use super::journal;
+use super::names::{Names, quote};
+
+/// What to capture of one table.
+#[derive(Clone, Debug)]
+pub(super) struct CaptureTable {
+    pub(super) schema: TableSchema,
+    /// Indexes into the schema's columns.
+    pub(super) columns: Vec<usize>,
+    /// Indexes into the schema's columns.
+    pub(super) key: Vec<usize>,
+}
+
+pub(super) const OP_SENTINEL: i64 = 0;
+pub(super) const OP_INSERT: i64 = 1;
+pub(super) const OP_UPDATE: i64 = 2;
+pub(super) const OP_DELETE: i64 = 3;
+const OP_CANDIDATE: i64 = 8;
+
+/// Milliseconds since 1970 by the writer's clock, in SQL that SQLite 3.8 understands.
+const NOW_MS: &str = "CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER)";
+
+/// The triggers of one table: name and definition.
+pub(super) fn triggers(names: &Names, id: i64, table: &CaptureTable) -> Vec<(String, String)> {
+    let outbox = names.sql("outbox");
+    let name = &table.schema.name;
+    let width = table.columns.len();
+    let column = |i: usize| table.schema.columns[table.columns[i]].name.as_str();
+    let slots = |from: usize| -> String {
+        (from..from + width)
+            .map(|i| format!("c{i}"))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let cells = |row: &str| -> String {
+        (0..width)
+            .map(|i| format!("{row}.{}", quote(column(i))))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let (old_slots, new_slots) = (slots(0), slots(width));
+    let key_is = |left: &str, right: &str| -> String {
+        table
+            .key
+            .iter()
+            .map(|&k| {
+                let c = quote(&table.schema.columns[k].name);
+                format!("{left}.{c} IS {right}.{c}")
+            })
+            .collect::<Vec<_>>()
+            .join(" AND ")
+    };
+    // The candidate's key lies in the outbox's slots.
+    let slot_of = |k: usize| table.columns.iter().position(|&c| c == k).unwrap_or(0);
+    let candidate_key_is = |row: &str| -> String {
+        table
+            .key
+            .iter()
+            .map(|&k| {
+                let c = quote(&table.schema.columns[k].name);
+                format!("{outbox}.c{} IS {row}.{c}", slot_of(k))
+            })
+            .collect::<Vec<_>>()
+            .join(" AND ")
+    };
+    let sweep = format!("DELETE FROM {outbox} WHERE op = {OP_CANDIDATE} AND tbl = {id};");
+    let note = |condition: &str| {
+        format!(
+            "INSERT INTO {outbox} (tbl, op, at, {old_slots}) SELECT {id}, {OP_CANDIDATE}, \
+             {NOW_MS}, {} FROM {} AS t WHERE {condition};",
+            cells("t"),
+            quote(name)
+        )
+    };
+    // Rows that hold a value of a unique key that NEW will hold.
+    let displaced: Vec<String> = std::iter::once(table.schema.key.clone())
+        .chain(
+            table
+                .schema
+                .unique
+                .iter()
+                .filter_map(|u| u.columns.iter().copied().collect::<Option<Vec<_>>>()),
+        )
+        .filter(|columns| !columns.is_empty())
+        .map(|columns| {
+            let parts: Vec<String> = columns
+                .iter()
+                .map(|&i| {
+                    let c = quote(&table.schema.columns[i].name);
+                    format!("t.{c} = NEW.{c}")
+                })
+                .collect();
+            format!("({})", parts.join(" AND "))
+        })
+        .collect();
+    let confirm = format!(
+        "UPDATE {outbox} SET op = {OP_DELETE} WHERE op = {OP_CANDIDATE} AND tbl = {id} AND \
+         (({}) OR NOT EXISTS (SELECT 1 FROM {} AS t WHERE {}));",
+        candidate_key_is("NEW"),
+        quote(name),
+        candidate_key_is("t")
+    );
+    let insert = format!(
+        "INSERT INTO {outbox} (tbl, op, at, {new_slots}) VALUES ({id}, {OP_INSERT}, {NOW_MS}, {});",
+        cells("NEW")
+    );
+    let update = format!(
+        "INSERT INTO {outbox} (tbl, op, at, {old_slots}, {new_slots}) \
+         VALUES ({id}, {OP_UPDATE}, {NOW_MS}, {}, {});",
+        cells("OLD"),
+        cells("NEW")
+    );
+    let forget = format!(
+        "DELETE FROM {outbox} WHERE op = {OP_CANDIDATE} AND tbl = {id} AND {};",
+        candidate_key_is("OLD")
+    );
+    let delete = format!(
+        "INSERT INTO {outbox} (tbl, op, at, {old_slots}) VALUES ({id}, {OP_DELETE}, {NOW_MS}, {});",
+        cells("OLD")
+    );
+    let mut out = Vec::new();
+    let mut add = |when: &str, event: &str, body: String| {
+        let trigger = names.trigger(name, when);
+        let sql = format!(
+            "CREATE TRIGGER {trigger} {event} ON {} FOR EACH ROW BEGIN {body} END",
+            quote(name)
+        );
+        out.push((trigger, sql));
+    };
+    add(
+        "insert_before",
+        "BEFORE INSERT",
+        format!("{sweep} {}", note(&displaced.join(" OR "))),
+    );
+    add("insert", "AFTER INSERT", format!("{confirm} {insert}"));
+    // An update can displace rows only through a unique key beside its own.
+    let own = key_is("t", "OLD");
+    add(
+        "update_before",
+        "BEFORE UPDATE",
+        format!(
+            "{sweep} {}",
+            note(&format!("({}) AND NOT ({own})", displaced.join(" OR ")))
+        ),
+    );
+    add("update", "AFTER UPDATE", format!("{confirm} {update}"));
+    add("delete", "AFTER DELETE", format!("{forget} {delete}"));
+    out
+}
+
+/// Puts the outbox, the journal and the triggers in place, in one transaction. What is there
+/// already stays; triggers that no longer fit are replaced. Answers where the log stands.
+pub(super) fn install(
+    conn: &Connection,
+    names: &Names,
+    tables: &[CaptureTable],
+) -> Result<Position> {
+    for table in tables {
+        if table.key.is_empty() {
+            return Err(Error::new(
+                ErrorKind::Schema,
+                format!("table {} has no key", table.schema.name),
+            )
+            .hint("add a primary key, or a unique index over columns that are NOT NULL"));
+        }
+    }
+    let what = || sqlite("install change capture");
+    conn.execute_batch("BEGIN IMMEDIATE").map_err(what())?;
+    let result = (|| {
+        let log = journal::create(conn, names)?;
+        let width = tables
+            .iter()
+            .map(|t| t.columns.len() * 2)
+            .max()
+            .unwrap_or(0);
+        widen(conn, names, width)?;
+        for table in tables {
+            let id = table_id(conn, names, &table.schema.name)?;
+            for (trigger, sql) in triggers(names, id, table) {
+                let bare = trigger.trim_matches('"').replace("\"\"", "\"");
+                let there: Option<String> = conn
+                    .prepare_cached(
+                        "SELECT sql FROM sqlite_schema WHERE type='trigger' AND name=?1",
+                    )
+                    .map_err(what())?
+                    .query_map([&bare], |row| row.get(0))
+                    .map_err(what())?
+                    .next()
+                    .transpose()
+                    .map_err(what())?;
+                if there.as_deref() == Some(&sql) {
+                    continue;
+                }
+                conn.execute_batch(&format!("DROP TRIGGER IF EXISTS {trigger}; {sql}"))
+                    .map_err(sqlite(format!(
+                        "create the capture triggers of table {}",
+                        table.schema.name
+                    )))?;
+            }
+        }
+        Ok(Position {
+            log,
+            seq: end(conn, names)?,
+        })
+    })();
+    finish(conn, result)
+}
+
+/// Commits on success, rolls back on failure.
+pub(super) fn finish<T>(conn: &Connection, result: Result<T>) -> Result<T> {
+    match result {
+        Ok(value) => {
+            if let Err(e) = conn.execute_batch("COMMIT") {
+                drop(conn.execute_batch("ROLLBACK"));
+                return Err(sqlite("commit")(e));
+            }
+            Ok(value)
+        }
+        Err(error) => {
+            drop(conn.execute_batch("ROLLBACK"));
+            Err(error)
+        }
+    }
+}
+
+fn widen(conn: &Connection, names: &Names, width: usize) -> Result<()> {
+    let what = || sqlite("create the outbox");
+    let have: i64 = conn
+        .query_row(
+            "SELECT count(*) FROM pragma_table_info(?1) WHERE name LIKE 'c%'",
+            [names.object("outbox")],
+            |row| row.get(0),
+        )
+        .map_err(what())?;
+    for i in usize::try_from(have).unwrap_or(0)..width {
+        conn.execute_batch(&format!(
+            "ALTER TABLE {} ADD COLUMN c{i}",
+            names.sql("outbox")
+        ))
+        .map_err(what())?;
+    }
+    Ok(())
+}
+
+fn table_id(conn: &Connection, names: &Names, table: &str) -> Result<i64> {
+    let what = || sqlite("register a captured table");
+    conn.prepare_cached(&format!(
+        "INSERT INTO {} (name) VALUES (?1) ON CONFLICT (name) DO NOTHING",
+        names.sql("tables")
+    ))
+    .map_err(what())?
+    .execute([table])
+    .map_err(what())?;
+    conn.prepare_cached(&format!(
+        "SELECT id FROM {} WHERE name = ?1",
+        names.sql("tables")
+    ))
+    .map_err(what())?
+    .query_row([table], |row| row.get(0))
+    .map_err(what())
+}
+
+/// The number of the last row of the outbox.
+pub(super) fn end(conn: &Connection, names: &Names) -> Result<u64> {
+    conn.prepare_cached(&format!("SELECT max(seq) FROM {}", names.sql("outbox")))
+        .and_then(|mut s| s.query_row([], |row| row.get::<_, Option<i64>>(0)))
+        .map(|v| u64::try_from(v.unwrap_or(0)).unwrap_or(0))
+        .map_err(sqlite("read the end of the outbox"))
+}
+
+/// The log's identity; `None` when capture is not installed.
+pub(super) fn log(conn: &Connection, names: &Names) -> Result<Option<LogId>> {
+    journal::log(conn, names)
+}
+
+/// Removes everything that was added for this migration, in one transaction.
+pub(super) fn uninstall(conn: &Connection, names: &Names) -> Result<()> {
+    let what = || sqlite("remove change capture");
+    conn.execute_batch("BEGIN IMMEDIATE").map_err(what())?;
+    let result = (|| {
+        for kind in ["trigger", "index", "table"] {
+            let list = conn
+                .prepare("SELECT name FROM sqlite_schema WHERE type = ?1 AND sql IS NOT NULL")
+                .map_err(what())?
+                .query_map([kind], |row| row.get::<_, String>(0))
+                .map_err(what())?
+                .collect::<rusqlite::Result<Vec<_>>>()
+                .map_err(what())?;
+            for name in list.iter().filter(|n| n.starts_with(&names.prefix())) {
+                conn.execute_batch(&format!("DROP {kind} {}", quote(name)))
+                    .map_err(what())?;
+            }
+        }
+        Ok(())
+    })();
+    finish(conn, result)
+}

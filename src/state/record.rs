@@ -1,0 +1,101 @@
+//! Where a migration stands, as it is remembered and as `migration status` shows it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::lifecycle::Phase;
+
+/// A table that is paused, and why.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PausedTable {
+    /// The target table's name.
+    pub table: String,
+    /// What changed.
+    pub reason: String,
+}
+
+/// See the module's text. Unknown numbers are `None`, never zero.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MigrationRecord {
+    /// Its name.
+    pub migration: String,
+    /// The phase's name.
+    #[serde(with = "phase")]
+    pub phase: Phase,
+    /// Of the copy; 100 when it is done.
+    pub progress_percent: Option<f64>,
+    /// Rows copied so far.
+    pub rows_copied: u64,
+    /// Rows of the source's tables when the copy began.
+    pub rows_total: Option<u64>,
+    /// Changes that were waiting in both feeds when this was written.
+    pub lag_rows: Option<u64>,
+    /// Age of the oldest of them.
+    pub lag_ms: Option<u64>,
+    /// Rows copied, or changes applied, each second, over the last moments.
+    pub rate_rows_per_s: Option<f64>,
+    /// Seconds until the copy is done.
+    pub eta_s: Option<f64>,
+    /// Whether the whole migration is paused.
+    pub paused: bool,
+    /// Why it is paused or failed.
+    pub reason: Option<String>,
+    /// The last errors, newest last.
+    pub errors: Vec<String>,
+    /// Tables that are paused.
+    #[serde(default)]
+    pub paused_tables: Vec<PausedTable>,
+    /// Conflicts that wait.
+    #[serde(default)]
+    pub parked: u64,
+    /// When this was written, microseconds since 1970 UTC.
+    #[serde(default)]
+    pub updated_us: i64,
+}
+
+impl MigrationRecord {
+    /// A migration of which nothing is known.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self {
+            migration: name.to_owned(),
+            phase: Phase::Planned,
+            progress_percent: None,
+            rows_copied: 0,
+            rows_total: None,
+            lag_rows: None,
+            lag_ms: None,
+            rate_rows_per_s: None,
+            eta_s: None,
+            paused: false,
+            reason: None,
+            errors: Vec::new(),
+            paused_tables: Vec::new(),
+            parked: 0,
+            updated_us: 0,
+        }
+    }
+
+    /// Adds an error; the last ten are kept.
+    pub fn add_error(&mut self, error: String) {
+        self.errors.push(error);
+        let extra = self.errors.len().saturating_sub(10);
+        self.errors.drain(..extra);
+    }
+}
+
+/// A phase by its name.
+mod phase {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::lifecycle::Phase;
+
+    pub(super) fn serialize<S: Serializer>(phase: &Phase, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(phase.as_str())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Phase, D::Error> {
+        String::deserialize(from)?
+            .parse()
+            .map_err(serde::de::Error::custom)
+    }
+}

@@ -1,0 +1,544 @@
+//! From changes of one feed to guarded writes on the other side.
+
+use std::collections::HashMap;
+
+use crate::data::{Change, Key, Row, Value};
+use crate::database::{Base, Cause, OpenState, Refusal, Role, RowChange, SyncStore, UnitKey};
+use crate::error::{Error, ErrorKind, Result};
+use crate::rule::mapping::PartialRow;
+use crate::rule::{ConflictKind, OnFailure, RuleError, Severity};
+
+use super::engine::Engine;
+
+/// What a batch is made of.
+#[derive(Debug, Default)]
+pub(super) struct Composed {
+    pub(super) changes: Vec<RowChange>,
+    pub(super) touched: Vec<(UnitKey, Option<i64>)>,
+}
+
+/// A change of a unit's row, in the target table's form.
+#[derive(Debug)]
+pub(super) struct UnitChange {
+    pub(super) unit: UnitKey,
+    pub(super) source_key: Key,
+    pub(super) before: Option<Row>,
+    pub(super) after: Option<Row>,
+    /// Backward through a rule: what the rows determine of the source's.
+    pub(super) partial: Option<(Option<PartialRow>, Option<PartialRow>)>,
+    pub(super) seq: u64,
+    pub(super) committed_us: Option<i64>,
+    pub(super) refused: Option<Refusal>,
+}
+
+impl<S: SyncStore> Engine<S> {
+    /// Maps, drops what is settled or absorbed, coalesces by key, validates.
+    pub(super) async fn compose(&mut self, from: Role, changes: Vec<Change>) -> Result<Composed> {
+        if from == Role::Target && !self.plan.two_way {
+            return Ok(Composed::default());
+        }
+        let mapped = match from {
+            Role::Source => self.map_forward(changes)?,
+            Role::Target => self.map_backward(changes)?,
+        };
+        let mut out = Composed::default();
+        let mut merged: Vec<UnitChange> = Vec::with_capacity(mapped.len());
+        let mut index: HashMap<UnitKey, usize> = HashMap::new();
+        for change in mapped {
+            if from == Role::Source
+                && self.copy.covers(
+                    self.plan.units[change.unit.unit].mapping,
+                    &change.source_key,
+                    change.seq,
+                )
+            {
+                continue;
+            }
+            let settled = self.settled[from.index()].get(&change.unit);
+            if settled.is_some_and(|&seq| change.seq <= seq) {
+                continue;
+            }
+            if let Some(id) = self.open_by_key.get(&change.unit) {
+                if let Some(open) = self.open.get_mut(id) {
+                    open.committed_us[from.index()] = change.committed_us;
+                }
+                out.touched.push((change.unit, change.committed_us));
+                continue;
+            }
+            match index.get(&change.unit) {
+                Some(&i) => {
+                    let first: &mut UnitChange = &mut merged[i];
+                    first.after = change.after;
+                    first.seq = change.seq;
+                    first.committed_us = change.committed_us;
+                    first.refused = change.refused.or(first.refused.take());
+                    first.source_key = change.source_key;
+                    if let (Some(p), Some(q)) = (&mut first.partial, change.partial) {
+                        p.1 = q.1;
+                    }
+                }
+                None => {
+                    index.insert(change.unit.clone(), merged.len());
+                    merged.push(change);
+                }
+            }
+        }
+        // What ends where it began is nothing.
+        merged.retain(|c| c.before != c.after || c.refused.is_some());
+        for change in &mut merged {
+            if let Some(reason) = self.paused.get(&change.unit.unit) {
+                change.refused = Some(Refusal {
+                    kind: ConflictKind::ValueNotRepresentable,
+                    state: OpenState::Waiting,
+                    reason: format!("the table is paused: {reason}"),
+                });
+            }
+        }
+        self.validate(&mut merged)?;
+        out.changes = match from {
+            Role::Source => merged.into_iter().map(forward_write).collect(),
+            Role::Target => self.backward_writes(merged).await?,
+        };
+        Ok(out)
+    }
+
+    fn map_forward(&self, changes: Vec<Change>) -> Result<Vec<UnitChange>> {
+        // All images of one table go through its mapping in one call.
+        let mut images: Vec<Vec<Row>> = vec![Vec::new(); self.plan.mappings.len()];
+        let mut keys: Vec<Vec<Key>> = vec![Vec::new(); self.plan.mappings.len()];
+        let mut shape = Vec::with_capacity(changes.len());
+        for change in changes {
+            let m = change.table;
+            let mut add = |row: Option<Row>| {
+                row.map(|row| {
+                    keys[m].push(self.plan.mappings[m].source.key(&row));
+                    images[m].push(row);
+                    images[m].len() - 1
+                })
+            };
+            let before = add(change.before);
+            let after = add(change.after);
+            shape.push((m, before, after, change.seq, change.committed_us));
+        }
+        let mut mapped = Vec::with_capacity(images.len());
+        for (m, rows) in images.into_iter().enumerate() {
+            mapped.push(self.forward_each(m, rows)?);
+        }
+        let mut out = Vec::with_capacity(shape.len());
+        for (m, before, after, seq, committed_us) in shape {
+            for unit in self.plan.units_of(m) {
+                let target = self.plan.units[unit].target;
+                let mut refused = None;
+                let mut take = |i: Option<usize>| -> Option<Row> {
+                    match mapped[m].get_mut(i?)? {
+                        Ok(targets) => targets.get_mut(target)?.take(),
+                        Err(error) => {
+                            refused = Some(error.clone());
+                            None
+                        }
+                    }
+                };
+                let (b, a) = (take(before), take(after));
+                let side = &self.plan.mappings[m].targets[target];
+                let source_key = |i: Option<usize>| i.map(|i| keys[m][i].clone());
+                let mut push = |b: Option<Row>, a: Option<Row>, source_key: Key, refused| {
+                    let key = b.as_ref().or(a.as_ref()).map_or_else(
+                        // The transform failed: most keep the key, so its conflict waits there.
+                        || source_key.clone(),
+                        |row| side.key(row),
+                    );
+                    out.push(UnitChange {
+                        unit: UnitKey { unit, key },
+                        source_key,
+                        before: b,
+                        after: a,
+                        partial: None,
+                        seq,
+                        committed_us,
+                        refused,
+                    });
+                };
+                let Some(key) = source_key(after).or_else(|| source_key(before)) else {
+                    continue;
+                };
+                if let Some(error) = refused {
+                    push(b, a, key, Some(failed(error)));
+                } else if let (Some(b), Some(a)) = (&b, &a)
+                    && side.key(b) != side.key(a)
+                {
+                    push(Some(b.clone()), None, key.clone(), None);
+                    push(None, Some(a.clone()), key, None);
+                } else if b.is_some() || a.is_some() {
+                    push(b, a, key, None);
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    fn map_backward(&self, changes: Vec<Change>) -> Result<Vec<UnitChange>> {
+        let mut out = Vec::with_capacity(changes.len());
+        for change in changes {
+            let unit = change.table;
+            let mapping = self.plan.mapping(unit);
+            let target = self.plan.units[unit].target;
+            let Some(row) = change.before.as_ref().or(change.after.as_ref()) else {
+                continue;
+            };
+            let key = mapping.targets[target].key(row);
+            let mut refused = None;
+            let (source_key, partial) = if mapping.is_transformed() {
+                let mut back = |row: &Option<Row>| -> Result<Option<PartialRow>> {
+                    let Some(row) = row else { return Ok(None) };
+                    match mapping.backward(target, vec![row.clone()]) {
+                        Ok(mut rows) => Ok(rows.pop().flatten()),
+                        Err(error) => {
+                            self.halt_if_asked(unit, &error)?;
+                            refused = Some(failed(error.to_string()));
+                            Ok(None)
+                        }
+                    }
+                };
+                let (b, a) = (back(&change.before)?, back(&change.after)?);
+                let source_key = a
+                    .as_ref()
+                    .or(b.as_ref())
+                    .and_then(|p| partial_key(p, &mapping.source.table.key));
+                if source_key.is_none() && refused.is_none() && (b.is_some() || a.is_some()) {
+                    refused = Some(failed(
+                        "the transform gave no value for the source's key on the way back"
+                            .to_owned(),
+                    ));
+                }
+                if source_key.is_none() && refused.is_none() {
+                    // The rule drops this row on the way back.
+                    continue;
+                }
+                (source_key.unwrap_or_else(|| key.clone()), Some((b, a)))
+            } else {
+                (mapping.source.key(row), None)
+            };
+            out.push(UnitChange {
+                unit: UnitKey { unit, key },
+                source_key,
+                before: change.before,
+                after: change.after,
+                partial,
+                seq: change.seq,
+                committed_us: change.committed_us,
+                refused,
+            });
+        }
+        Ok(out)
+    }
+
+    /// Maps rows forward; if the rule fails on the batch, row by row, so that only the guilty rows
+    /// fail. `Err` holds the rule's message.
+    pub(super) fn forward_each(
+        &self,
+        mapping: usize,
+        rows: Vec<Row>,
+    ) -> Result<Vec<std::result::Result<Vec<Option<Row>>, String>>> {
+        let map = &self.plan.mappings[mapping];
+        if !map.is_transformed() && map.filter.is_none() {
+            return match map.forward(rows) {
+                Ok(rows) => Ok(rows.into_iter().map(Ok).collect()),
+                Err(error) => Err(halt(&error)),
+            };
+        }
+        match map.forward(rows.clone()) {
+            Ok(rows) => Ok(rows.into_iter().map(Ok).collect()),
+            Err(_) => {
+                let mut out = Vec::with_capacity(rows.len());
+                for row in rows {
+                    out.push(match map.forward(vec![row]) {
+                        Ok(mut rows) => Ok(rows.pop().unwrap_or_default()),
+                        Err(error) => {
+                            for unit in self.plan.units_of(mapping) {
+                                self.halt_if_asked(unit, &error)?;
+                            }
+                            Err(error.to_string())
+                        }
+                    });
+                }
+                Ok(out)
+            }
+        }
+    }
+
+    pub(super) fn halt_if_asked(&self, unit: usize, error: &RuleError) -> Result<()> {
+        if self.plan.units[unit].on_failure == OnFailure::Halt {
+            return Err(halt(error));
+        }
+        Ok(())
+    }
+
+    /// Asks the validators about rows that are about to be written; refused rows are parked.
+    pub(super) fn validate(&self, changes: &mut [UnitChange]) -> Result<()> {
+        for (u, unit) in self.plan.units.iter().enumerate() {
+            let Some(validator) = &unit.validator else {
+                continue;
+            };
+            let which: Vec<usize> = (0..changes.len())
+                .filter(|&i| {
+                    changes[i].unit.unit == u
+                        && changes[i].after.is_some()
+                        && changes[i].refused.is_none()
+                })
+                .collect();
+            if which.is_empty() {
+                continue;
+            }
+            let table = &self.plan.mapping(u).targets[unit.target].table;
+            let rows: Vec<Row> = which
+                .iter()
+                .filter_map(|&i| changes[i].after.clone())
+                .collect();
+            match validator.validate(table, &rows) {
+                Ok(notes) => {
+                    for note in notes {
+                        let change = &mut changes[which[note.row]];
+                        match note.severity {
+                            Severity::Warning => tracing::warn!(
+                                table = %unit.name, key = %change.unit.key,
+                                "{}", note.message
+                            ),
+                            Severity::Error => {
+                                change.refused = Some(invalid(note.message));
+                            }
+                        }
+                    }
+                }
+                Err(error) => {
+                    self.halt_if_asked(u, &error)?;
+                    for i in which {
+                        changes[i].refused = Some(invalid(error.to_string()));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn backward_writes(&self, changes: Vec<UnitChange>) -> Result<Vec<RowChange>> {
+        let mut rows = self.current_sources(&changes).await?;
+        let mut out = Vec::with_capacity(changes.len());
+        for change in changes {
+            let unit = change.unit.unit;
+            let mapping = self.plan.mapping(unit);
+            let table = self.plan.units[unit].mapping;
+            if !mapping.is_transformed() {
+                let back = |row: &Option<Row>| -> Result<Option<Row>> {
+                    let Some(row) = row else { return Ok(None) };
+                    let mut rows = mapping
+                        .backward(0, vec![row.clone()])
+                        .map_err(|e| halt(&e))?;
+                    Ok(rows.pop().flatten().map(|p| p.cells))
+                };
+                let expect = back(&change.before)?;
+                let after = back(&change.after)?;
+                let base = if expect == change.before {
+                    Base::Expected
+                } else {
+                    Base::Row(change.before)
+                };
+                out.push(RowChange {
+                    table,
+                    unit: change.unit,
+                    key: change.source_key.clone(),
+                    expect,
+                    after,
+                    cause: Cause {
+                        base,
+                        source_key: change.source_key,
+                        committed_us: change.committed_us,
+                        refused: change.refused,
+                    },
+                });
+                continue;
+            }
+            let current = rows
+                .remove(&(table, change.source_key.clone()))
+                .unwrap_or(Current {
+                    row: None,
+                    mapped: Ok(Vec::new()),
+                });
+            out.push(self.reshaped_write(table, change, current));
+        }
+        Ok(out)
+    }
+
+    /// A write through a rule: the source's row as it is now is expected, and only the cells that
+    /// the change determines differ.
+    fn reshaped_write(&self, table: usize, change: UnitChange, current: Current) -> RowChange {
+        let unit = change.unit.unit;
+        let target = self.plan.units[unit].target;
+        let (mapped, mut refused) = match current.mapped {
+            Ok(mut mapped) if target < mapped.len() => (mapped.swap_remove(target), None),
+            Ok(_) => (None, None),
+            Err(error) => (None, Some(failed(error))),
+        };
+        refused = change.refused.or(refused);
+        let mut after = current.row.clone();
+        if mapped == change.before && refused.is_none() {
+            let (before, now) = change.partial.unwrap_or_default();
+            after = self.overlay(
+                unit,
+                current.row.as_ref(),
+                before.as_ref(),
+                change.after.is_some().then_some(now).flatten().as_ref(),
+            );
+        } else if mapped != change.after && refused.is_none() {
+            let kind = match (&change.before, &change.after, &mapped) {
+                (None, ..) => ConflictKind::InsertExists,
+                (_, None, _) => ConflictKind::DeleteOriginDiffers,
+                (_, _, None) => ConflictKind::UpdateDeleted,
+                _ => ConflictKind::UpdateOriginDiffers,
+            };
+            refused = Some(Refusal {
+                kind,
+                state: OpenState::Open,
+                reason: String::new(),
+            });
+        }
+        RowChange {
+            table,
+            unit: change.unit,
+            key: change.source_key.clone(),
+            expect: current.row,
+            after,
+            cause: Cause {
+                base: Base::Row(change.before),
+                source_key: change.source_key,
+                committed_us: change.committed_us,
+                refused,
+            },
+        }
+    }
+
+    /// The source row after a unit's row went from `before` to `now`: only cells that this changes
+    /// are touched, so what a transform cannot carry back stays.
+    pub(super) fn overlay(
+        &self,
+        unit: usize,
+        row: Option<&Row>,
+        before: Option<&PartialRow>,
+        now: Option<&PartialRow>,
+    ) -> Option<Row> {
+        let mapping = self.plan.mapping(unit);
+        let source = &mapping.source.table;
+        let Some(now) = now else {
+            // Deleted. The first target's row stands for the source's; another one's only for its
+            // own cells.
+            if self.plan.units[unit].target == 0 {
+                return None;
+            }
+            let mut row = row?.clone();
+            for &c in before.map(|b| b.columns.as_slice()).unwrap_or_default() {
+                if !source.key.contains(&c) && source.columns[c].nullable {
+                    row[c] = Value::Null;
+                }
+            }
+            return Some(row);
+        };
+        let mut out = row
+            .cloned()
+            .unwrap_or_else(|| vec![Value::Null; source.columns.len()]);
+        for (&c, value) in now.columns.iter().zip(&now.cells) {
+            let was = before.and_then(|b| {
+                let i = b.columns.iter().position(|&x| x == c)?;
+                b.cells.get(i)
+            });
+            if row.is_none() || was != Some(value) {
+                out[c] = value.clone();
+            }
+        }
+        Some(out)
+    }
+
+    async fn current_sources(
+        &self,
+        changes: &[UnitChange],
+    ) -> Result<HashMap<(usize, Key), Current>> {
+        let mut wanted: HashMap<usize, Vec<Key>> = HashMap::new();
+        for change in changes {
+            if self.plan.mapping(change.unit.unit).is_transformed() {
+                wanted
+                    .entry(self.plan.units[change.unit.unit].mapping)
+                    .or_default()
+                    .push(change.source_key.clone());
+            }
+        }
+        let mut out = HashMap::new();
+        for (table, keys) in wanted {
+            let rows = self
+                .store(Role::Source)
+                .read_rows(table, keys.clone())
+                .await?;
+            let present: Vec<Row> = rows.iter().flatten().cloned().collect();
+            let mut mapped = self.forward_each(table, present)?.into_iter();
+            for (key, row) in keys.into_iter().zip(rows) {
+                let mapped = match &row {
+                    Some(_) => mapped.next().unwrap_or(Ok(Vec::new())),
+                    None => Ok(Vec::new()),
+                };
+                out.insert((table, key), Current { row, mapped });
+            }
+        }
+        Ok(out)
+    }
+}
+
+/// A source row as it is now, and what it is in each target table.
+#[derive(Clone)]
+struct Current {
+    row: Option<Row>,
+    mapped: std::result::Result<Vec<Option<Row>>, String>,
+}
+
+fn failed(reason: String) -> Refusal {
+    Refusal {
+        kind: ConflictKind::ValueNotRepresentable,
+        state: OpenState::Parked,
+        reason,
+    }
+}
+
+fn invalid(reason: String) -> Refusal {
+    Refusal {
+        kind: ConflictKind::ValidationFailed,
+        state: OpenState::Parked,
+        reason,
+    }
+}
+
+pub(super) fn partial_key(partial: &PartialRow, key: &[usize]) -> Option<Key> {
+    key.iter()
+        .map(|k| {
+            let i = partial.columns.iter().position(|c| c == k)?;
+            partial.cells.get(i).cloned()
+        })
+        .collect::<Option<Vec<_>>>()
+        .map(Key)
+}
+
+pub(super) fn forward_write(change: UnitChange) -> RowChange {
+    RowChange {
+        table: change.unit.unit,
+        key: change.unit.key.clone(),
+        unit: change.unit,
+        expect: change.before,
+        after: change.after,
+        cause: Cause {
+            base: Base::Expected,
+            source_key: change.source_key,
+            committed_us: change.committed_us,
+            refused: change.refused,
+        },
+    }
+}
+
+pub(super) fn halt(error: &RuleError) -> Error {
+    Error::new(ErrorKind::Rule, error.to_string())
+        .hint("correct the rule and start again; nothing was lost, the change waits in its log")
+}

@@ -1,0 +1,264 @@
+//! The engine's state and its normal path.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::data::LogId;
+use crate::database::{
+    ApplyBatch, DecisionRecord, OpenConflict, OpenState, Outcome, Role, SyncStore, UnitKey,
+};
+use crate::error::Result;
+use crate::rule::Direction;
+
+use super::copy::CopyProgress;
+use super::plan::Plan;
+use super::report::{SyncReport, TableCounts};
+
+/// Bounds of the engine's work.
+#[derive(Clone, Copy, Debug)]
+pub struct EngineOptions {
+    /// Changes read, and applied in one transaction, at most.
+    pub batch_rows: usize,
+    /// Rows of a copied chunk.
+    pub chunk_rows: usize,
+    /// Conflicts decided in one transaction, at most.
+    pub conflict_rows: usize,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            batch_rows: 5_000,
+            chunk_rows: 20_000,
+            conflict_rows: 1_000,
+        }
+    }
+}
+
+/// The engine of one migration. After an error of a step it must be dropped and made anew by
+/// [`Engine::start`]: what counts is in the stores.
+#[derive(Debug)]
+pub struct Engine<S> {
+    pub(super) stores: [S; 2],
+    pub(super) plan: Plan,
+    pub(super) options: EngineOptions,
+    pub(super) epoch: i64,
+    pub(super) logs: [LogId; 2],
+    /// How far each store's feed is read; by role.
+    pub(super) read: [u64; 2],
+    /// Where the checkpoint for each store's feed stands; by role of the feed.
+    pub(super) checkpoint: [u64; 2],
+    pub(super) settled: [HashMap<UnitKey, u64>; 2],
+    pub(super) open: BTreeMap<(Role, i64), OpenConflict>,
+    pub(super) open_by_key: HashMap<UnitKey, (Role, i64)>,
+    /// How often a waiting conflict was tried.
+    pub(super) tries: HashMap<(Role, i64), u32>,
+    pub(super) half: Vec<DecisionRecord>,
+    pub(super) copy: CopyProgress,
+    /// Why a unit is paused.
+    pub(super) paused: BTreeMap<usize, String>,
+    pub(super) counts: Vec<TableCounts>,
+    pub(super) own_writes: u64,
+    /// The conflict that was worked on last, so that each has its turn.
+    pub(super) last_tried: Option<(Role, i64)>,
+}
+
+impl<S: SyncStore> Engine<S> {
+    pub(super) fn store(&self, role: Role) -> &S {
+        &self.stores[role.index()]
+    }
+
+    /// The plan.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// How far each store's feed is read: source, target.
+    #[must_use]
+    pub fn positions(&self) -> [u64; 2] {
+        self.read
+    }
+
+    /// One batch of one direction: reads the feed, applies it to the other side. Answers whether
+    /// there was anything. The target's changes wait until everything is copied.
+    pub async fn step(&mut self, direction: Direction) -> Result<bool> {
+        let from = match direction {
+            Direction::Forward => Role::Source,
+            Direction::Backward => Role::Target,
+        };
+        if from == Role::Target && !self.is_copied() {
+            return Ok(false);
+        }
+        let read = self.read[from.index()];
+        let page = self
+            .store(from)
+            .read_feed(read, self.options.batch_rows)
+            .await?;
+        for (table, what) in &page.schema_changed {
+            self.pause(from, *table, what);
+        }
+        let to = page.commit.end;
+        if to == read {
+            return Ok(false);
+        }
+        let composed = self.compose(from, page.commit.changes).await?;
+        if composed.changes.is_empty() && composed.touched.is_empty() {
+            // Nothing to write: the checkpoint follows with the next batch, or with `flush`.
+            self.read[from.index()] = to;
+            return Ok(true);
+        }
+        let batch = ApplyBatch {
+            epoch: self.epoch,
+            from: self.checkpoint[from.index()],
+            log: Some(self.logs[from.index()]),
+            to,
+            changes: composed.changes,
+            touched: composed.touched,
+            chunk: None,
+            copied: None,
+            own_feed_read: 0,
+        };
+        self.apply(from, batch).await?;
+        self.read[from.index()] = to;
+        self.checkpoint[from.index()] = to;
+        Ok(true)
+    }
+
+    /// Applies a batch to the side opposite of `from` and takes its outcomes into account.
+    pub(super) async fn apply(&mut self, from: Role, batch: ApplyBatch) -> Result<()> {
+        let to = from.other();
+        let copying = batch.chunk.is_some();
+        let changes: Vec<UnitKey> = batch.changes.iter().map(|c| c.unit.clone()).collect();
+        let whole = batch.copied.as_ref().map(|c| c.table);
+        let applied = self.store(to).apply(batch).await?;
+        if let Some(unit) = whole {
+            self.counts[unit].copied += applied.copied;
+            self.own_writes += applied.copied;
+            for unit in applied.copied_settled {
+                self.settled[to.index()].insert(unit, applied.end);
+            }
+        }
+        for (unit, outcome) in changes.into_iter().zip(&applied.outcomes) {
+            match outcome {
+                Outcome::Written => {
+                    self.own_writes += 1;
+                    let counts = &mut self.counts[unit.unit];
+                    match (copying, to) {
+                        (true, _) => counts.copied += 1,
+                        (false, Role::Target) => counts.applied_to_target += 1,
+                        (false, Role::Source) => counts.applied_to_source += 1,
+                    }
+                }
+                Outcome::Equal => {
+                    if copying {
+                        self.counts[unit.unit].copied += 1;
+                    }
+                }
+                Outcome::Suspect { .. } | Outcome::Blocked { .. } => continue,
+            }
+            // While copying, only marks for what the application touched meanwhile would matter;
+            // the store wrote those down, and here a mark for every copied row would hold the
+            // whole table in memory.
+            if !copying || applied.end > self.read[to.index()] {
+                self.settled[to.index()].insert(unit, applied.end);
+            }
+        }
+        for conflict in applied.opened {
+            self.add_open(conflict);
+        }
+        Ok(())
+    }
+
+    pub(super) fn add_open(&mut self, conflict: OpenConflict) {
+        let id = (conflict.home, conflict.id);
+        self.open_by_key.insert(conflict.unit.clone(), id);
+        self.open.insert(id, conflict);
+    }
+
+    pub(super) fn remove_open(&mut self, id: (Role, i64)) -> Option<OpenConflict> {
+        let conflict = self.open.remove(&id)?;
+        self.open_by_key.remove(&conflict.unit);
+        self.tries.remove(&id);
+        Some(conflict)
+    }
+
+    /// Nothing more is written to or read from this table until somebody resumes it; its changes
+    /// become waiting conflicts, which keep what they started from.
+    fn pause(&mut self, role: Role, table: usize, what: &str) {
+        let units: Vec<usize> = match role {
+            Role::Source => self.plan.units_of(table).collect(),
+            Role::Target => vec![table],
+        };
+        for unit in units {
+            if !self.paused.contains_key(&unit) {
+                tracing::warn!(
+                    table = %self.plan.units[unit].name,
+                    reason = what,
+                    "the schema changed; the table is paused, and its changes wait"
+                );
+                self.paused.insert(unit, what.to_owned());
+            }
+        }
+    }
+
+    /// Writes checkpoints that lag behind what is read, and forgets what lies behind them.
+    pub async fn flush(&mut self) -> Result<()> {
+        for from in Role::BOTH {
+            let i = from.index();
+            if self.read[i] > self.checkpoint[i] {
+                let batch = ApplyBatch {
+                    epoch: self.epoch,
+                    from: self.checkpoint[i],
+                    log: Some(self.logs[i]),
+                    to: self.read[i],
+                    ..ApplyBatch::default()
+                };
+                self.store(from.other()).apply(batch).await?;
+                self.checkpoint[i] = self.read[i];
+            }
+        }
+        let checkpoint = self.checkpoint;
+        for role in Role::BOTH {
+            self.store(role)
+                .prune(checkpoint[role.index()], checkpoint)
+                .await?;
+            let behind = checkpoint[role.index()];
+            self.settled[role.index()].retain(|_, seq| *seq > behind);
+        }
+        Ok(())
+    }
+
+    /// Conflicts that wait for a person or for another row.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Conflicts that the next [`Engine::decide`] would work on by itself.
+    #[must_use]
+    pub fn undecided(&self) -> usize {
+        self.open
+            .values()
+            .filter(|c| c.state == OpenState::Open)
+            .count()
+    }
+
+    /// What was done so far.
+    #[must_use]
+    pub fn report(&self) -> SyncReport {
+        let mut tables = self.counts.clone();
+        for conflict in self.open.values() {
+            tables[conflict.unit.unit].parked += 1;
+        }
+        SyncReport {
+            tables,
+            echoes_dropped: self.own_writes,
+            seconds: 0.0,
+            paused: self
+                .paused
+                .iter()
+                .map(|(&u, why)| (self.plan.units[u].name.clone(), why.clone()))
+                .collect(),
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! Two-way sync of the tables of one migration.
+//!
+//! [`Engine`] is the protocol, one step at a time; it does nothing on its own, so that a test can
+//! interleave its steps with anything. [`run`] drives it: copy, catch up, follow. Only `pipeline`
+//! knows the order of steps.
+//!
+//! The protocol, and where it differs from the form it was proposed in:
+//!
+//! - One engine works on one thing at a time (a batch of one direction, or the conflict path), so a
+//!   key is never in work twice. Batches are large enough that this is not what limits speed.
+//! - Banyan's own writes leave no trace in a feed: the writing connection fires no triggers.
+//!   Instead the transaction writes a *settled mark*: the keys written or found equal, and the log
+//!   position read under the lock. Changes of these keys up to that position are skipped. Marks are
+//!   what "reading the echoes up to the end" is in other engines; a restart reads them all.
+//! - The conflict path reads both rows and asks the rule *before* it takes the locks, then takes
+//!   them, reads again, and writes only where both rows are still those that were decided on. A
+//!   decision is a function of the rows, so this is the same as asking under the locks, but a slow
+//!   rule never holds up an application.
+//! - While tables are being copied, the source is followed already. A source change of a key that is
+//!   not copied yet is dropped: the chunk will hold it. One of a key that is copied counts only if
+//!   it is newer than the chunk. The target's changes wait until the copy is through: a row that
+//!   went back before its key was copied would be in both stores, and yet its next change at the
+//!   source would be dropped. For the same reason no row is put beside another while copying.
+//! - A conflict is written down as open in the store whose row the change ran into, and that store
+//!   is not always one that the decision writes. The written side then commits first: were the
+//!   conflict closed before, a crash in between would leave both rows as they are for ever.
+//! - After an interrupted decision neither side counts as unchanged, but the rule is given a base:
+//!   the second side's row as the decision saw it. The first side's row was made from it and the
+//!   second side's moved on from it, so that counters still add up.
+
+mod compose;
+mod conflict;
+mod copy;
+mod engine;
+mod pipeline;
+mod plan;
+mod recover;
+mod report;
+
+pub use engine::{Engine, EngineOptions};
+pub use pipeline::{RunOptions, run};
+pub use plan::{Plan, Unit};
+pub use report::{SyncReport, TableCounts};

@@ -1,0 +1,48 @@
+//! Proves that both sides are equal, or says exactly where they are not.
+//!
+//! - [`verify`]: compares the tables of a migration at three levels ([`Level`]) and gives a
+//!   [`Report`].
+//! - [`query`](fn@query): SQL over all stores by name.
+//! - [`reconcile`](fn@reconcile): repairs what differs, through [`RepairStore`].
+//!
+//! # How a comparison goes
+//! Both sides are read in key order, each from one snapshot and in a task of its own, as Arrow
+//! batches; a merge puts rows with one key side by side. What is equal is decided by canonical
+//! content ([`crate::data::canonical`]), never by concatenated text and never by the store.
+//! Transforms are applied to the source's rows; where they change the order of keys, rows are
+//! sorted on disk, as are those of tables without a key, which are compared as multisets. Rows that
+//! differ go to a file. So memory does not depend on the number of rows or of differences.
+//!
+//! COUNT counts. HASH reduces each side to digests of segments where it is read, and looks at rows
+//! only where digests differ. FULL compares every cell, and leaves the digest as evidence.
+
+mod columns;
+mod digest;
+mod group;
+mod json;
+mod merge;
+mod order;
+mod query;
+mod reader;
+mod reconcile;
+mod record;
+mod repair;
+mod report;
+mod request;
+mod run;
+mod segments;
+mod side;
+mod sorter;
+mod suspect;
+mod table;
+
+pub use query::{JsonRows, QueryOptions, QueryRows, TextRows, query};
+pub use reconcile::{
+    Action, Operation, Prefer, ReconcileReport, ReconcileRequest, ReconcileTable, Unrepaired,
+    reconcile,
+};
+pub use repair::{Repair, RepairOutcome, RepairStore, RepairTable};
+pub use report::{Difference, Report, TableReport};
+pub use request::{Level, Progress, Recheck, Stage, VerifyRequest};
+pub use run::verify;
+pub use suspect::DifferenceKind;

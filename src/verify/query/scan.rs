@@ -1,0 +1,334 @@
+//! Reads a table of a store as part of a query.
+
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion::arrow::compute::SortOptions;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use datafusion::common::Statistics;
+use datafusion::common::stats::Precision;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::error::{DataFusionError, Result as PlanResult};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr, PhysicalSortExpr};
+use datafusion::physical_plan::execution_plan::{
+    Boundedness, EmissionType, ReplaceChildrenOptions,
+};
+use datafusion::physical_plan::statistics::StatisticsArgs;
+use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
+};
+use futures::StreamExt;
+use tokio::sync::mpsc::Sender;
+
+use crate::data::batch;
+use crate::data::{LogicalType, TableSchema};
+use crate::database::{ReadRequest, ReadStore, Snapshot};
+use crate::error::{Error, ErrorKind, Result};
+
+use super::convert::{Misfit, convert};
+use super::types::{ColumnType, is_row_id};
+
+/// Batches that wait for the query.
+const AHEAD: usize = 2;
+
+/// What is read.
+#[derive(Clone)]
+pub(super) struct Scan {
+    pub(super) store: Arc<dyn ReadStore>,
+    pub(super) table: Arc<TableSchema>,
+    pub(super) types: Arc<Vec<ColumnType>>,
+    /// Indexes into the table's columns.
+    pub(super) columns: Vec<usize>,
+    pub(super) filter: Option<String>,
+    pub(super) limit: Option<usize>,
+    /// How many rows the table has, if known.
+    pub(super) rows: Option<u64>,
+}
+
+/// The scan as a part of a plan.
+pub(super) struct StoreScan {
+    scan: Scan,
+    schema: SchemaRef,
+    order: Vec<String>,
+    properties: Arc<PlanProperties>,
+}
+
+impl fmt::Debug for StoreScan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.describe())
+    }
+}
+
+impl StoreScan {
+    pub(super) fn new(scan: Scan, schema: &SchemaRef) -> PlanResult<Self> {
+        let schema = Arc::new(schema.project(&scan.columns)?);
+        let order = scan.natural_order();
+        let sorting: Vec<PhysicalSortExpr> = order
+            .iter()
+            .map_while(|name| schema.index_of(name).ok().map(|i| (name, i)))
+            .map(|(name, index)| {
+                let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(name, index));
+                PhysicalSortExpr::new(
+                    column,
+                    SortOptions {
+                        descending: false,
+                        nulls_first: true,
+                    },
+                )
+            })
+            .collect();
+        let equivalence = if sorting.is_empty() {
+            EquivalenceProperties::new(Arc::clone(&schema))
+        } else {
+            EquivalenceProperties::new_with_orderings(Arc::clone(&schema), [sorting])
+        };
+        let properties = PlanProperties::new(
+            equivalence,
+            Partitioning::UnknownPartitioning(1),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        );
+        Ok(Self {
+            scan,
+            schema,
+            order,
+            properties: Arc::new(properties),
+        })
+    }
+
+    fn describe(&self) -> String {
+        let names: Vec<&str> = self.scan.names().collect();
+        let mut text = format!(
+            "StoreScan: {}.{}, columns=[{}]",
+            self.scan.store.name(),
+            self.scan.table.name,
+            names.join(", ")
+        );
+        if let Some(filter) = &self.scan.filter {
+            text.push_str(&format!(", filter=[{filter}]"));
+        }
+        if let Some(limit) = self.scan.limit {
+            text.push_str(&format!(", limit={limit}"));
+        }
+        if !self.order.is_empty() {
+            text.push_str(&format!(", order=[{}]", self.order.join(", ")));
+        }
+        text
+    }
+}
+
+impl DisplayAs for StoreScan {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.describe())
+    }
+}
+
+impl ExecutionPlan for StoreScan {
+    fn name(&self) -> &'static str {
+        "StoreScan"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        Vec::new()
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        _: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> PlanResult<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        _: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> PlanResult<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> PlanResult<TreeNodeRecursion>,
+    ) -> PlanResult<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn execute(
+        &self,
+        _partition: usize,
+        _context: Arc<TaskContext>,
+    ) -> PlanResult<SendableRecordBatchStream> {
+        let mut builder = RecordBatchReceiverStreamBuilder::new(Arc::clone(&self.schema), AHEAD);
+        let tx = builder.tx();
+        let (scan, schema, order) = (
+            self.scan.clone(),
+            Arc::clone(&self.schema),
+            self.order.clone(),
+        );
+        builder.spawn(async move {
+            scan.run(&schema, order, tx)
+                .await
+                .map_err(|e| DataFusionError::External(Box::new(e)))
+        });
+        Ok(builder.build())
+    }
+
+    fn statistics_from_inputs(
+        &self,
+        _: &[Arc<Statistics>],
+        _: &StatisticsArgs,
+    ) -> PlanResult<Arc<Statistics>> {
+        let mut statistics = Statistics::new_unknown(&self.schema);
+        if let Some(rows) = self.scan.rows {
+            let rows = usize::try_from(rows).unwrap_or(usize::MAX);
+            // Counted a moment ago, and before any filter.
+            statistics.num_rows = Precision::Inexact(rows);
+        }
+        Ok(Arc::new(statistics))
+    }
+}
+
+impl Scan {
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.columns
+            .iter()
+            .map(|&i| self.table.columns[i].name.as_str())
+    }
+
+    /// The key, where the store delivers its order for nothing and it is Arrow's order too.
+    fn natural_order(&self) -> Vec<String> {
+        let schema = &self.table;
+        let comparable = |&k: &usize| {
+            let column = &schema.columns[k];
+            matches!(column.logical, LogicalType::Int | LogicalType::Text)
+                && column.collation.is_none()
+                && !self.types[k].as_text
+        };
+        if !(is_row_id(schema) || schema.without_rowid) || !schema.key.iter().all(comparable) {
+            return Vec::new();
+        }
+        schema.key_names().into_iter().map(str::to_owned).collect()
+    }
+
+    fn request(&self, columns: Vec<String>, order_by: Vec<String>) -> ReadRequest {
+        ReadRequest {
+            table: self.table.name.clone(),
+            columns,
+            order_by,
+            filter: self.filter.clone(),
+            limit: self.limit,
+            ..ReadRequest::default()
+        }
+    }
+
+    async fn run(
+        &self,
+        schema: &SchemaRef,
+        order: Vec<String>,
+        tx: Sender<PlanResult<RecordBatch>>,
+    ) -> Result<()> {
+        let place = format!("store {}", self.store.name());
+        let mut snapshot = self.store.snapshot().await.map_err(|e| e.at(&place))?;
+        let request = self.request(self.names().map(str::to_owned).collect(), order);
+        let mut batches = snapshot.read(request);
+        while let Some(batch) = batches.next().await {
+            let batch = batch.map_err(|e| e.at(&place))?;
+            match self.convert(&batch, schema)? {
+                Ok(batch) => {
+                    if tx.send(Ok(batch)).await.is_err() {
+                        return Ok(());
+                    }
+                }
+                Err((column, misfit)) => {
+                    drop(batches);
+                    return Err(self.explain(snapshot.as_mut(), column, misfit).await);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn convert(
+        &self,
+        batch: &RecordBatch,
+        schema: &SchemaRef,
+    ) -> Result<Result<RecordBatch, (usize, Misfit)>> {
+        let rows = batch.num_rows();
+        let mut arrays = Vec::with_capacity(self.columns.len());
+        for (i, view) in batch::views(batch)?.iter().enumerate() {
+            let column = self.columns[i];
+            match convert(batch.column(i), view, rows, &self.types[column]) {
+                Ok(array) => arrays.push(array),
+                Err(misfit) => return Ok(Err((column, misfit))),
+            }
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        let batch = RecordBatch::try_new_with_options(Arc::clone(schema), arrays, &options);
+        batch.map(Ok).map_err(|e| {
+            Error::new(
+                ErrorKind::Internal,
+                "a batch does not have the table's types",
+            )
+            .caused_by(e)
+        })
+    }
+
+    /// Names the first row that does not fit, by its key.
+    async fn explain(&self, snapshot: &mut dyn Snapshot, column: usize, misfit: Misfit) -> Error {
+        let name = &self.table.columns[column].name;
+        let mut found = (String::new(), misfit.value);
+        if !self.table.key.is_empty()
+            && let Ok(Some((key, value))) = self.find_misfit(snapshot, column).await
+        {
+            found = (format!(", row ({key})"), value);
+        }
+        let (row, value) = found;
+        Error::new(
+            ErrorKind::Value,
+            format!(
+                "store {}, table {}, column {name}{row}: holds {value}, but the column is read as {}",
+                self.store.name(),
+                self.table.name,
+                self.types[column].arrow
+            ),
+        )
+        .hint("correct the value, or leave the column out of the query")
+        .hint("--mixed-as-text reads columns that hold several kinds of values as text")
+    }
+
+    async fn find_misfit(
+        &self,
+        snapshot: &mut dyn Snapshot,
+        column: usize,
+    ) -> Result<Option<(String, String)>> {
+        let key = self.table.key_names();
+        let mut names: Vec<String> = key.iter().map(|&n| n.to_owned()).collect();
+        names.push(self.table.columns[column].name.clone());
+        let mut request = self.request(names, Vec::new());
+        request.limit = None;
+        let mut batches = snapshot.read(request);
+        while let Some(batch) = batches.next().await {
+            let batch = batch?;
+            let views = batch::views(&batch)?;
+            let array = batch.column(key.len());
+            let rows = batch.num_rows();
+            if let Err(misfit) = convert(array, &views[key.len()], rows, &self.types[column]) {
+                let cells = key
+                    .iter()
+                    .zip(&views)
+                    .map(|(name, view)| format!("{name} = {}", view.get(misfit.row).to_value()));
+                return Ok(Some((cells.collect::<Vec<_>>().join(", "), misfit.value)));
+            }
+        }
+        Ok(None)
+    }
+}

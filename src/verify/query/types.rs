@@ -1,0 +1,173 @@
+//! Which Arrow type a column has in a query.
+
+use std::collections::BTreeSet;
+
+use datafusion::arrow::datatypes::{DataType, TimeUnit};
+use futures::StreamExt;
+
+use crate::data::batch::{self, ColumnView};
+use crate::data::canonical::ValueRef;
+use crate::data::{Column, LogicalType, TableSchema};
+use crate::database::{ReadRequest, ReadStore};
+use crate::error::Result;
+
+/// A column's type, and how sure it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ColumnType {
+    /// The Arrow type.
+    pub(super) arrow: DataType,
+    /// Values of other kinds are shown as text.
+    pub(super) as_text: bool,
+    /// The store guarantees that nothing else is there.
+    pub(super) guaranteed: bool,
+}
+
+/// The types of all columns, in order.
+pub(super) async fn decide(
+    store: &dyn ReadStore,
+    schema: &TableSchema,
+    mixed_as_text: bool,
+) -> Result<Vec<ColumnType>> {
+    let declared: Vec<Option<DataType>> = schema
+        .columns
+        .iter()
+        .enumerate()
+        .map(|(i, column)| {
+            declared_type(column).filter(|_| !mixed_as_text || is_guaranteed(schema, i))
+        })
+        .collect();
+    let open: Vec<usize> = (0..declared.len())
+        .filter(|&i| declared[i].is_none())
+        .collect();
+    let mut seen = look(store, schema, &open).await?.into_iter();
+    Ok(declared
+        .into_iter()
+        .enumerate()
+        .map(|(i, declared)| {
+            let guaranteed = is_guaranteed(schema, i);
+            let (arrow, as_text) = match declared {
+                Some(arrow) => (arrow, false),
+                None => {
+                    let seen = seen.next().unwrap_or_default();
+                    seen.decide(schema.columns[i].logical, mixed_as_text)
+                }
+            };
+            ColumnType {
+                arrow,
+                as_text,
+                guaranteed,
+            }
+        })
+        .collect())
+}
+
+/// The type of a declaration that means one thing.
+fn declared_type(column: &Column) -> Option<DataType> {
+    match column.logical {
+        LogicalType::Int => Some(DataType::Int64),
+        LogicalType::Float => Some(DataType::Float64),
+        LogicalType::Text | LogicalType::Json => Some(DataType::Utf8),
+        LogicalType::Bytes => Some(DataType::Binary),
+        _ => None,
+    }
+}
+
+/// Whether the store itself refuses values of other kinds.
+fn is_guaranteed(schema: &TableSchema, column: usize) -> bool {
+    schema.strict && schema.columns[column].logical != LogicalType::Any
+        || is_row_id(schema) && schema.key == [column]
+}
+
+/// Whether the key is SQLite's row number.
+pub(super) fn is_row_id(schema: &TableSchema) -> bool {
+    !schema.without_rowid
+        && matches!(&*schema.key, [key] if schema.columns[*key].declared_type.eq_ignore_ascii_case("INTEGER"))
+}
+
+/// Kinds of values that a column holds.
+#[derive(Debug, Default)]
+struct Seen {
+    kinds: BTreeSet<&'static str>,
+    /// An integer other than 0 and 1.
+    beyond_bool: bool,
+}
+
+impl Seen {
+    fn add(&mut self, view: &ColumnView<'_>, rows: usize) {
+        match view {
+            ColumnView::Nulls => {}
+            ColumnView::Float(_) => {
+                self.kinds.insert("float");
+            }
+            ColumnView::Text(_) => {
+                self.kinds.insert("text");
+            }
+            ColumnView::Bytes(_) => {
+                self.kinds.insert("bytes");
+            }
+            ColumnView::Int(_) | ColumnView::MixedRef(_) | ColumnView::Mixed(_) => {
+                for row in 0..rows {
+                    let kind = match view.get(row) {
+                        ValueRef::Null => continue,
+                        ValueRef::Int(v) => {
+                            self.beyond_bool |= !(0..=1).contains(&v);
+                            "int"
+                        }
+                        ValueRef::Float(_) => "float",
+                        ValueRef::Text(_) => "text",
+                        ValueRef::Bytes(_) => "bytes",
+                        ValueRef::Value(v) => v.type_name(),
+                    };
+                    self.kinds.insert(kind);
+                }
+            }
+        }
+    }
+
+    /// The type, and whether everything is shown as text.
+    fn decide(&self, logical: LogicalType, mixed_as_text: bool) -> (DataType, bool) {
+        let kinds: Vec<&str> = self.kinds.iter().copied().collect();
+        let arrow = match (&*kinds, logical) {
+            (["int"], LogicalType::Bool) if !self.beyond_bool => DataType::Boolean,
+            ([], LogicalType::Bool) | (["bool"], _) => DataType::Boolean,
+            ([], LogicalType::Int | LogicalType::UInt) | (["int"], _) => DataType::Int64,
+            (["uint"] | ["int", "uint"], _) => DataType::UInt64,
+            ([], LogicalType::Float | LogicalType::Decimal) | (["float"] | ["float", "int"], _) => {
+                DataType::Float64
+            }
+            ([], LogicalType::Bytes) | (["bytes"], _) => DataType::Binary,
+            (["date"], _) => DataType::Date32,
+            (["timestamp"], _) => DataType::Timestamp(TimeUnit::Microsecond, None),
+            (["timestamp-utc"], _) => {
+                DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+            }
+            ([] | ["text" | "json" | "uuid" | "decimal" | "time"], _) => DataType::Utf8,
+            _ => return (DataType::Utf8, mixed_as_text),
+        };
+        (arrow, false)
+    }
+}
+
+/// Reads these columns once and notes what they hold.
+async fn look(store: &dyn ReadStore, schema: &TableSchema, columns: &[usize]) -> Result<Vec<Seen>> {
+    let mut seen: Vec<Seen> = columns.iter().map(|_| Seen::default()).collect();
+    if columns.is_empty() {
+        return Ok(seen);
+    }
+    let mut snapshot = store.snapshot().await?;
+    let mut batches = snapshot.read(ReadRequest {
+        table: schema.name.clone(),
+        columns: columns
+            .iter()
+            .map(|&i| schema.columns[i].name.clone())
+            .collect(),
+        ..ReadRequest::default()
+    });
+    while let Some(batch) = batches.next().await {
+        let batch = batch?;
+        for (seen, view) in seen.iter_mut().zip(batch::views(&batch)?) {
+            seen.add(&view, batch.num_rows());
+        }
+    }
+    Ok(seen)
+}

@@ -1,0 +1,118 @@
+//! What a verification found.
+
+use serde::Serialize;
+use serde_json::{Map, Value as Json};
+
+use super::json;
+use super::order::differing_columns;
+use super::request::Level;
+use super::suspect::{DifferenceKind, Suspect};
+
+mod text;
+
+/// The result of a verification. Serializes to the JSON that `banyan verify --format json` prints.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// Whether no difference was found.
+    pub consistent: bool,
+    /// The level of the comparison.
+    pub level: Level,
+    /// One entry a table of the target, in the order of the configuration.
+    pub tables: Vec<TableReport>,
+    /// The first differences, in key order within a table; all of them unless
+    /// [`Self::differences_total`] is larger.
+    pub differences: Vec<Difference>,
+    /// How many differences there are.
+    pub differences_total: u64,
+    /// Rows that were changing whenever they were looked at, so that nothing is said about them.
+    pub in_flight: u64,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+/// One table.
+#[derive(Clone, Debug, Serialize)]
+pub struct TableReport {
+    /// Its name in the target.
+    pub table: String,
+    /// Where its rows come from.
+    pub source_table: String,
+    /// Rows of the source that belong to this table, after filter and transform.
+    pub rows_source: u64,
+    /// Rows of the target.
+    pub rows_target: u64,
+    /// Rows that only the source has; unknown when only counted.
+    pub missing_on_target: Option<u64>,
+    /// Rows that only the target has; unknown when only counted.
+    pub extra_on_target: Option<u64>,
+    /// Rows with other content; unknown when only counted.
+    pub differs: Option<u64>,
+    /// Rows that were changing whenever they were looked at; they are in none of the other counts.
+    pub in_flight: u64,
+    /// How it was compared: `count`, `segment-digests`, `merge`, `sort-merge`, `multiset`.
+    pub strategy: &'static str,
+    /// blake3 of the target's rows in canonical form, in hex: what was proven equal, if nothing
+    /// differs.
+    pub digest: Option<String>,
+    /// How many segments the digest is made of.
+    pub segments: Option<u64>,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+impl TableReport {
+    /// Whether no difference was found.
+    #[must_use]
+    pub fn consistent(&self) -> bool {
+        self.differences() == 0
+            && (self.missing_on_target.is_some() || self.rows_source == self.rows_target)
+    }
+
+    /// How many rows differ, as far as known.
+    #[must_use]
+    pub fn differences(&self) -> u64 {
+        [self.missing_on_target, self.extra_on_target, self.differs]
+            .iter()
+            .flatten()
+            .sum()
+    }
+}
+
+/// One row that differs.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Difference {
+    /// The table, by its name in the target.
+    pub table: String,
+    /// The key by column; all cells when the table has no key.
+    pub key: Map<String, Json>,
+    /// How it differs.
+    pub kind: DifferenceKind,
+    /// The columns that differ; empty when a side has no row.
+    pub columns: Vec<String>,
+    /// The source's cells in these columns, as they should be in the target.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub source: Map<String, Json>,
+    /// The target's cells in these columns.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub target: Map<String, Json>,
+}
+
+impl Difference {
+    pub(super) fn of(table: &str, names: &[String], key: &[usize], suspect: &Suspect) -> Self {
+        let mut difference = Self {
+            table: table.to_owned(),
+            key: json::cells(names, &suspect.row().to_vec(), key),
+            kind: suspect.kind(),
+            columns: Vec::new(),
+            source: Map::new(),
+            target: Map::new(),
+        };
+        if let (Some(source), Some(target)) = (&suspect.source, &suspect.target) {
+            let columns = differing_columns(source, target);
+            difference.source = json::cells(names, source, &columns);
+            difference.target = json::cells(names, target, &columns);
+            difference.columns = columns.iter().map(|&i| names[i].clone()).collect();
+        }
+        difference
+    }
+}

@@ -1,0 +1,198 @@
+//! The report as text for people.
+
+use std::fmt;
+
+use serde_json::{Map, Value as Json};
+
+use super::{Difference, DifferenceKind, Report, TableReport};
+
+/// Differences shown as text; the JSON has all that are listed.
+const SHOWN: usize = 20;
+/// Characters of a cell that are shown.
+const CELL_CHARS: usize = 60;
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.tables_as_text(f)?;
+        self.differences_as_text(f)?;
+        let rows: u64 = self
+            .tables
+            .iter()
+            .map(|t| t.rows_source.max(t.rows_target))
+            .sum();
+        let tables = count(self.tables.len() as u64, "table", "tables");
+        let rows = count(rows, "row", "rows");
+        writeln!(f)?;
+        if self.consistent {
+            write!(f, "consistent: {tables}, {rows}, no difference")?;
+        } else if self.differences_total > 0 {
+            let differences = count(self.differences_total, "difference", "differences");
+            write!(f, "NOT consistent: {differences} in {tables}, {rows}")?;
+        } else {
+            write!(f, "NOT consistent: the numbers of rows differ")?;
+        }
+        writeln!(f, " ({} in {:.2} s)", self.level, self.seconds)?;
+        if self.in_flight > 0 {
+            writeln!(
+                f,
+                "{} kept changing while being compared and could not be judged",
+                count(self.in_flight, "row", "rows")
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl Report {
+    fn tables_as_text(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let in_flight = self.in_flight > 0;
+        let mut head = vec!["table", "source", "target", "missing", "extra", "differ"];
+        if in_flight {
+            head.push("in flight");
+        }
+        head.extend(["seconds", ""]);
+        let mut lines = vec![head.into_iter().map(str::to_owned).collect::<Vec<_>>()];
+        for t in &self.tables {
+            let mut line = vec![
+                t.table.clone(),
+                grouped(t.rows_source),
+                grouped(t.rows_target),
+                known(t.missing_on_target),
+                known(t.extra_on_target),
+                known(t.differs),
+            ];
+            if in_flight {
+                line.push(grouped(t.in_flight));
+            }
+            line.push(format!("{:.2}", t.seconds));
+            line.push(verdict(t).to_owned());
+            lines.push(line);
+        }
+        let widths: Vec<usize> = (0..lines[0].len())
+            .map(|i| {
+                lines
+                    .iter()
+                    .map(|l| l[i].chars().count())
+                    .max()
+                    .unwrap_or(0)
+            })
+            .collect();
+        let last = widths.len() - 1;
+        for line in &lines {
+            for (i, cell) in line.iter().enumerate() {
+                let width = widths[i];
+                match i {
+                    0 => write!(f, "{cell:<width$}")?,
+                    i if i == last => write!(f, "  {cell}")?,
+                    _ => write!(f, "  {cell:>width$}")?,
+                }
+            }
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+
+    fn differences_as_text(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.differences.is_empty() {
+            return Ok(());
+        }
+        writeln!(f)?;
+        for d in self.differences.iter().take(SHOWN) {
+            difference(f, d)?;
+        }
+        let shown = self.differences.len().min(SHOWN) as u64;
+        if self.differences_total > shown {
+            writeln!(
+                f,
+                "… and {} (--format json lists {})",
+                count(
+                    self.differences_total - shown,
+                    "more difference",
+                    "more differences"
+                ),
+                if self.differences_total > self.differences.len() as u64 {
+                    format!("the first {}", grouped(self.differences.len() as u64))
+                } else {
+                    "them all".to_owned()
+                }
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn difference(f: &mut fmt::Formatter<'_>, d: &Difference) -> fmt::Result {
+    write!(f, "{} ({})", d.table, cells(&d.key))?;
+    match d.kind {
+        DifferenceKind::MissingOnTarget => writeln!(f, " is missing on the target"),
+        DifferenceKind::ExtraOnTarget => writeln!(f, " is only on the target"),
+        DifferenceKind::Differs => {
+            writeln!(f, " differs")?;
+            let width = d
+                .columns
+                .iter()
+                .map(|c| c.chars().count())
+                .max()
+                .unwrap_or(0);
+            for column in &d.columns {
+                let side =
+                    |cells: &Map<String, Json>| cells.get(column).map_or_else(String::new, shown);
+                writeln!(
+                    f,
+                    "    {column:<width$}  source {}  target {}",
+                    side(&d.source),
+                    side(&d.target)
+                )?;
+            }
+            Ok(())
+        }
+    }
+}
+
+fn verdict(t: &TableReport) -> &'static str {
+    match (t.consistent(), t.in_flight) {
+        (false, _) => "DIFFERENT",
+        (true, 0) => "ok",
+        (true, _) => "ok so far",
+    }
+}
+
+fn cells(cells: &Map<String, Json>) -> String {
+    let cells: Vec<_> = cells
+        .iter()
+        .map(|(k, v)| format!("{k} = {}", shown(v)))
+        .collect();
+    cells.join(", ")
+}
+
+fn shown(value: &Json) -> String {
+    let text = match value {
+        Json::Null => "NULL".to_owned(),
+        other => other.to_string(),
+    };
+    if text.chars().count() <= CELL_CHARS {
+        return text;
+    }
+    text.chars().take(CELL_CHARS).chain(['…']).collect()
+}
+
+fn known(n: Option<u64>) -> String {
+    n.map_or_else(|| "-".to_owned(), grouped)
+}
+
+fn count(n: u64, one: &str, many: &str) -> String {
+    format!("{} {}", grouped(n), if n == 1 { one } else { many })
+}
+
+/// `1234567` as `1,234,567`.
+fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}

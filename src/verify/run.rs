@@ -1,0 +1,211 @@
+//! Verifies the tables of a migration, one after the other.
+
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::rule::mapping::TableMapping;
+
+use super::report::{Difference, Report, TableReport};
+use super::request::{Level, Progress, Recheck, Stage, VerifyRequest};
+use super::suspect::DifferenceKind;
+use super::table::{Outcome, Pair};
+
+/// Compares the target's tables with what the mappings make of the source's.
+///
+/// Fails with [`ErrorKind::NotFound`] when a table of `tables` is in no mapping, with what the
+/// stores say when they cannot be read, and with [`ErrorKind::Rule`] when a transform fails.
+/// Differences are no failure: see [`Report::consistent`].
+pub async fn verify(request: VerifyRequest<'_>) -> Result<Report> {
+    let started = Instant::now();
+    let mut report = Report {
+        consistent: true,
+        level: request.level,
+        tables: Vec::new(),
+        differences: Vec::new(),
+        differences_total: 0,
+        in_flight: 0,
+        seconds: 0.0,
+    };
+    let mut pairs = pairs(&request)?;
+    let tables = pairs.len();
+    for (index, pair) in pairs.iter_mut().enumerate() {
+        let table = if request.level == Level::Count {
+            count(pair, request.recheck).await?
+        } else {
+            let (table, mut outcome) = compare(&request, pair, index, tables).await?;
+            list(&mut report, pair, &mut outcome, request.differences_max)?;
+            table
+        };
+        (request.progress)(Progress {
+            table: table.table.clone(),
+            index,
+            tables,
+            rows: table.rows_source.max(table.rows_target),
+            rows_total: request
+                .totals
+                .then(|| table.rows_source.max(table.rows_target)),
+            stage: Stage::Done,
+        });
+        report.consistent &= table.consistent();
+        report.differences_total += table.differences();
+        report.in_flight += table.in_flight;
+        report.tables.push(table);
+    }
+    report.seconds = started.elapsed().as_secs_f64();
+    Ok(report)
+}
+
+/// The tables that are asked for.
+pub(super) fn pairs<'a>(request: &VerifyRequest<'a>) -> Result<Vec<Pair<'a>>> {
+    let names = |m: &TableMapping| -> Vec<String> {
+        std::iter::once(&m.source)
+            .chain(&m.targets)
+            .map(|t| t.table.name.clone())
+            .collect()
+    };
+    if let Some(tables) = &request.tables {
+        let all: Vec<String> = request.mappings.iter().flat_map(names).collect();
+        for table in tables {
+            if !all.contains(table) {
+                return Err(no_table(table, &all));
+            }
+        }
+    }
+    let wanted = |m: &TableMapping, target: usize| {
+        request.tables.as_ref().is_none_or(|tables| {
+            tables.contains(&m.source.table.name) || tables.contains(&m.targets[target].table.name)
+        })
+    };
+    Ok(request
+        .mappings
+        .iter()
+        .flat_map(|m| (0..m.targets.len()).map(move |target| (m, target)))
+        .filter(|(m, target)| wanted(m, *target))
+        .map(|(m, target)| Pair::new(request.source, request.target, m, target))
+        .collect())
+}
+
+fn no_table(table: &str, all: &[String]) -> Error {
+    let error = Error::new(
+        ErrorKind::NotFound,
+        format!("table {table:?} is in no mapping of this migration"),
+    );
+    let nearest = all
+        .iter()
+        .max_by(|a, b| strsim::jaro_winkler(a, table).total_cmp(&strsim::jaro_winkler(b, table)));
+    match nearest {
+        Some(name) if strsim::jaro_winkler(name, table) > 0.7 => {
+            error.hint(format!("did you mean {name:?}?"))
+        }
+        _ => {
+            let mut all = all.to_vec();
+            all.sort();
+            all.dedup();
+            error.hint(format!("its tables are {}", all.join(", ")))
+        }
+    }
+}
+
+/// Counts; again after a wait if the counts differ, because rows may be on their way.
+async fn count(pair: &Pair<'_>, recheck: Recheck) -> Result<TableReport> {
+    let started = Instant::now();
+    let (mut rows_source, mut rows_target) = pair.counts().await?;
+    for _ in 0..recheck.tries {
+        if rows_source == rows_target {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(recheck.wait_ms)).await;
+        (rows_source, rows_target) = pair.counts().await?;
+    }
+    Ok(TableReport {
+        table: pair.name().to_owned(),
+        source_table: pair.source.table.clone(),
+        rows_source,
+        rows_target,
+        missing_on_target: None,
+        extra_on_target: None,
+        differs: None,
+        in_flight: 0,
+        strategy: pair.strategy(Level::Count),
+        digest: None,
+        segments: None,
+        seconds: started.elapsed().as_secs_f64(),
+    })
+}
+
+/// Compares one table; counts what differs.
+pub(super) async fn compare(
+    request: &VerifyRequest<'_>,
+    pair: &mut Pair<'_>,
+    index: usize,
+    tables: usize,
+) -> Result<(TableReport, Outcome)> {
+    let started = Instant::now();
+    let name = pair.name().to_owned();
+    let rows_total = if request.totals {
+        let (source, target) = pair.counts().await?;
+        Some(source.max(target))
+    } else {
+        None
+    };
+    let tell = |rows, stage| {
+        (request.progress)(Progress {
+            table: name.clone(),
+            index,
+            tables,
+            rows,
+            rows_total,
+            stage,
+        });
+    };
+    tell(0, Stage::Compare);
+    let mut outcome = pair
+        .compare(
+            request.level,
+            request.recheck,
+            &|rows| tell(rows, Stage::Compare),
+            &|| tell(rows_total.unwrap_or(0), Stage::Recheck),
+        )
+        .await?;
+    let (mut missing, mut extra, mut differs) = (0, 0, 0);
+    outcome.differing.rewind()?;
+    while let Some(suspect) = outcome.differing.next()? {
+        match suspect.kind() {
+            DifferenceKind::MissingOnTarget => missing += 1,
+            DifferenceKind::ExtraOnTarget => extra += 1,
+            DifferenceKind::Differs => differs += 1,
+        }
+    }
+    let (digest, segments) = outcome.digest.clone().unzip();
+    let table = TableReport {
+        table: name.clone(),
+        source_table: pair.source.table.clone(),
+        rows_source: outcome.rows_source,
+        rows_target: outcome.rows_target,
+        missing_on_target: Some(missing),
+        extra_on_target: Some(extra),
+        differs: Some(differs),
+        in_flight: outcome.in_flight,
+        strategy: pair.strategy(request.level),
+        digest,
+        segments,
+        seconds: started.elapsed().as_secs_f64(),
+    };
+    Ok((table, outcome))
+}
+
+/// Lists the first differences.
+fn list(report: &mut Report, pair: &Pair<'_>, outcome: &mut Outcome, most: usize) -> Result<()> {
+    outcome.differing.rewind()?;
+    while report.differences.len() < most
+        && let Some(suspect) = outcome.differing.next()?
+    {
+        report.differences.push(Difference::of(
+            pair.name(),
+            &pair.target.names,
+            &pair.target.key,
+            &suspect,
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,161 @@
+//! HASH: each side is reduced to digests where it is read, and only where those differ are rows
+//! looked at.
+
+use std::collections::VecDeque;
+
+use datafusion::arrow::record_batch::RecordBatch;
+
+use crate::data::Key;
+use crate::error::Result;
+
+use super::digest::Segment;
+use super::reader::{Failure, Reader, Stage};
+use super::side::{Range, Rows};
+use crate::data::order::compare_keys;
+
+/// Above this, a range swallows what lies between it and the one before.
+const RANGES_MOST: usize = 10_000;
+
+/// Reduces rows to segments.
+#[derive(Debug)]
+pub(super) struct Digests {
+    /// What makes the rows.
+    pub(super) rows: Rows,
+    ended: bool,
+}
+
+impl Digests {
+    pub(super) fn new(rows: Rows) -> Self {
+        Self { rows, ended: false }
+    }
+}
+
+fn some(segments: Vec<Segment>) -> Option<Vec<Segment>> {
+    (!segments.is_empty()).then_some(segments)
+}
+
+impl Stage for Digests {
+    type Out = Vec<Segment>;
+
+    fn batch(&mut self, batch: RecordBatch) -> Result<Option<Vec<Segment>>, Failure> {
+        self.rows.batch(batch)?;
+        Ok(some(self.rows.take_segments()))
+    }
+
+    fn rest(&mut self) -> Result<Option<Vec<Segment>>, Failure> {
+        while !self.ended {
+            self.ended = self.rows.rest()?.is_none();
+            let segments = self.rows.take_segments();
+            if !segments.is_empty() {
+                return Ok(Some(segments));
+            }
+        }
+        Ok(None)
+    }
+}
+
+struct Input {
+    reader: Reader<Digests>,
+    segments: VecDeque<Segment>,
+    rows: u64,
+}
+
+impl Input {
+    fn new(reader: Reader<Digests>) -> Self {
+        Self {
+            reader,
+            segments: VecDeque::new(),
+            rows: 0,
+        }
+    }
+
+    async fn fill(&mut self) -> Result<(), Failure> {
+        while self.segments.is_empty() {
+            let Some(segments) = self.reader.next().await? else {
+                break;
+            };
+            self.segments.extend(segments);
+        }
+        Ok(())
+    }
+
+    fn pop(&mut self) -> u64 {
+        let rows = self.segments.pop_front().map_or(0, |s| s.rows);
+        self.rows += rows;
+        rows
+    }
+}
+
+/// The parts of a table in which the two sides differ, in order. Between two keys at which both
+/// sides cut, equal digests mean equal rows; where one side cuts and the other does not, the range
+/// grows until both do.
+pub(super) async fn differing_ranges(
+    source: Reader<Digests>,
+    target: Reader<Digests>,
+    mut progress: impl FnMut(u64, u64),
+) -> Result<(Vec<Range>, Reader<Digests>, Reader<Digests>), Failure> {
+    let (mut source, mut target) = (Input::new(source), Input::new(target));
+    let mut ranges = Vec::new();
+    let mut after: Option<Key> = None;
+    let mut begin = 0;
+    let mut differs = false;
+    loop {
+        source.fill().await?;
+        target.fill().await?;
+        progress(source.rows, target.rows);
+        let ordinal = source.rows.max(target.rows);
+        match (source.segments.front(), target.segments.front()) {
+            (None, None) => break,
+            (Some(_), None) => {
+                source.pop();
+                differs = true;
+            }
+            (None, Some(_)) => {
+                target.pop();
+                differs = true;
+            }
+            (Some(a), Some(b)) => match compare_keys(&a.last.0, &b.last.0) {
+                std::cmp::Ordering::Less => {
+                    source.pop();
+                    differs = true;
+                }
+                std::cmp::Ordering::Greater => {
+                    target.pop();
+                    differs = true;
+                }
+                std::cmp::Ordering::Equal => {
+                    let end = b.last.clone();
+                    if differs || a.digest != b.digest || a.rows != b.rows {
+                        push(&mut ranges, after, Some(end.clone()), begin);
+                    }
+                    source.pop();
+                    target.pop();
+                    differs = false;
+                    begin = ordinal;
+                    after = Some(end);
+                }
+            },
+        }
+    }
+    if differs {
+        push(&mut ranges, after, None, begin);
+    }
+    Ok((ranges, source.reader, target.reader))
+}
+
+fn push(ranges: &mut Vec<Range>, after: Option<Key>, up_to: Option<Key>, ordinal: u64) {
+    let full = ranges.len() >= RANGES_MOST;
+    if let Some(last) = ranges.last_mut() {
+        let adjacent =
+            matches!((&last.up_to, &after), (Some(a), Some(b)) if compare_keys(&a.0, &b.0).is_eq());
+        if adjacent || full {
+            last.up_to = up_to;
+            return;
+        }
+    }
+    ranges.push(Range {
+        after,
+        up_to,
+        ordinal,
+    });
+}

@@ -1,0 +1,398 @@
+//! Compares one table with what it should be.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::data::LogicalType;
+use crate::database::{ReadStore, Snapshot};
+use crate::error::Result;
+use crate::rule::RuleColumn;
+use crate::rule::mapping::{How, StoredForm, TableMapping};
+
+use super::merge::{Merge, Rules};
+use super::reader::{Failure, Reader};
+use super::request::{Level, Recheck};
+use super::segments::{Digests, differing_ranges};
+use super::side::{Range, Side, map_rows};
+use super::suspect::{Suspect, SuspectWriter, Suspects};
+
+/// Suspects that are closer than this are looked at again in one read.
+const NEAR_ROWS: u64 = 1000;
+
+/// A table of the target, and what it is compared with.
+pub(super) struct Pair<'a> {
+    pub(super) mapping: &'a TableMapping,
+    /// Which of the mapping's targets.
+    pub(super) target_index: usize,
+    pub(super) source: Side<'a>,
+    pub(super) target: Side<'a>,
+    /// Whether the table has a key.
+    pub(super) keyed: bool,
+    /// What the target makes of the source's cells. Rows are compared as they are first: what the
+    /// target holds in the same form has nothing to be converted.
+    stored: Option<Arc<dyn StoredForm>>,
+    /// Whether a key of one side means the same when it bounds a read of the other.
+    alike: bool,
+}
+
+/// What a comparison found.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) rows_source: u64,
+    pub(super) rows_target: u64,
+    /// Rows that differed when they were last looked at.
+    seen: Suspects,
+    /// Rows that differ for certain.
+    pub(super) differing: Suspects,
+    /// Rows that changed whenever they were looked at.
+    pub(super) in_flight: u64,
+    /// The digest of the target's rows, and the number of its segments.
+    pub(super) digest: Option<(String, u64)>,
+}
+
+type Snapshots = (Box<dyn Snapshot>, Box<dyn Snapshot>);
+
+impl<'a> Pair<'a> {
+    pub(super) fn new(
+        source: &'a dyn ReadStore,
+        target: &'a dyn ReadStore,
+        mapping: &'a TableMapping,
+        target_index: usize,
+    ) -> Self {
+        let to = &mapping.targets[target_index];
+        let from = &mapping.source;
+        let columns = |table: &crate::rule::RuleTable| -> Vec<String> {
+            table.columns.iter().map(|c| c.name.clone()).collect()
+        };
+        let names = columns(&to.table);
+        let mut key = to.table.key.clone();
+        if key.is_empty() && matches!(mapping.how, How::Columns) {
+            key.clone_from(&from.table.key);
+        }
+        let keyed = !key.is_empty();
+        if !keyed {
+            key = (0..names.len()).collect();
+        }
+        let by_row =
+            mapping.is_transformed() || mapping.filter.is_some() && mapping.filter_sql.is_none();
+        let stored = match &to.stored {
+            Some(stored) if !by_row && !stored.is_identity() => Some(Arc::clone(stored)),
+            _ => None,
+        };
+        let alike = !mapping.is_transformed()
+            && key.iter().all(|&k| {
+                let (a, b) = (&from.table.columns[k], &to.table.columns[k]);
+                !a.nullable && !b.nullable && same_type(a, b)
+            });
+        Self {
+            mapping,
+            target_index,
+            source: Side {
+                store: source,
+                table: from.table.name.clone(),
+                columns: columns(&from.table),
+                names: names.clone(),
+                key: key.clone(),
+                filter: mapping.filter_sql.clone(),
+                mapping: by_row.then(|| (mapping.clone(), target_index)),
+                sorted: !keyed,
+            },
+            target: Side {
+                store: target,
+                table: to.table.name.clone(),
+                columns: names.clone(),
+                names,
+                key,
+                filter: None,
+                mapping: None,
+                sorted: !keyed,
+            },
+            keyed,
+            stored,
+            alike,
+        }
+    }
+
+    /// The table's name in reports.
+    pub(super) fn name(&self) -> &str {
+        &self.target.table
+    }
+
+    /// How the comparison goes, for the report.
+    pub(super) fn strategy(&self, level: Level) -> &'static str {
+        match (level, self.ranged(), self.source.sorted, self.keyed) {
+            (Level::Count, ..) => "count",
+            (_, _, _, false) => "multiset",
+            (_, _, true, true) => "sort-merge",
+            (Level::Hash, true, ..) => "segment-digests",
+            _ => "merge",
+        }
+    }
+
+    /// Whether both stores can read parts of the table by its key.
+    fn ranged(&self) -> bool {
+        self.keyed && self.alike && self.source.mapping.is_none()
+    }
+
+    async fn snapshots(&self) -> Result<Snapshots> {
+        let (source, target) = futures::join!(self.source.snapshot(), self.target.snapshot());
+        Ok((source?, target?))
+    }
+
+    /// The number of rows of both sides.
+    pub(super) async fn counts(&self) -> Result<(u64, u64)> {
+        let (mut source, mut target) = self.snapshots().await?;
+        let rows = async {
+            match &self.source.mapping {
+                None => {
+                    source
+                        .count(&self.source.table, self.source.filter.as_deref())
+                        .await
+                }
+                Some((mapping, index)) => {
+                    use futures::StreamExt;
+                    let place = format!("table {}", self.source.table);
+                    let mut side = self.source.clone();
+                    side.sorted = true;
+                    let mut rows = 0;
+                    let mut stream = source.read(side.request(&Range::default()));
+                    while let Some(batch) = stream.next().await {
+                        let batch = crate::data::batch::to_rows(&batch?)?;
+                        rows += map_rows(mapping, *index, batch, &place)?.len() as u64;
+                    }
+                    Ok(rows)
+                }
+            }
+        };
+        let (rows_source, rows_target) =
+            futures::join!(rows, target.count(&self.target.table, None));
+        Ok((
+            rows_source.map_err(|e| e.at(format_args!("store {}", self.source.store.name())))?,
+            rows_target.map_err(|e| e.at(format_args!("store {}", self.target.store.name())))?,
+        ))
+    }
+
+    /// Compares, and looks again at what differs.
+    pub(super) async fn compare(
+        &mut self,
+        level: Level,
+        recheck: Recheck,
+        progress: &(dyn Fn(u64) + Sync),
+        rechecking: &(dyn Fn() + Sync),
+    ) -> Result<Outcome> {
+        let first = match self.first_look(level, progress).await {
+            Err(Failure::OutOfOrder(_))
+                if self.source.mapping.is_some() || self.stored.is_some() =>
+            {
+                // The transform, or the form in which keys are held, changes their order.
+                self.source.mapping = Some((self.mapping.clone(), self.target_index));
+                self.stored = None;
+                self.source.sorted = true;
+                self.first_look(level, progress).await
+            }
+            other => other,
+        };
+        let mut outcome = first.map_err(Failure::into_error)?;
+        if recheck.tries == 0 {
+            std::mem::swap(&mut outcome.differing, &mut outcome.seen);
+        } else if outcome.seen.len() > 0 {
+            rechecking();
+            self.settle(&mut outcome, recheck).await?;
+        }
+        Ok(outcome)
+    }
+
+    async fn first_look(
+        &self,
+        level: Level,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<Outcome, Failure> {
+        let snapshots = self.snapshots().await?;
+        let mut found = SuspectWriter::new();
+        let whole = Range::default();
+        if level != Level::Hash || !self.ranged() {
+            let (_, rows) = self
+                .scan(snapshots, &whole, true, &mut found, progress)
+                .await?;
+            return Ok(Outcome {
+                rows_source: rows.source,
+                rows_target: rows.target,
+                seen: found.finish()?,
+                differing: SuspectWriter::new().finish()?,
+                in_flight: 0,
+                digest: rows.digest,
+            });
+        }
+        let start = |side: &Side<'_>, snapshot| {
+            Reader::start(
+                snapshot,
+                side.request(&whole),
+                Digests::new(side.rows(true)),
+            )
+        };
+        let (source, target) = (
+            start(&self.source, snapshots.0),
+            start(&self.target, snapshots.1),
+        );
+        let (ranges, source, target) =
+            differing_ranges(source, target, |a, b| progress(a.max(b))).await?;
+        let (source, target) = (source.finish().await?, target.finish().await?);
+        let mut snapshots = (source.0, target.0);
+        for range in &ranges {
+            (snapshots, _) = self
+                .scan(snapshots, range, false, &mut found, &|_| ())
+                .await?;
+        }
+        Ok(Outcome {
+            rows_source: source.1.rows.rows,
+            rows_target: target.1.rows.rows,
+            seen: found.finish()?,
+            differing: SuspectWriter::new().finish()?,
+            in_flight: 0,
+            digest: target.1.rows.digest(),
+        })
+    }
+
+    /// Walks through a part of both sides and writes down what differs.
+    async fn scan(
+        &self,
+        snapshots: Snapshots,
+        range: &Range,
+        digest: bool,
+        found: &mut SuspectWriter,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<(Snapshots, Scanned), Failure> {
+        let start = |side: &Side<'_>, snapshot, digest| {
+            Reader::start(snapshot, side.request(range), side.rows(digest))
+        };
+        let source = start(&self.source, snapshots.0, false);
+        let target = start(&self.target, snapshots.1, digest);
+        let merge = Merge::new(
+            source,
+            target,
+            Rules {
+                key: &self.source.key,
+                paired: self.keyed,
+                stored: self.stored.as_deref(),
+            },
+            range,
+            found,
+        );
+        let (source, target) = merge.run(|a, b| progress(a.max(b))).await?;
+        let (source, target) = (source.finish().await?, target.finish().await?);
+        let scanned = Scanned {
+            source: source.1.rows,
+            target: target.1.rows,
+            digest: target.1.digest(),
+        };
+        Ok(((source.0, target.0), scanned))
+    }
+
+    /// Looks again until all that differs is at rest, or tries run out. Certain is what the last
+    /// two looks saw in the same way.
+    async fn settle(&self, outcome: &mut Outcome, recheck: Recheck) -> Result<()> {
+        for _ in 0..recheck.tries {
+            tokio::time::sleep(Duration::from_millis(recheck.wait_ms)).await;
+            let mut now = self.look_again(&mut outcome.seen).await?;
+            let mut certain = SuspectWriter::new();
+            outcome.in_flight = split(&mut outcome.seen, &mut now, &self.source.key, &mut certain)?;
+            outcome.differing = certain.finish()?;
+            outcome.seen = now;
+            if outcome.in_flight == 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn look_again(&self, pending: &mut Suspects) -> Result<Suspects> {
+        let mut snapshots = self.snapshots().await?;
+        let mut found = SuspectWriter::new();
+        if !self.ranged() {
+            self.scan(snapshots, &Range::default(), false, &mut found, &|_| ())
+                .await
+                .map_err(Failure::into_error)?;
+            return found.finish();
+        }
+        pending.rewind()?;
+        let mut range: Option<(Range, u64)> = None;
+        loop {
+            let next = pending.next()?;
+            if let (Some((range, last)), Some(suspect)) = (&mut range, &next)
+                && suspect.ordinal.saturating_sub(*last) <= NEAR_ROWS
+            {
+                range.up_to = Some(self.target_key(suspect));
+                *last = suspect.ordinal;
+                continue;
+            }
+            if let Some((range, _)) = range.take() {
+                (snapshots, _) = self
+                    .scan(snapshots, &range, false, &mut found, &|_| ())
+                    .await
+                    .map_err(Failure::into_error)?;
+            }
+            let Some(suspect) = next else {
+                return found.finish();
+            };
+            let up_to = Some(self.target_key(&suspect));
+            range = Some((
+                Range {
+                    after: suspect.before,
+                    up_to,
+                    ordinal: suspect.ordinal,
+                },
+                suspect.ordinal,
+            ));
+        }
+    }
+
+    fn target_key(&self, suspect: &Suspect) -> crate::data::Key {
+        crate::data::Key::of(suspect.row(), &self.source.key)
+    }
+}
+
+/// Whether two columns hold a value in the same form, as far as their types tell.
+fn same_type(a: &RuleColumn, b: &RuleColumn) -> bool {
+    a.declared_type.eq_ignore_ascii_case(&b.declared_type)
+        || a.logical == b.logical
+            && matches!(
+                a.logical,
+                LogicalType::Int | LogicalType::Float | LogicalType::Text
+            )
+}
+
+/// What one walk read.
+struct Scanned {
+    source: u64,
+    target: u64,
+    digest: Option<(String, u64)>,
+}
+
+/// Of the rows that differ `now`, those that differed in the same way `before` are certain; the
+/// others are still moving, and counted. Both lists are in order.
+fn split(
+    before: &mut Suspects,
+    now: &mut Suspects,
+    key: &[usize],
+    certain: &mut SuspectWriter,
+) -> Result<u64> {
+    before.rewind()?;
+    let mut moving = 0;
+    let mut old = before.next()?;
+    while let Some(suspect) = now.next()? {
+        while let Some(o) = &old
+            && o.compare(&suspect, key).is_lt()
+        {
+            old = before.next()?;
+        }
+        match &old {
+            Some(o) if o.compare(&suspect, key).is_eq() && o.same(&suspect) => {
+                certain.push(&suspect)?;
+                // Each copy of a row without a key stands for itself.
+                old = before.next()?;
+            }
+            _ => moving += 1,
+        }
+    }
+    Ok(moving)
+}

@@ -1,0 +1,1 @@
+//! A migration's life on the command line.

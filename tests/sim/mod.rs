@@ -1,0 +1,11 @@
+//! The real engine on stores in memory, under every interleaving that a seed makes.
+//!
+//! - `store`: the store, with a gate before each operation.
+//! - `ghost`: the oracle: who knows of whose writes.
+//! - `run`: one schedule of applications, engine steps, faults and persons.
+//! - `schedules`: generated schedules for every built-in strategy.
+
+mod ghost;
+mod run;
+mod schedules;
+mod store;
