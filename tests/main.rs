@@ -7,7 +7,9 @@
     reason = "in tests a panic is the report"
 )]
 
+mod capture;
 mod command_line;
+mod crash;
 mod layering;
 mod plugin;
 mod script_commands;

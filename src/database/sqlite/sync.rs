@@ -437,6 +437,7 @@ impl Shared {
         {
             return Err(fenced());
         }
+        capture::sweep(conn, &self.names)?;
         let end = capture::end(conn, &self.names)?;
         let role = self.options.role;
         let outcomes = self.writer(conn).write(&batch.changes)?;
@@ -718,14 +719,16 @@ impl SyncStore for SqliteSync {
     }
 
     async fn lock(&self) -> Result<SqliteLock> {
-        let session = Arc::clone(&self.shared.writer).lock_owned().await;
+        let session = Transaction(Arc::clone(&self.shared.writer).lock_owned().await);
         let shared = Arc::clone(&self.shared);
-        let (session, result) = hop(session, |s| {
+        let names = shared.names.clone();
+        let (session, result) = hop(session, move |s| {
             s.set_patience(false)?;
             let result = s
                 .conn()
                 .execute_batch("BEGIN IMMEDIATE")
-                .map_err(sqlite("lock the rows of a conflict"));
+                .map_err(sqlite("lock the rows of a conflict"))
+                .and_then(|()| capture::sweep(s.conn(), &names));
             s.set_patience(true)?;
             result
         })
@@ -755,13 +758,26 @@ impl SyncStore for SqliteSync {
     }
 }
 
+/// The writing connection while a transaction is open on it. Whoever drops it, also a call that
+/// nobody waits for any more, undoes what is not committed.
+struct Transaction(OwnedMutexGuard<Session>);
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        if !self.0.conn().is_autocommit() {
+            // Nothing to tell anybody: closing the connection would roll back as well.
+            drop(self.0.conn().execute_batch("ROLLBACK"));
+        }
+    }
+}
+
 /// Runs something on the session's behalf on a thread that may block.
 async fn hop<R: Send + 'static>(
-    session: OwnedMutexGuard<Session>,
+    session: Transaction,
     run: impl FnOnce(&Session) -> Result<R> + Send + 'static,
-) -> Result<(OwnedMutexGuard<Session>, Result<R>)> {
+) -> Result<(Transaction, Result<R>)> {
     tokio::task::spawn_blocking(move || {
-        let result = run(&session);
+        let result = run(&session.0);
         (session, result)
     })
     .await
@@ -771,22 +787,13 @@ async fn hop<R: Send + 'static>(
 /// An open write transaction.
 pub struct SqliteLock {
     /// `None` only while a call is under way, and after the end.
-    session: Option<OwnedMutexGuard<Session>>,
+    session: Option<Transaction>,
     shared: Arc<Shared>,
 }
 
 impl std::fmt::Debug for SqliteLock {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SqliteLock").finish_non_exhaustive()
-    }
-}
-
-impl Drop for SqliteLock {
-    fn drop(&mut self) {
-        if let Some(session) = &self.session {
-            // Nothing to tell anybody: closing the connection would roll back as well.
-            drop(session.conn().execute_batch("ROLLBACK"));
-        }
     }
 }
 
