@@ -9,7 +9,7 @@ use crate::data::{Key, LogId, Position, Row, Value, canonical};
 use crate::database::{ChunkMark, Role, Settled, UnitKey};
 use crate::error::{Error, ErrorKind, Result};
 
-use super::capture::OP_SENTINEL;
+use super::capture::{OP_CANDIDATE, OP_SENTINEL};
 use super::error::sqlite;
 use super::names::Names;
 
@@ -365,7 +365,8 @@ impl Journal<'_> {
         let what = || sqlite("prune the outbox");
         self.conn
             .prepare_cached(&format!(
-                "DELETE FROM {0} WHERE seq <= ?1 AND seq < (SELECT max(seq) FROM {0})",
+                "DELETE FROM {0} WHERE seq <= ?1 AND seq < (SELECT seq FROM {0} \
+                 WHERE op <> {OP_CANDIDATE} ORDER BY seq DESC LIMIT 1)",
                 self.sql("outbox")
             ))
             .and_then(|mut s| s.execute([feed.cast_signed()]))

@@ -28,7 +28,7 @@ use super::store::SqliteStore;
 use super::writer::{TableSql, Writer};
 
 pub use lock::SqliteLock;
-use lock::hop;
+use lock::{Transaction, hop};
 
 /// A table that takes part in a migration.
 #[derive(Clone, Debug)]
@@ -344,14 +344,16 @@ impl SyncStore for SqliteSync {
     }
 
     async fn lock(&self) -> Result<SqliteLock> {
-        let session = Arc::clone(&self.shared.writer).lock_owned().await;
+        let session = Transaction(Arc::clone(&self.shared.writer).lock_owned().await);
         let shared = Arc::clone(&self.shared);
-        let (session, result) = hop(session, |s| {
+        let names = shared.names.clone();
+        let (session, result) = hop(session, move |s| {
             s.set_patience(false)?;
             let result = s
                 .conn()
                 .execute_batch("BEGIN IMMEDIATE")
-                .map_err(sqlite("lock the rows of a conflict"));
+                .map_err(sqlite("lock the rows of a conflict"))
+                .and_then(|()| capture::sweep(s.conn(), &names));
             s.set_patience(true)?;
             result
         })

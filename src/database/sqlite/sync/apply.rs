@@ -32,6 +32,7 @@ impl Shared {
         {
             return Err(fenced());
         }
+        capture::sweep(conn, &self.names)?;
         let end = capture::end(conn, &self.names)?;
         let role = self.options.role;
         let mut writer = self.writer(conn);

@@ -14,13 +14,26 @@ use crate::error::{Error, ErrorKind, Result};
 
 use super::{Shared, panicked};
 
+/// The writing connection while a transaction is open on it. Whoever drops it, also a call that
+/// nobody waits for any more, undoes what is not committed.
+pub(super) struct Transaction(pub(super) OwnedMutexGuard<Session>);
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        if !self.0.conn().is_autocommit() {
+            // Nothing to tell anybody: closing the connection would roll back as well.
+            drop(self.0.conn().execute_batch("ROLLBACK"));
+        }
+    }
+}
+
 /// Runs something on the session's behalf on a thread that may block.
 pub(super) async fn hop<R: Send + 'static>(
-    session: OwnedMutexGuard<Session>,
+    session: Transaction,
     run: impl FnOnce(&Session) -> Result<R> + Send + 'static,
-) -> Result<(OwnedMutexGuard<Session>, Result<R>)> {
+) -> Result<(Transaction, Result<R>)> {
     tokio::task::spawn_blocking(move || {
-        let result = run(&session);
+        let result = run(&session.0);
         (session, result)
     })
     .await
@@ -30,22 +43,13 @@ pub(super) async fn hop<R: Send + 'static>(
 /// An open write transaction.
 pub struct SqliteLock {
     /// `None` only while a call is under way, and after the end.
-    pub(super) session: Option<OwnedMutexGuard<Session>>,
+    pub(super) session: Option<Transaction>,
     pub(super) shared: Arc<Shared>,
 }
 
 impl std::fmt::Debug for SqliteLock {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SqliteLock").finish_non_exhaustive()
-    }
-}
-
-impl Drop for SqliteLock {
-    fn drop(&mut self) {
-        if let Some(session) = &self.session {
-            // Nothing to tell anybody: closing the connection would roll back as well.
-            drop(session.conn().execute_batch("ROLLBACK"));
-        }
     }
 }
 
