@@ -179,8 +179,11 @@ fn case_files(spec: &ScriptSpec, given: &[PathBuf]) -> Result<Vec<CaseFile>> {
             continue;
         }
         let unreadable = |e| {
-            Error::new(ErrorKind::Io, format!("folder {} cannot be read", path.display()))
-                .caused_by(e)
+            Error::new(
+                ErrorKind::Io,
+                format!("folder {} cannot be read", path.display()),
+            )
+            .caused_by(e)
         };
         let mut found = std::fs::read_dir(path)
             .map_err(unreadable)?

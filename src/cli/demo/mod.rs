@@ -65,8 +65,9 @@ pub(super) struct DemoArgs {
 
 /// Decides what the generated rows hold, and what the applications do.
 const SEED: u64 = 2026;
-/// Longer than this nobody waits for a copy.
-const COPY_MAX: Duration = Duration::from_secs(3_600);
+/// A copy that takes longer than this, and a second for so many rows, has met a problem.
+const COPY_MAX: Duration = Duration::from_secs(60);
+const COPY_ROWS_PER_S_MIN: u32 = 2_000;
 /// How long the sync stays dead after the kill.
 const DOWN: Duration = Duration::from_millis(500);
 /// Between two clashes.
@@ -88,7 +89,12 @@ pub(super) fn run(args: &DemoArgs, printer: &mut Printer<'_>) -> Result<u8> {
     ));
     let program = Program::current(&folder.config, &folder.log)?;
     let traffic = Traffic::new(sizes);
-    let demo = Demo { args, folder: &folder, program: &program, traffic: &traffic };
+    let demo = Demo {
+        args,
+        folder: &folder,
+        program: &program,
+        traffic: &traffic,
+    };
     let live = std::thread::scope(|scope| {
         let live = demo.live(scope, printer);
         // Whatever happened, the threads must end.
@@ -106,16 +112,25 @@ pub(super) fn run(args: &DemoArgs, printer: &mut Printer<'_>) -> Result<u8> {
     } else {
         summary.print(printer)?;
     }
-    let dir = folder.path.display();
-    printer.hint(format!("what was synced, and who decides: open {}", folder.config.display()));
-    printer.hint(format!("cd {dir} && banyan conflict list --limit 20"));
-    printer.hint(format!(
-        "cd {dir} && banyan query \"SELECT c.full_name, count(*) AS orders FROM orders.clients c \
-         JOIN monolith.orders o ON o.customer_id = c.id GROUP BY c.full_name ORDER BY orders DESC \
-         LIMIT 5\""
-    ));
-    printer.hint(format!("cd {dir} && banyan migration complete {MIGRATION}"));
+    next_steps(printer, &program, &folder);
     Ok(u8::from(!summary.ok))
+}
+
+/// Commands that work as they stand, from where the demo was started.
+fn next_steps(printer: &mut Printer<'_>, program: &Program, folder: &Folder) {
+    let config = folder.config.display();
+    printer.hint(format!("what was synced, and who decides: open {config}"));
+    let banyan = format!("{} --config {config}", program.shown());
+    for step in [
+        "conflict list --limit 20",
+        "query \"SELECT c.full_name, count(*) AS orders FROM orders.clients c JOIN \
+         monolith.orders o ON o.customer_id = c.id GROUP BY c.full_name ORDER BY orders DESC \
+         LIMIT 5\"",
+        "script test payment_state",
+        "migration complete orders",
+    ] {
+        printer.hint(format!("{banyan} {step}"));
+    }
 }
 
 struct Demo<'a> {
@@ -142,7 +157,10 @@ type Running<'scope, T> = ScopedJoinHandle<'scope, Result<T>>;
 fn joined<T>(thread: Running<'_, T>) -> Result<T> {
     match thread.join() {
         Ok(result) => result,
-        Err(_) => Err(Error::new(ErrorKind::Internal, "a writer of the demo panicked")),
+        Err(_) => Err(Error::new(
+            ErrorKind::Internal,
+            "a writer of the demo panicked",
+        )),
     }
 }
 
@@ -225,13 +243,11 @@ impl<'a> Demo<'a> {
     }
 
     /// Reviews come last, and the last of the generated ones is never deleted.
-    fn wait_for_copy(
-        &self,
-        process: &mut Process,
-        writers: &[Running<'_, ()>],
-    ) -> Result<Instant> {
+    fn wait_for_copy(&self, process: &mut Process, writers: &[Running<'_, ()>]) -> Result<Instant> {
         let service = application::open(&self.folder.orders)?;
-        let deadline = Instant::now() + COPY_MAX;
+        let deadline = Instant::now()
+            + COPY_MAX
+            + Duration::from_secs((self.args.rows / COPY_ROWS_PER_S_MIN).into());
         loop {
             let last = service
                 .prepare_cached("SELECT EXISTS (SELECT 1 FROM reviews WHERE id = ?1)")
@@ -241,7 +257,16 @@ impl<'a> Demo<'a> {
                 return Ok(Instant::now());
             }
             if Instant::now() > deadline {
-                return Err(Error::new(ErrorKind::Internal, "the copy takes too long"));
+                return Err(Error::new(
+                    ErrorKind::Internal,
+                    "the copy takes too long: rows must be waiting for something",
+                )
+                .hint(format!(
+                    "{} --config {} conflict list --which open",
+                    self.program.shown(),
+                    self.folder.config.display()
+                ))
+                .hint(format!("the log is {}", self.folder.log.display())));
             }
             self.watch(process, writers, Duration::from_millis(20))?;
         }
@@ -258,7 +283,10 @@ impl<'a> Demo<'a> {
         loop {
             process.check()?;
             if writers.iter().any(ScopedJoinHandle::is_finished) {
-                return Err(Error::new(ErrorKind::Internal, "a writer of the demo stopped"));
+                return Err(Error::new(
+                    ErrorKind::Internal,
+                    "a writer of the demo stopped",
+                ));
             }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -273,7 +301,12 @@ impl<'a> Demo<'a> {
         // Suppliers stay in the monolith.
         let rows = sizes.total() - sizes.suppliers;
         let seconds = time.as_secs_f64();
-        Copied { tables: 12, rows, seconds, rows_per_s: rows as f64 / seconds }
+        Copied {
+            tables: 12,
+            rows,
+            seconds,
+            rows_per_s: rows as f64 / seconds,
+        }
     }
 
     fn summary(&self, live: Live, verify: Json, list: &Json) -> Summary {
