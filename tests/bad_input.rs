@@ -65,7 +65,7 @@ fn a_missing_database_is_named_and_not_made() {
     insta::assert_snapshot!(checked(&shop).all(), @r"
 exit code: 3
 --- stdout
-banyan.toml: stores.service: store service: there is no database file target.db
+banyan.toml: stores.service: there is no database file target.db
   → correct the store's url in the configuration, or create the database first
 --- stderr
 error: banyan.toml: 1 problem found
@@ -87,7 +87,7 @@ fn a_file_that_is_no_database_is_left_alone() {
     insta::assert_snapshot!(checked(&shop).all(), @r"
 exit code: 3
 --- stdout
-banyan.toml: stores.service: store service: cannot open target.db: file is not a database (SQLite code 26)
+banyan.toml: stores.service: cannot open target.db: file is not a database (SQLite code 26)
   → check that the path names an SQLite database that you may read and write
 --- stderr
 error: banyan.toml: 1 problem found
@@ -110,7 +110,7 @@ fn an_empty_file_has_no_tables() {
     insta::assert_snapshot!(checked(&shop).all(), @r"
 exit code: 2
 --- stdout
-banyan.toml: migrations.shop.tables[0]: table items: store service: there is no table items
+banyan.toml: migrations.shop.tables[0]: store service: there is no table items
   → the database has no tables at all; is target.db the right file?
 note: stores.service: its journal_mode is delete: readers and writers block each other, your application's and Banyan's
   → run PRAGMA journal_mode = WAL once in this database; it stays
@@ -119,7 +119,7 @@ error: banyan.toml: 1 problem found
 ");
     insta::assert_snapshot!(refused_sync(&shop).failure(), @r"
 exit code: 2
-error: migration shop: table items: store service: there is no table items
+error: migration shop: store service: there is no table items
 
 hint: the database has no tables at all; is target.db the right file?
 ");
@@ -133,7 +133,7 @@ fn a_folder_is_no_database() {
     insta::assert_snapshot!(checked(&shop).all(), @r"
 exit code: 3
 --- stdout
-banyan.toml: stores.service: store service: target.db is a folder, not a database file
+banyan.toml: stores.service: target.db is a folder, not a database file
   → correct the store's url in the configuration, or create the database first
 --- stderr
 error: banyan.toml: 1 problem found
@@ -199,7 +199,7 @@ fn a_read_only_file_is_found_out_before_the_other_side_is_touched() {
             assert_eq!(shown.code, 3, "{shown:?}");
             let told = format!("{}{}", shown.out, shown.errors);
             for part in [
-                "store service: target.db cannot be written",
+                "target.db cannot be written",
                 "attempt to write a readonly database",
                 "give this user the right to write the file and its folder",
             ] {
@@ -218,14 +218,14 @@ fn a_table_without_a_key_is_refused() {
     insta::assert_snapshot!(checked(&shop).all(), @r#"
 exit code: 2
 --- stdout
-banyan.toml: migrations.shop.tables[0]: table items: table items has no primary key and no unique key without NULLs, so its rows cannot be told apart
+banyan.toml: migrations.shop.tables[0]: table items has no primary key and no unique key without NULLs, so its rows cannot be told apart
   → add one (CREATE UNIQUE INDEX … ON items(…) over NOT NULL columns), or name unique columns with key = ["…"]
 --- stderr
 error: banyan.toml: 1 problem found
 "#);
     insta::assert_snapshot!(refused_sync(&shop).failure(), @r#"
 exit code: 2
-error: migration shop: table items: table items has no primary key and no unique key without NULLs, so its rows cannot be told apart
+error: migration shop: table items has no primary key and no unique key without NULLs, so its rows cannot be told apart
 
 hint: add one (CREATE UNIQUE INDEX … ON items(…) over NOT NULL columns), or name unique columns with key = ["…"]
 "#);
@@ -277,11 +277,30 @@ fn unknown_tables_and_columns_are_listed_at_once_with_the_nearest_names() {
     insta::assert_snapshot!(checked(&shop).all(), @r#"
 exit code: 2
 --- stdout
-banyan.toml: line 21: migrations.shop.tables[3]: the source table "items" is already in migrations.shop.tables[0]; a transform with split writes several tables from one
+banyan.toml: migrations.shop.tables[0]: table items has no column nmae
+  → did you mean name?
+banyan.toml: migrations.shop.tables[1]: store monolith: there is no table order
+  → did you mean orders?
+banyan.toml: migrations.shop.tables[2]: column total has no counterpart in the target's table orders
+  → map columns by hand with columns = { target = "source" }; those that are not listed stay behind
+banyan.toml: migrations.shop.tables[3]: table payments: store service: there is no table item
+  → did you mean items?
 --- stderr
-error: banyan.toml has a mistake
+error: banyan.toml: 4 problems found
 "#);
-    insta::assert_snapshot!(refused_sync(&shop).failure(), @"");
+    insta::assert_snapshot!(refused_sync(&shop).failure(), @r#"
+exit code: 2
+error: migration shop: 4 problems:
+  table items has no column nmae
+  store monolith: there is no table order
+  column total has no counterpart in the target's table orders
+  table payments: store service: there is no table item
+
+hint: did you mean name?
+hint: did you mean orders?
+hint: map columns by hand with columns = { target = "source" }; those that are not listed stay behind
+hint: did you mean items?
+"#);
 }
 
 #[test]
@@ -329,7 +348,7 @@ fn a_script_that_does_not_compile_is_shown_with_its_place() {
     insta::assert_snapshot!(checked(&shop).all(), @r"
 exit code: 2
 --- stdout
-banyan.toml: rules.judge: rule judge: Unexpected ';'
+banyan.toml: rules.judge: Unexpected ';'
   --> judge.rhai:2:13
    |
  2 |     let a = ;
@@ -458,7 +477,7 @@ hint: another process holds the database locked; let it finish, then try again
     insta::assert_snapshot!(checked.all(), @r"
 exit code: 3
 --- stdout
-banyan.toml: stores.service: store service: cannot open target.db: database is locked (SQLite code 5)
+banyan.toml: stores.service: cannot open target.db: database is locked (SQLite code 5)
   → another process holds the database locked; let it finish, then try again
 --- stderr
 error: banyan.toml: 1 problem found
@@ -566,17 +585,18 @@ fn a_state_that_is_no_database_is_refused() {
     assert_eq!(shop.everything(), before);
     insta::assert_snapshot!(shown.failure(), @r"
 exit code: 3
-error: state: open
-  caused by: error returned from database: (code: 26) file is not a database
+error: .banyan/state.db: state: cannot open it
   caused by: (code: 26) file is not a database
 
-hint: check that the file named by [state] url can be written
+hint: check that the file named by [state] url is Banyan's, and can be written
 ");
     insta::assert_snapshot!(shop.run(&["check"]).all(), @r"
-exit code: 3
+exit code: 2
 --- stdout
-banyan.toml: migrations.shop: state: open: error returned from database: (code: 26) file is not a database: (code: 26) file is not a database
-  → check that the file named by [state] url can be written
+banyan.toml: state.url: .banyan/state.db is no database, so the state cannot be kept there
+  → correct [state] url, or leave [state] out
+note: migrations.shop: while the migration runs, SQLite refuses ALTER TABLE … DROP COLUMN for the columns that are synced: Banyan's triggers name them
+  → leave such changes until the migration is completed or aborted; adding columns and tables works
 --- stderr
 error: banyan.toml: 1 problem found
 ");
@@ -612,6 +632,8 @@ fn a_state_that_cannot_be_made_is_refused() {
 exit code: 3
 error: cannot make the state's folder target.db
   caused by: File exists (os error 17)
+
+hint: [state] url says where it is
 ");
     insta::assert_snapshot!(checked(&shop).all(), @r"
 exit code: 2

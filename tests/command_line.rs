@@ -41,8 +41,17 @@ Moves live tables out of a monolith's database into the databases of new service
 Usage: banyan [OPTIONS] <COMMAND>
 
 Commands:
-  init   Write a commented banyan.toml
-  check  Read the configuration and list every mistake in it
+  init       Write a commented banyan.toml
+  check      Try everything that the configuration names and list every problem at once
+  demo       Show a whole migration on generated data, with live writers, conflicts and a crash
+  copy       Copy a migration's tables once, without following changes
+  sync       Copy what is not copied yet, then follow changes
+  verify     Compare both sides of a migration; exit 1 when they differ
+  reconcile  Compare both sides and repair what differs; exit 1 when something could not be repaired
+  query      Run SQL over all stores: SELECT … FROM monolith.customers a JOIN orders.customers b …
+  conflict   The recorded and the parked conflicts
+  migration  The life of a migration
+  script     Check and test rules written in Rhai
 
 Options:
       --config <FILE>    The configuration [default: banyan.toml]
@@ -101,10 +110,14 @@ wrote banyan.toml
 hint: name your databases in banyan.toml, then run `banyan check`
 ");
     insta::assert_snapshot!(banyan(folder.path(), &["check"]), @r"
-exit code: 0
+exit code: 3
 --- stdout
-banyan.toml is right: 2 stores, 0 rules, 1 migration
+banyan.toml: stores.monolith: there is no database file monolith.db
+  → correct the store's url in the configuration, or create the database first
+banyan.toml: stores.orders: there is no database file orders.db
+  → correct the store's url in the configuration, or create the database first
 --- stderr
+error: banyan.toml: 2 problems found
 ");
     insta::assert_snapshot!(banyan(folder.path(), &["init"]), @r"
 exit code: 1
@@ -199,7 +212,8 @@ exit code: 2
       ],
       "nearest": "migrations"
     }
-  ]
+  ],
+  "notes": []
 }
 --- stderr
 {"error":{"kind":"config","message":"banyan.toml has 3 mistakes","causes":[],"hints":[],"exit_code":2}}

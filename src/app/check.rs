@@ -388,12 +388,18 @@ impl Migration<'_> {
         let name = &table.schema.name;
         let found = match store.orphans(name).await {
             Ok(Orphans::Found(0, _)) => return Ok(()),
-            Ok(Orphans::Found(rows, parents)) => format!(
-                "store {}: table {name} refers {rows} times to rows of {} that do not exist; with \
-                 foreign_keys = \"check\" these rows wait for their parents",
-                store.name(),
-                parents.join(", ")
-            ),
+            Ok(Orphans::Found(count, parents)) => {
+                let parents = parents.join(", ");
+                let (references, lead) = match count {
+                    1 => ("reference", "leads"),
+                    _ => ("references", "lead"),
+                };
+                format!(
+                    "store {}: {count} {references} of table {name} {lead} to no row of {parents}; \
+                     with foreign_keys = \"check\" such rows wait for their parents",
+                    store.name()
+                )
+            }
             Ok(Orphans::Unknown) => format!(
                 "store {}: table {name} is too large to look for rows without parents here; with \
                  foreign_keys = \"check\" such rows wait for their parents",

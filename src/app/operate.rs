@@ -307,7 +307,10 @@ pub async fn end(
             if waiting > 0 {
                 return Err(Error::new(
                     ErrorKind::Refused,
-                    format!("migration {name}: {waiting} conflicts still wait"),
+                    match waiting {
+                        1 => format!("migration {name}: 1 conflict still waits"),
+                        _ => format!("migration {name}: {waiting} conflicts still wait"),
+                    },
                 )
                 .hint(format!(
                     "banyan conflict list {name}; resolve them, then complete"
@@ -352,6 +355,8 @@ pub async fn end(
     }
     record.phase = phase;
     record.paused = false;
+    record.paused_tables.clear();
+    record.parked = 0;
     record.reason = None;
     record.updated_us = now_us();
     state.wish_pause(name, None).await?;

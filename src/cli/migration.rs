@@ -179,8 +179,10 @@ fn show(record: &MigrationRecord, printer: &mut Printer<'_>) -> Result<()> {
     if let Some(rate) = record.rate_rows_per_s {
         printer.line(format!("rate      {rate:.0} rows/s"))?;
     }
-    if record.parked > 0 {
-        printer.line(format!("waiting   {} conflicts", record.parked))?;
+    match record.parked {
+        0 => {}
+        1 => printer.line("waiting   1 conflict")?,
+        parked => printer.line(format!("waiting   {parked} conflicts"))?,
     }
     if record.paused {
         printer.line(format!(

@@ -76,10 +76,12 @@ fn follow(
         text(printer, &report)?;
     }
     let waiting: u64 = report.tables.iter().map(|t| t.parked).sum();
-    if waiting > 0 {
-        printer.hint(format!(
+    match waiting {
+        0 => {}
+        1 => printer.hint("1 conflict waits: banyan conflict list --which open"),
+        _ => printer.hint(format!(
             "{waiting} conflicts wait: banyan conflict list --which open"
-        ));
+        )),
     }
     for (table, reason) in &report.paused {
         printer.hint(format!(

@@ -170,6 +170,28 @@ impl Shop {
     }
 }
 
+/// The rows of a query, as text that can be read: `1, 'one', NULL`.
+pub(crate) fn rows(path: &Path, sql: &str) -> Vec<String> {
+    use rusqlite::types::ValueRef;
+
+    let conn = super::app(path);
+    let mut stmt = conn.prepare(sql).unwrap();
+    let width = stmt.column_count();
+    let mut rows = stmt.query([]).unwrap();
+    let mut out = Vec::new();
+    while let Some(row) = rows.next().unwrap() {
+        let cells = (0..width).map(|i| match row.get_ref(i).unwrap() {
+            ValueRef::Null => "NULL".to_owned(),
+            ValueRef::Integer(v) => v.to_string(),
+            ValueRef::Real(v) => format!("{v:?}"),
+            ValueRef::Text(v) => format!("'{}'", String::from_utf8_lossy(v)),
+            ValueRef::Blob(v) => format!("{v:?}"),
+        });
+        out.push(cells.collect::<Vec<_>>().join(", "));
+    }
+    out
+}
+
 /// The schema of a database and all its rows. For a file that is no database: its bytes.
 pub(crate) fn content(path: &Path) -> Vec<String> {
     let header = std::fs::read(path).unwrap_or_default();
