@@ -86,7 +86,7 @@ impl<S: SyncStore> Engine<S> {
         self.copy.is_done()
     }
 
-    /// Copies chunks for about [`BURST`]: the next one is read while the last one is written.
+    /// Copies chunks for about a fifth of a second: the next one is read while the last one is written.
     /// Answers whether there was any.
     ///
     /// Nothing is read ahead beyond the end of a burst: a change of a key whose chunk is read but
