@@ -8,8 +8,10 @@
 )]
 
 mod bad_input;
+mod capture;
 mod cli_sync;
 mod command_line;
+mod crash;
 mod demo;
 mod layering;
 mod plugin;

@@ -15,6 +15,7 @@ mod affinity;
 mod busy;
 mod capture;
 mod copy;
+mod displaced;
 mod error;
 mod feed;
 mod filter;
