@@ -143,9 +143,10 @@ struct Demo<'a> {
 /// What the live part saw.
 struct Live {
     copy: Copied,
-    writing: Duration,
+    following: Duration,
     clashes: BTreeMap<&'static str, u64>,
     copied: Instant,
+    written_at_copy: u64,
     killed: Instant,
     restarted: Instant,
     stopped: Instant,
@@ -182,7 +183,6 @@ impl<'a> Demo<'a> {
         let per_side = f64::from(self.args.rate) / 2.0;
         let mut writers: Vec<Running<'scope, ()>> = Vec::new();
         let mut observers: Vec<Running<'scope, ()>> = Vec::new();
-        let writing_since = Instant::now();
         for (side, path) in Side::BOTH.into_iter().zip(self.paths()) {
             let writer = Writer::new(side, path, traffic, SEED)?;
             writers.push(scope.spawn(move || writer.run(per_side)));
@@ -203,6 +203,7 @@ impl<'a> Demo<'a> {
             grouped(copy.rows),
             copy.seconds
         ));
+        let written_at_copy = self.written();
         let clashes = Clashes::new(self.paths(), traffic, SEED)?;
         let clashes = scope.spawn(move || clashes.run(CLASH_EVERY));
         let half = Duration::from_secs_f64(self.args.seconds as f64 / 2.0);
@@ -232,9 +233,10 @@ impl<'a> Demo<'a> {
         }
         Ok(Live {
             copy,
-            writing: stopped - writing_since,
+            following: stopped - copied,
             clashes,
             copied,
+            written_at_copy,
             killed,
             restarted,
             stopped,
@@ -296,6 +298,12 @@ impl<'a> Demo<'a> {
         }
     }
 
+    /// Changes of both sides.
+    fn written(&self) -> u64 {
+        let written = Side::BOTH.map(|side| self.traffic.written(side).changes);
+        written.iter().sum()
+    }
+
     fn copied(&self, time: Duration) -> Copied {
         let sizes = &self.traffic.sizes;
         // Suppliers stay in the monolith.
@@ -323,7 +331,7 @@ impl<'a> Demo<'a> {
         let all = of(None);
         let caught_up = caught_up(&samples, live.restarted);
         let [monolith, service] = Side::BOTH.map(|side| traffic.written(side));
-        let seconds = live.writing.as_secs_f64();
+        let seconds = live.following.as_secs_f64();
         let conflicts = Conflicts::of(list);
         let consistent = verify.get("consistent").and_then(Json::as_bool) == Some(true);
         let reports: Vec<&Json> = live.reports.iter().collect();
@@ -335,7 +343,7 @@ impl<'a> Demo<'a> {
                 monolith,
                 service,
                 seconds,
-                changes_per_s: (monolith.changes + service.changes) as f64 / seconds,
+                changes_per_s: (self.written() - live.written_at_copy) as f64 / seconds,
                 clashes: live.clashes,
             },
             applied_since_restart: Applied {
