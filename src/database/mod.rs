@@ -2,7 +2,7 @@
 //!
 //! - [`ReadStore`] and [`Snapshot`]: what copying, verifying and querying need of any store.
 //! - [`SyncStore`] and [`StoreLock`]: what the sync engine needs.
-//! - [`sqlite`]: SQLite.
+//! - [`mod@sqlite`]: the embedded engine.
 
 mod read;
 pub mod sqlite;

@@ -71,6 +71,15 @@ pub enum How {
     Rule(Arc<dyn Transform>),
 }
 
+impl fmt::Debug for How {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Columns => f.write_str("Columns"),
+            Self::Rule(rule) => f.debug_tuple("Rule").field(&rule.describe().name).finish(),
+        }
+    }
+}
+
 /// One table of the source and what it is in the target.
 #[derive(Clone)]
 pub struct TableMapping {

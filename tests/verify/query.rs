@@ -359,7 +359,7 @@ fn only_what_a_query_names_is_looked_at_first() {
         &[0],
         vec![vec![int(1), int(2), int(3)]],
     ));
-    let stores: Vec<Arc<dyn ReadStore>> = vec![store.clone()];
+    let stores: Vec<Arc<dyn ReadStore>> = vec![Arc::<MemoryStore>::clone(&store)];
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let read = |sql: &str| {
         let before = store.reads().len();

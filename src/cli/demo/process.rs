@@ -100,7 +100,7 @@ fn failed(arguments: &[&str], status: ExitStatus, log: &Path) -> Error {
     );
     let text = std::fs::read_to_string(log).unwrap_or_default();
     let last: Vec<&str> = text.lines().rev().take(5).collect();
-    let error = last.into_iter().rev().fold(error, |e, line| e.hint(line));
+    let error = last.into_iter().rev().fold(error, Error::hint);
     error.hint(format!("the whole log is {}", log.display()))
 }
 

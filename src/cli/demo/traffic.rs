@@ -14,6 +14,9 @@ use crate::error::Result;
 use super::application::{open, store};
 use super::latency::{Probe, Probes, Seen};
 use super::random::Random;
+
+/// What the other side is watched for: a row, its key, and the value it shall show.
+type Watched = (Seen, i64, Option<String>);
 use super::side::Side;
 use super::sizes::Sizes;
 use super::words;
@@ -128,11 +131,7 @@ impl<'a> Writer<'a> {
     }
 
     /// One transaction; answers its changes.
-    fn commit(
-        &mut self,
-        steps: &[Step],
-        probe: Option<(Seen, i64, Option<String>)>,
-    ) -> Result<u64> {
+    fn commit(&mut self, steps: &[Step], probe: Option<Watched>) -> Result<u64> {
         let connection = &self.connection;
         let result = connection.execute_batch("BEGIN IMMEDIATE").and_then(|()| {
             let mut changes = 0;
@@ -180,7 +179,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn something(&mut self) -> (Vec<Step>, Option<(Seen, i64, Option<String>)>) {
+    fn something(&mut self) -> (Vec<Step>, Option<Watched>) {
         self.number += 1;
         let sizes = self.traffic.sizes;
         match self.random.below(100) {
@@ -364,7 +363,7 @@ impl<'a> Writer<'a> {
 
     /// A tracking code for the next parcel. Each side has parcels of its own here, and takes them
     /// in turn, so that a code stays long enough to be looked for.
-    fn track(&mut self) -> (Vec<Step>, Option<(Seen, i64, Option<String>)>) {
+    fn track(&mut self) -> (Vec<Step>, Option<Watched>) {
         let parcels = self.traffic.sizes.shipments / 4;
         let id = 1 + self.side.index() as i64 * parcels + self.number % parcels;
         let token = format!("{}{:09}", self.side.choose("M", "S"), self.number);
