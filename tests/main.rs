@@ -9,6 +9,7 @@
 
 mod capture;
 mod command_line;
+mod constraints;
 mod crash;
 mod layering;
 mod plugin;
