@@ -81,15 +81,19 @@ pub(super) fn run(args: &DemoArgs, printer: &mut Printer<'_>) -> Result<u8> {
     let folder = Folder::make(&args.dir, args.keep)?;
     let sizes = Sizes::of(args.rows);
     generate::generate(&folder.shop, &folder.orders, &sizes, SEED)?;
-    printer.note(format!(
-        "made {}: {} rows in 13 tables ({:.1} s)",
-        folder.shop.display(),
-        grouped(sizes.total()),
-        begun.elapsed().as_secs_f64()
-    ));
+    tell(
+        printer,
+        begun,
+        format!(
+            "made {}: {} rows in 13 tables",
+            folder.shop.display(),
+            grouped(sizes.total())
+        ),
+    );
     let program = Program::current(&folder.config, &folder.log)?;
     let traffic = Traffic::new(sizes);
     let demo = Demo {
+        begun,
         args,
         folder: &folder,
         program: &program,
@@ -102,7 +106,11 @@ pub(super) fn run(args: &DemoArgs, printer: &mut Printer<'_>) -> Result<u8> {
         traffic.probes.stop();
         live
     })?;
-    printer.note("comparing every row of both sides: banyan verify orders --level full");
+    tell(
+        printer,
+        begun,
+        "comparing every row of both sides: banyan verify orders --level full",
+    );
     let verify = program.run(&["verify", MIGRATION, "--level", "full"])?;
     let list = program.run(&["conflict", "list", MIGRATION, "--limit", "1000000"])?;
     let mut summary = demo.summary(live, verify, &list);
@@ -133,7 +141,13 @@ fn next_steps(printer: &mut Printer<'_>, program: &Program, folder: &Folder) {
     }
 }
 
+/// What is going on, with the time since the beginning.
+fn tell(printer: &mut Printer<'_>, begun: Instant, text: impl std::fmt::Display) {
+    printer.note(format!("{:5.1} s  {text}", begun.elapsed().as_secs_f64()));
+}
+
 struct Demo<'a> {
+    begun: Instant,
     args: &'a DemoArgs,
     folder: &'a Folder,
     program: &'a Program,
@@ -143,9 +157,10 @@ struct Demo<'a> {
 /// What the live part saw.
 struct Live {
     copy: Copied,
-    writing: Duration,
+    following: Duration,
     clashes: BTreeMap<&'static str, u64>,
     copied: Instant,
+    written_at_copy: u64,
     killed: Instant,
     restarted: Instant,
     stopped: Instant,
@@ -178,31 +193,40 @@ impl<'a> Demo<'a> {
     where
         'a: 'scope,
     {
+        let begun = self.begun;
         let traffic = self.traffic;
         let per_side = f64::from(self.args.rate) / 2.0;
         let mut writers: Vec<Running<'scope, ()>> = Vec::new();
         let mut observers: Vec<Running<'scope, ()>> = Vec::new();
-        let writing_since = Instant::now();
         for (side, path) in Side::BOTH.into_iter().zip(self.paths()) {
             let writer = Writer::new(side, path, traffic, SEED)?;
             writers.push(scope.spawn(move || writer.run(per_side)));
             observers.push(scope.spawn(move || traffic.probes.observe(side, path)));
         }
-        printer.note(format!(
-            "applications write to both sides, about {} changes/s",
-            grouped(self.args.rate)
-        ));
+        tell(
+            printer,
+            begun,
+            format!(
+                "applications write to both sides, about {} changes/s",
+                grouped(self.args.rate)
+            ),
+        );
         let sync = ["sync", MIGRATION];
-        let begun = Instant::now();
+        let started = Instant::now();
         let mut process = self.program.start(&sync)?;
-        printer.note("banyan sync orders: copying");
+        tell(printer, begun, "banyan sync orders: copying");
         let copied = self.wait_for_copy(&mut process, &writers)?;
-        let copy = self.copied(copied - begun);
-        printer.note(format!(
-            "copied {} rows in {:.1} s; following both sides",
-            grouped(copy.rows),
-            copy.seconds
-        ));
+        let copy = self.copied(copied - started);
+        tell(
+            printer,
+            begun,
+            format!(
+                "copied {} rows in {:.1} s; following both sides",
+                grouped(copy.rows),
+                copy.seconds
+            ),
+        );
+        let written_at_copy = self.written();
         let clashes = Clashes::new(self.paths(), traffic, SEED)?;
         let clashes = scope.spawn(move || clashes.run(CLASH_EVERY));
         let half = Duration::from_secs_f64(self.args.seconds as f64 / 2.0);
@@ -210,11 +234,15 @@ impl<'a> Demo<'a> {
         self.watch(&mut process, &writers, half)?;
         process.kill()?;
         let killed = Instant::now();
-        printer.note("killed banyan sync (SIGKILL); the applications go on");
+        tell(
+            printer,
+            begun,
+            "killed banyan sync (SIGKILL); the applications go on",
+        );
         std::thread::sleep(DOWN);
         let restarted = Instant::now();
         let mut process = self.program.start(&sync)?;
-        printer.note("started banyan sync again");
+        tell(printer, begun, "started banyan sync again");
         self.watch(&mut process, &writers, half)?;
 
         traffic.stop();
@@ -223,7 +251,11 @@ impl<'a> Demo<'a> {
             joined(writer)?;
         }
         let stopped = Instant::now();
-        printer.note("the applications rest; banyan sync orders --until-idle");
+        tell(
+            printer,
+            begun,
+            "the applications rest; banyan sync orders --until-idle",
+        );
         let followed = process.stop()?;
         let rest = self.program.run(&["sync", MIGRATION, "--until-idle"])?;
         traffic.probes.stop();
@@ -232,9 +264,10 @@ impl<'a> Demo<'a> {
         }
         Ok(Live {
             copy,
-            writing: stopped - writing_since,
+            following: stopped - copied,
             clashes,
             copied,
+            written_at_copy,
             killed,
             restarted,
             stopped,
@@ -296,6 +329,12 @@ impl<'a> Demo<'a> {
         }
     }
 
+    /// Changes of both sides.
+    fn written(&self) -> u64 {
+        let written = Side::BOTH.map(|side| self.traffic.written(side).changes);
+        written.iter().sum()
+    }
+
     fn copied(&self, time: Duration) -> Copied {
         let sizes = &self.traffic.sizes;
         // Suppliers stay in the monolith.
@@ -323,7 +362,7 @@ impl<'a> Demo<'a> {
         let all = of(None);
         let caught_up = caught_up(&samples, live.restarted);
         let [monolith, service] = Side::BOTH.map(|side| traffic.written(side));
-        let seconds = live.writing.as_secs_f64();
+        let seconds = live.following.as_secs_f64();
         let conflicts = Conflicts::of(list);
         let consistent = verify.get("consistent").and_then(Json::as_bool) == Some(true);
         let reports: Vec<&Json> = live.reports.iter().collect();
@@ -335,7 +374,7 @@ impl<'a> Demo<'a> {
                 monolith,
                 service,
                 seconds,
-                changes_per_s: (monolith.changes + service.changes) as f64 / seconds,
+                changes_per_s: (self.written() - live.written_at_copy) as f64 / seconds,
                 clashes: live.clashes,
             },
             applied_since_restart: Applied {

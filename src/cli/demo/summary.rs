@@ -47,6 +47,7 @@ pub(super) struct Copied {
 pub(super) struct Writers {
     pub(super) monolith: Written,
     pub(super) service: Written,
+    /// How long both sides were written after the copy, and how much each second.
     pub(super) seconds: f64,
     pub(super) changes_per_s: f64,
     /// Clashes made on purpose, by kind.
@@ -165,7 +166,7 @@ impl Summary {
             grouped(self.copy.rows_per_s as i64),
         ))?;
         printer.line(format!(
-            "Written    by the applications: {} changes in the monolith, {} in the service ({}/s)",
+            "Written    by the applications: {} changes in the monolith, {} in the service ({}/s after the copy)",
             grouped(writers.monolith.changes),
             grouped(writers.service.changes),
             grouped(writers.changes_per_s.round() as i64),
