@@ -367,8 +367,12 @@ pub trait SyncStore: Clone + Send + Sync + 'static {
     /// Which side this is.
     fn role(&self) -> Role;
 
-    /// Takes the store over: no transaction of an older engine commits afterwards. Then reads what
-    /// is durable. `Err(NotFound)` when capture is not installed.
+    /// Takes the store over: no transaction of an older engine commits afterwards.
+    /// `Err(NotFound)` when capture is not installed.
+    fn take_over(&self, epoch: i64) -> impl Future<Output = Result<()>> + Send;
+
+    /// Reads what is durable. `Err(Fenced)` when another engine has taken over meanwhile: were it
+    /// taken back, each engine would own one store, and neither would know what the other does.
     fn recover(&self, epoch: i64) -> impl Future<Output = Result<Recovered>> + Send;
 
     /// Changes after `after`, in order, whole commits up to about `rows_max` rows.

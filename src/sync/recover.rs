@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use crate::database::{Base, Outcome};
 use crate::database::{
     Cause, DecisionRecord, OpenConflict, OpenState, Role, RowChange, Settled, StoreLock, SyncStore,
 };
-use crate::database::{Base, Outcome};
 use crate::error::{Error, ErrorKind, Result};
 
 use super::copy::CopyProgress;
@@ -22,8 +22,8 @@ impl<S: SyncStore> Engine<S> {
         let epoch = new_epoch()?;
         // Both stores are taken over before anything is read: from then on nothing changes but by
         // applications.
-        source.recover(epoch).await?;
-        target.recover(epoch).await?;
+        source.take_over(epoch).await?;
+        target.take_over(epoch).await?;
         let stores = [source, target];
         let mut recovered = Vec::with_capacity(2);
         for store in &stores {
@@ -159,7 +159,11 @@ impl<S: SyncStore> Engine<S> {
         let mut lock = self.store(y).lock().await?;
         lock.check_epoch(self.epoch).await?;
         let end = lock.end().await?;
-        let now = lock.read_rows(table, vec![key.clone()]).await?.pop().flatten();
+        let now = lock
+            .read_rows(table, vec![key.clone()])
+            .await?
+            .pop()
+            .flatten();
         let mut pair = record.clone();
         pair.positions[i] = end;
         let settled = vec![Settled {

@@ -4,12 +4,12 @@
 //! into account: those it was made from, and those that a recorded decision weighed. Lineage is by
 //! value: a side that went x → y → x counts as not having moved.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use banyan::data::Row;
 use banyan::database::{ApplyBatch, Outcome, Role};
 
-use super::store::{Entry, Notes, Place, Side, State, place};
+use super::store::{Cell, Entry, Notes, Place, Side, State, place};
 
 /// A set of application writes.
 pub(crate) type Ancestry = u128;
@@ -18,13 +18,17 @@ pub(crate) type Ancestry = u128;
 pub(crate) struct Ghost {
     /// What was wrong, first things first.
     pub(crate) violations: Vec<String>,
-    /// Rows as last read by an engine's copy.
-    pub(crate) chunk: BTreeMap<usize, Vec<(Place, Ancestry)>>,
+    /// Rows as read by an engine's copy, chunk by chunk, until they are written.
+    pub(crate) chunks: BTreeMap<usize, VecDeque<Vec<(Place, Ancestry)>>>,
+    /// Each side's rows when its lock was last taken.
+    pub(crate) locked: [BTreeMap<Place, Cell>; 2],
     /// Decisions made: whose versions, and the result.
     decided: Vec<(Place, [u32; 2], [Option<Row>; 2])>,
     records: HashMap<[u8; 16], Ancestry>,
     /// Decisions that a rule made.
     pub(crate) by_rule: u64,
+    /// Decisions that a person made.
+    pub(crate) by_person: u64,
     pub(crate) suspects: u64,
     /// Rows that a person saw before answering.
     pub(crate) looks: Vec<[Option<Row>; 2]>,
@@ -32,7 +36,11 @@ pub(crate) struct Ghost {
 
 /// Versions of the key from `from` on take `more` into account.
 fn alias(side: &mut Side, at: Place, from: u64, more: Ancestry) {
-    for e in side.log.iter_mut().filter(|e| e.place == at && e.seq >= from) {
+    for e in side
+        .log
+        .iter_mut()
+        .filter(|e| e.place == at && e.seq >= from)
+    {
         e.anc |= more;
     }
     side.cells.entry(at).or_default().anc |= more;
@@ -49,9 +57,9 @@ fn is_open(state: &State, at: Place) -> bool {
         .flat_map(|s| s.records.iter().flat_map(|r| r.closes.iter().copied()))
         .collect();
     state.sides.iter().any(|s| {
-        s.open.values().any(|c| {
-            place(c.unit.unit, &c.unit.key) == at && !closed.contains(&(c.home, c.id))
-        })
+        s.open
+            .values()
+            .any(|c| place(c.unit.unit, &c.unit.key) == at && !closed.contains(&(c.home, c.id)))
     })
 }
 
@@ -60,9 +68,7 @@ fn settled(state: &State, role: Role, at: Place) -> u64 {
         .sides
         .iter()
         .flat_map(|s| &s.settled)
-        .filter(|s| {
-            s.role == role && s.units.iter().any(|u| place(u.unit, &u.key) == at)
-        })
+        .filter(|s| s.role == role && s.units.iter().any(|u| place(u.unit, &u.key) == at))
         .map(|s| s.seq)
         .max()
         .unwrap_or(0)
@@ -103,7 +109,8 @@ impl Ghost {
                 .position(|c| place(c.unit.unit, &c.unit.key) == at)
         };
         if let Some(mark) = &batch.chunk {
-            for (at, seen) in state.ghost.chunk.remove(&engine).unwrap_or_default() {
+            let chunks = state.ghost.chunks.entry(engine).or_default();
+            for (at, seen) in chunks.pop_front().unwrap_or_default() {
                 let ra = anc(&state.sides[t], at);
                 match of(at).map(|i| &outcomes[i]) {
                     Some(Outcome::Written | Outcome::Equal) => {
@@ -147,14 +154,17 @@ impl Ghost {
                 .collect();
             let (Some(first), Some(last)) = (entries.first(), entries.last()) else {
                 if let Some(i) = of(at) {
-                    let what = format!("5 settled change of {at:?} carried: {:?}", batch.changes[i]);
+                    let what =
+                        format!("5 settled change of {at:?} carried: {:?}", batch.changes[i]);
                     state.ghost.bad(what);
                 }
                 continue;
             };
             if is_open(state, at) {
                 if of(at).is_some() {
-                    state.ghost.bad(format!("2 change of open key {at:?} carried"));
+                    state
+                        .ghost
+                        .bad(format!("2 change of open key {at:?} carried"));
                 }
                 continue;
             }
@@ -219,20 +229,29 @@ impl Ghost {
                 }
                 continue;
             }
-            let both = [0, 1].map(|s: usize| anc(&state.sides[s], at));
+            let cells =
+                [0, 1].map(|s: usize| state.ghost.locked[s].get(&at).cloned().unwrap_or_default());
+            let both = [cells[0].anc, cells[1].anc];
             let m = both[0] | both[1];
-            let rows = [0, 1].map(|s: usize| state.sides[s].row(at));
+            let rows = [cells[0].row.clone(), cells[1].row.clone()];
             if rows != r.seen {
                 let what = format!("2 decided on rows of {at:?} that are not there: {r:?}");
                 state.ghost.bad(what);
             }
             if r.result[0] != r.result[1] {
-                state.ghost.bad(format!("1 result of {at:?} differs: {r:?}"));
+                state
+                    .ghost
+                    .bad(format!("1 result of {at:?} differs: {r:?}"));
             }
             if r.rule == "person" && !state.ghost.looks.contains(&r.seen) {
-                state.ghost.bad(format!("2 an answer overwrote rows of {at:?} that nobody saw"));
+                state.ghost.bad(format!(
+                    "2 an answer overwrote rows of {at:?} that nobody saw"
+                ));
             }
             let asked = !r.rule.is_empty() && r.rule != "person" && r.outcome != "beside";
+            if r.rule == "person" {
+                state.ghost.by_person += 1;
+            }
             if asked {
                 state.ghost.by_rule += 1;
                 if both[0] & !both[1] == 0 || both[1] & !both[0] == 0 {
@@ -241,7 +260,11 @@ impl Ghost {
                 }
             }
             if r.outcome == "both" {
-                let loser = r.seen.iter().flatten().find(|s| Some(*s) != r.result[0].as_ref());
+                let loser = r
+                    .seen
+                    .iter()
+                    .flatten()
+                    .find(|s| Some(*s) != r.result[0].as_ref());
                 let lives = loser.is_none_or(|l| {
                     pending.iter().any(|(p, row)| {
                         *p != at && row.as_ref().is_some_and(|row| row[1..] == l[1..])
@@ -251,12 +274,12 @@ impl Ghost {
                     state.ghost.bad(format!("2 keep-both lost a row of {at:?}"));
                 }
             }
-            let versions = [0, 1].map(|s: usize| {
-                state.sides[s].cells.get(&at).map_or(0, |c| c.version)
-            });
-            let again = state.ghost.decided.iter().find(|d| {
-                d.0 == at && d.1 == versions && d.2 != r.result
-            });
+            let versions = [cells[0].version, cells[1].version];
+            let again = state
+                .ghost
+                .decided
+                .iter()
+                .find(|d| d.0 == at && d.1 == versions && d.2 != r.result);
             if again.is_some() {
                 state.ghost.bad(format!("6 {at:?} decided twice"));
             }
@@ -284,12 +307,14 @@ impl Ghost {
             if recorded {
                 continue;
             }
-            if state.sides[0].row(at) != state.sides[1].row(at) {
+            let cells =
+                [0, 1].map(|s: usize| state.ghost.locked[s].get(&at).cloned().unwrap_or_default());
+            if cells[0].row != cells[1].row {
                 let what = format!("1 conflict of {at:?} closed before its decision was written");
                 state.ghost.bad(what);
                 continue;
             }
-            let m = anc(&state.sides[0], at) | anc(&state.sides[1], at);
+            let m = cells[0].anc | cells[1].anc;
             for s in Role::BOTH {
                 let from = notes
                     .settled

@@ -9,3 +9,5 @@ mod ghost;
 mod run;
 mod schedules;
 mod store;
+
+pub(crate) use run::{Chooser, Seed};

@@ -85,7 +85,7 @@ pub(crate) struct Config {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) operations: u64,
-    pub(crate) by_rule: u64,
+    pub(crate) decisions: u64,
     pub(crate) suspects: u64,
     pub(crate) crashes: u64,
 }
@@ -93,7 +93,7 @@ pub(crate) struct Tally {
 impl std::ops::AddAssign for Tally {
     fn add_assign(&mut self, o: Self) {
         self.operations += o.operations;
-        self.by_rule += o.by_rule;
+        self.decisions += o.decisions;
         self.suspects += o.suspects;
         self.crashes += o.crashes;
     }
@@ -182,7 +182,10 @@ pub(crate) fn plan(tables: usize, resolver: &Arc<dyn Resolve>) -> Plan {
 }
 
 fn hash(row: Option<&Row>) -> [u8; 32] {
-    row.map_or_else(|| *blake3::hash(b"no row").as_bytes(), |r| canonical::hash(r))
+    row.map_or_else(
+        || *blake3::hash(b"no row").as_bytes(),
+        |r| canonical::hash(r),
+    )
 }
 
 /// The person's last look at a parked conflict.
@@ -265,13 +268,19 @@ impl<'c, C: Chooser> Sim<'c, C> {
     /// Lets the engine run to its next gate.
     pub(crate) fn poll(&mut self, fate: Option<Fate>) {
         let id = self.id;
-        let Some(engine) = &mut self.engine else { return };
+        let Some(engine) = &mut self.engine else {
+            return;
+        };
         {
             let mut state = self.world.state();
             if let Some(fate) = fate {
-                let what = state.at_gate.get(&id).copied().unwrap_or("?");
+                let gates = state.at_gate.get(&id).cloned().unwrap_or_default();
+                let what = match gates[..] {
+                    [one] => one,
+                    _ => gates[self.chooser.choose(gates.len())],
+                };
                 state.tell(|| format!("engine {id}: {what} {fate:?}"));
-                state.fate.insert(id, fate);
+                state.fate.insert(id, (what, fate));
             }
         }
         self.tally.operations += 1;
@@ -303,13 +312,16 @@ impl<'c, C: Chooser> Sim<'c, C> {
 
     pub(crate) fn at(&self) -> &'static str {
         let state = self.world.state();
-        state.at_gate.get(&self.id).copied().unwrap_or("")
+        let gates = state.at_gate.get(&self.id);
+        gates.and_then(|g| g.first()).copied().unwrap_or("")
     }
 
     pub(crate) fn crash(&mut self, lives_on: bool) {
         self.tally.crashes += 1;
         let id = self.id;
-        self.world.state().tell(|| format!("engine {id} crashes; lives on: {lives_on}"));
+        self.world
+            .state()
+            .tell(|| format!("engine {id} crashes; lives on: {lives_on}"));
         if let Some(driver) = self.engine.take()
             && lives_on
         {
@@ -319,7 +331,14 @@ impl<'c, C: Chooser> Sim<'c, C> {
 
     fn poll_zombie(&mut self, i: usize) {
         let (id, mut driver, left) = self.zombies.swap_remove(i);
-        let what = self.world.state().at_gate.get(&id).copied().unwrap_or("");
+        let gates = self
+            .world
+            .state()
+            .at_gate
+            .get(&id)
+            .cloned()
+            .unwrap_or_default();
+        let what = gates.first().copied().unwrap_or("");
         let fate = if what == "step" && left > 0 {
             Fate::Step(self.chooser.choose(7) as u8)
         } else {
@@ -328,7 +347,7 @@ impl<'c, C: Chooser> Sim<'c, C> {
         {
             let mut state = self.world.state();
             state.tell(|| format!("dead engine {id}: {what} {fate:?}"));
-            state.fate.insert(id, fate);
+            state.fate.insert(id, (what, fate));
         }
         let mut context = Context::from_waker(futures::task::noop_waker_ref());
         match driver.as_mut().poll(&mut context) {
@@ -377,7 +396,13 @@ impl<'c, C: Chooser> Sim<'c, C> {
                 anc,
                 bit,
             });
-            state.tell(|| format!("app {side} @{seq}: {at:?} {} -> {}", show(&before), show(&after)));
+            state.tell(|| {
+                format!(
+                    "app {side} @{seq}: {at:?} {} -> {}",
+                    show(&before),
+                    show(&after)
+                )
+            });
             self.last.insert(at, after);
         }
     }
@@ -400,9 +425,15 @@ impl<'c, C: Chooser> Sim<'c, C> {
                     if now.is_some() && self.chooser.one_in(4) {
                         None
                     } else {
-                        let old = now.clone().unwrap_or_else(|| vec![at.1.into(), 0.into(), 0.into()]);
+                        let old = now
+                            .clone()
+                            .unwrap_or_else(|| vec![at.1.into(), 0.into(), 0.into()]);
                         let mut row = old.clone();
-                        let which = if now.is_none() { 2 } else { self.chooser.choose(3) };
+                        let which = if now.is_none() {
+                            2
+                        } else {
+                            self.chooser.choose(3)
+                        };
                         if which != 1 {
                             row[1] = (1 + self.chooser.choose(3) as i64).into();
                         }
@@ -496,6 +527,10 @@ impl<'c, C: Chooser> Sim<'c, C> {
         let mut faults = self.config.faults;
         let mut zombies = self.config.zombies;
         self.start();
+        if self.config.writes == Writes::Fresh {
+            // Of what was there before, no store knows when it was written.
+            while self.step(COPY) {}
+        }
         while transactions > 0 {
             if self.chooser.one_in(4) {
                 let side = self.chooser.choose(2);
@@ -538,7 +573,7 @@ impl<'c, C: Chooser> Sim<'c, C> {
         self.check();
         let state = self.world.state();
         Tally {
-            by_rule: state.ghost.by_rule,
+            decisions: state.ghost.by_rule + state.ghost.by_person,
             suspects: state.ghost.suspects,
             ..self.tally
         }
@@ -581,6 +616,7 @@ impl<'c, C: Chooser> Sim<'c, C> {
         self.look = None;
         for _ in 0..200 {
             let mut progress = false;
+            let id = self.id;
             for step in [COPY, FORWARD, BACKWARD, DECIDE, RETRY, REQUESTS] {
                 progress |= self.step(step);
             }
@@ -594,7 +630,7 @@ impl<'c, C: Chooser> Sim<'c, C> {
                 };
                 self.answer(&look, resolution);
             }
-            if progress || !parked.is_empty() {
+            if progress || !parked.is_empty() || self.id != id || self.engine.is_none() {
                 continue;
             }
             self.step(FLUSH);
@@ -633,8 +669,11 @@ impl<'c, C: Chooser> Sim<'c, C> {
 
     fn check_values(&self) {
         let state = self.world.state();
-        let rows: BTreeMap<Place, Option<Row>> =
-            state.sides[0].cells.iter().map(|(p, c)| (*p, c.row.clone())).collect();
+        let rows: BTreeMap<Place, Option<Row>> = state.sides[0]
+            .cells
+            .iter()
+            .map(|(p, c)| (*p, c.row.clone()))
+            .collect();
         drop(state);
         if self.config.writes == Writes::Deltas && self.config.strategy == "add-deltas" {
             for (at, sum) in &self.deltas {
@@ -648,7 +687,10 @@ impl<'c, C: Chooser> Sim<'c, C> {
         if self.config.writes == Writes::Fresh && last && !self.config.vague_times {
             for (at, row) in &self.last {
                 if rows.get(at) != Some(row) {
-                    self.fail(&format!("{at:?}: the last write {} is not what is there", show(row)));
+                    self.fail(&format!(
+                        "{at:?}: the last write {} is not what is there",
+                        show(row)
+                    ));
                 }
             }
         }

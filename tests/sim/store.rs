@@ -82,10 +82,10 @@ pub(crate) struct Side {
 pub(crate) struct State {
     pub(crate) sides: [Side; 2],
     pub(crate) ghost: Ghost,
-    /// What the operation at each engine's gate is; by engine.
-    pub(crate) at_gate: BTreeMap<usize, &'static str>,
-    /// What the scheduler said about it.
-    pub(crate) fate: BTreeMap<usize, Fate>,
+    /// What the operations at each engine's gate are; by engine. (While copying, two at a time.)
+    pub(crate) at_gate: BTreeMap<usize, Vec<&'static str>>,
+    /// What the scheduler said about one of them.
+    pub(crate) fate: BTreeMap<usize, (&'static str, Fate)>,
     /// Whether column 1 is unique in every table.
     pub(crate) unique: bool,
     /// What happened, for a person who reads a failure.
@@ -108,19 +108,30 @@ pub(crate) struct World(Arc<Mutex<State>>);
 
 impl World {
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Waits until the scheduler lets the engine through.
     pub(crate) async fn gate(&self, engine: usize, what: &'static str) -> Fate {
         poll_fn(|_| {
             let mut state = self.state();
-            if let Some(fate) = state.fate.remove(&engine) {
-                state.at_gate.remove(&engine);
-                return Poll::Ready(fate);
+            let fate = state.fate.get(&engine).copied();
+            let waiting = state.at_gate.entry(engine).or_default();
+            match fate {
+                Some((which, fate)) if which == what => {
+                    waiting.retain(|w| *w != what);
+                    state.fate.remove(&engine);
+                    Poll::Ready(fate)
+                }
+                _ => {
+                    if !waiting.contains(&what) {
+                        waiting.push(what);
+                    }
+                    Poll::Pending
+                }
             }
-            state.at_gate.insert(engine, what);
-            Poll::Pending
         })
         .await
     }
@@ -195,11 +206,22 @@ impl SyncStore for MemoryStore {
         self.role
     }
 
+    async fn take_over(&self, epoch: i64) -> Result<()> {
+        let role = self.role;
+        self.run("take_over", true, move |state| {
+            state.sides[role.index()].epoch = epoch;
+            Ok(())
+        })
+        .await
+    }
+
     async fn recover(&self, epoch: i64) -> Result<Recovered> {
         let role = self.role;
         self.run("recover", true, move |state| {
             let side = &mut state.sides[role.index()];
-            side.epoch = epoch;
+            if side.epoch != epoch {
+                return Err(fenced());
+            }
             let records: Vec<DecisionRecord> =
                 side.records.iter().filter(|r| r.two).cloned().collect();
             Ok(Recovered {
@@ -225,16 +247,13 @@ impl SyncStore for MemoryStore {
         let role = self.role;
         self.run("read_feed", false, move |state| {
             let side = &state.sides[role.index()];
-            if after < side.pruned {
-                return Err(Error::new(ErrorKind::LogGap, "pruned"));
-            }
             let mut commit = Commit {
                 end: after,
                 changes: Vec::new(),
             };
             let mut txn = None;
             let mut more = false;
-            for e in side.log.iter().filter(|e| e.seq > after) {
+            for e in side.log.iter().filter(|e| e.seq > after.max(side.pruned)) {
                 if commit.changes.len() >= rows_max && txn != Some(e.txn) {
                     more = true;
                     break;
@@ -291,7 +310,12 @@ impl SyncStore for MemoryStore {
                 rows.extend(cell.row.clone());
             }
             let seq = side.end;
-            state.ghost.chunk.insert(engine, seen);
+            state
+                .ghost
+                .chunks
+                .entry(engine)
+                .or_default()
+                .push_back(seen);
             let names: Vec<String> = ["id", "a", "b"].map(str::to_owned).to_vec();
             Ok(Chunk {
                 batch: from_rows(&names, &rows)?,
@@ -304,8 +328,10 @@ impl SyncStore for MemoryStore {
 
     async fn apply(&self, batch: ApplyBatch) -> Result<Applied> {
         let (role, engine) = (self.role, self.engine);
-        self.run("apply", true, move |state| apply(state, role, engine, &batch))
-            .await
+        self.run("apply", true, move |state| {
+            apply(state, role, engine, &batch)
+        })
+        .await
     }
 
     async fn lock(&self) -> Result<MemoryLock> {
@@ -317,6 +343,8 @@ impl SyncStore for MemoryStore {
                 return Err(busy());
             }
             side.locked_by = Some(engine);
+            let cells = side.cells.clone();
+            state.ghost.locked[role.index()] = cells;
             Ok(MemoryLock {
                 store,
                 held: true,
@@ -332,8 +360,7 @@ impl SyncStore for MemoryStore {
         self.run("prune", true, move |state| {
             let side = &mut state.sides[role.index()];
             side.pruned = side.pruned.max(feed.min(side.end));
-            side.settled
-                .retain(|s| s.seq > settled[s.role.index()]);
+            side.settled.retain(|s| s.seq > settled[s.role.index()]);
             Ok(())
         })
         .await
@@ -438,14 +465,20 @@ fn write(
     loop {
         let mut trial = rows.clone();
         for &i in &waiting {
-            trial.insert(place(changes[i].table, &changes[i].key), changes[i].after.clone());
+            trial.insert(
+                place(changes[i].table, &changes[i].key),
+                changes[i].after.clone(),
+            );
         }
         let guilty: Vec<usize> = waiting
             .iter()
             .copied()
             .filter(|&i| {
                 let at = place(changes[i].table, &changes[i].key);
-                changes[i].after.as_ref().is_some_and(|row| taken(&trial, at, row).is_some())
+                changes[i]
+                    .after
+                    .as_ref()
+                    .is_some_and(|row| taken(&trial, at, row).is_some())
             })
             .collect();
         if guilty.is_empty() {
@@ -506,12 +539,7 @@ fn apply(state: &mut State, role: Role, engine: usize, batch: &ApplyBatch) -> Re
     Ok(applied)
 }
 
-fn apply_rows(
-    state: &mut State,
-    role: Role,
-    engine: usize,
-    batch: &ApplyBatch,
-) -> Result<Applied> {
+fn apply_rows(state: &mut State, role: Role, engine: usize, batch: &ApplyBatch) -> Result<Applied> {
     let unique = state.unique;
     let side = &mut state.sides[role.index()];
     if side.epoch != batch.epoch {
@@ -522,8 +550,11 @@ fn apply_rows(
         return Err(fenced());
     }
     let end = side.end;
-    let mut rows: BTreeMap<Place, Option<Row>> =
-        side.cells.iter().map(|(p, c)| (*p, c.row.clone())).collect();
+    let mut rows: BTreeMap<Place, Option<Row>> = side
+        .cells
+        .iter()
+        .map(|(p, c)| (*p, c.row.clone()))
+        .collect();
     let outcomes = write(unique, &mut rows, &batch.changes);
     Ghost::applied(state, role, engine, batch, &outcomes);
     let side = &mut state.sides[role.index()];

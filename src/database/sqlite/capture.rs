@@ -8,13 +8,19 @@
 //! `recursive_triggers`). So a BEFORE trigger notes the rows that the new one would displace as
 //! *candidates*; the AFTER trigger, which fires only when the row really went in, confirms those
 //! that are gone. `INSERT OR IGNORE` and upserts leave unconfirmed candidates, which nobody reads
-//! and the next insert sweeps away.
+//! and the next insert sweeps away. The log ends at its last row that is no candidate, and that row
+//! is never pruned: a swept candidate's number is given out again.
+//!
+//! Where the application has triggers of its own, a statement may run inside another one on the
+//! same table, between its BEFORE and its AFTER. There only candidates that are looked at anew are
+//! swept, and the rest by our next write, when no statement is under way.
 
 use rusqlite::Connection;
 
 use crate::data::{LogId, Position, TableSchema};
 use crate::error::{Error, ErrorKind, Result};
 
+use super::displaced;
 use super::error::sqlite;
 use super::journal;
 use super::names::{Names, quote};
@@ -33,13 +39,18 @@ pub(super) const OP_SENTINEL: i64 = 0;
 pub(super) const OP_INSERT: i64 = 1;
 pub(super) const OP_UPDATE: i64 = 2;
 pub(super) const OP_DELETE: i64 = 3;
-const OP_CANDIDATE: i64 = 8;
+pub(super) const OP_CANDIDATE: i64 = 8;
 
 /// Milliseconds since 1970 by the writer's clock, in SQL that SQLite 3.8 understands.
 const NOW_MS: &str = "CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER)";
 
 /// The triggers of one table: name and definition.
-pub(super) fn triggers(names: &Names, id: i64, table: &CaptureTable) -> Vec<(String, String)> {
+pub(super) fn triggers(
+    names: &Names,
+    id: i64,
+    table: &CaptureTable,
+    displaced: &[String],
+) -> Vec<(String, String)> {
     let outbox = names.sql("outbox");
     let name = &table.schema.name;
     let width = table.columns.len();
@@ -81,7 +92,19 @@ pub(super) fn triggers(names: &Names, id: i64, table: &CaptureTable) -> Vec<(Str
             .collect::<Vec<_>>()
             .join(" AND ")
     };
-    let sweep = format!("DELETE FROM {outbox} WHERE op = {OP_CANDIDATE} AND tbl = {id};");
+    let candidates = format!("DELETE FROM {outbox} WHERE op = {OP_CANDIDATE} AND tbl = {id}");
+    let nested = !table.schema.triggers.is_empty();
+    let sweep = |condition: &str, own: &str| {
+        if nested {
+            format!(
+                "{candidates} AND ({own} EXISTS (SELECT 1 FROM {} AS t WHERE {} AND ({condition})));",
+                quote(name),
+                candidate_key_is("t")
+            )
+        } else {
+            format!("{candidates};")
+        }
+    };
     let note = |condition: &str| {
         format!(
             "INSERT INTO {outbox} (tbl, op, at, {old_slots}) SELECT {id}, {OP_CANDIDATE}, \
@@ -91,26 +114,7 @@ pub(super) fn triggers(names: &Names, id: i64, table: &CaptureTable) -> Vec<(Str
         )
     };
     // Rows that hold a value of a unique key that NEW will hold.
-    let displaced: Vec<String> = std::iter::once(table.schema.key.clone())
-        .chain(
-            table
-                .schema
-                .unique
-                .iter()
-                .filter_map(|u| u.columns.iter().copied().collect::<Option<Vec<_>>>()),
-        )
-        .filter(|columns| !columns.is_empty())
-        .map(|columns| {
-            let parts: Vec<String> = columns
-                .iter()
-                .map(|&i| {
-                    let c = quote(&table.schema.columns[i].name);
-                    format!("t.{c} = NEW.{c}")
-                })
-                .collect();
-            format!("({})", parts.join(" AND "))
-        })
-        .collect();
+    let displaced = displaced.join(" OR ");
     let confirm = format!(
         "UPDATE {outbox} SET op = {OP_DELETE} WHERE op = {OP_CANDIDATE} AND tbl = {id} AND \
          (({}) OR NOT EXISTS (SELECT 1 FROM {} AS t WHERE {}));",
@@ -148,18 +152,16 @@ pub(super) fn triggers(names: &Names, id: i64, table: &CaptureTable) -> Vec<(Str
     add(
         "insert_before",
         "BEFORE INSERT",
-        format!("{sweep} {}", note(&displaced.join(" OR "))),
+        format!("{} {}", sweep(&displaced, ""), note(&displaced)),
     );
     add("insert", "AFTER INSERT", format!("{confirm} {insert}"));
     // An update can displace rows only through a unique key beside its own.
-    let own = key_is("t", "OLD");
+    let others = format!("({displaced}) AND NOT ({})", key_is("t", "OLD"));
+    let own = format!("({}) OR", candidate_key_is("OLD"));
     add(
         "update_before",
         "BEFORE UPDATE",
-        format!(
-            "{sweep} {}",
-            note(&format!("({}) AND NOT ({own})", displaced.join(" OR ")))
-        ),
+        format!("{} {}", sweep(&others, &own), note(&others)),
     );
     add("update", "AFTER UPDATE", format!("{confirm} {update}"));
     add("delete", "AFTER DELETE", format!("{forget} {delete}"));
@@ -194,7 +196,8 @@ pub(super) fn install(
         widen(conn, names, width)?;
         for table in tables {
             let id = table_id(conn, names, &table.schema.name)?;
-            for (trigger, sql) in triggers(names, id, table) {
+            let displaced = displaced::conditions(conn, &table.schema)?;
+            for (trigger, sql) in triggers(names, id, table, &displaced) {
                 let bare = trigger.trim_matches('"').replace("\"\"", "\"");
                 let there: Option<String> = conn
                     .prepare_cached(
@@ -278,12 +281,27 @@ fn table_id(conn: &Connection, names: &Names, table: &str) -> Result<i64> {
     .map_err(what())
 }
 
-/// The number of the last row of the outbox.
+/// Where the log ends: the number of its last row that is no candidate.
 pub(super) fn end(conn: &Connection, names: &Names) -> Result<u64> {
-    conn.prepare_cached(&format!("SELECT max(seq) FROM {}", names.sql("outbox")))
-        .and_then(|mut s| s.query_row([], |row| row.get::<_, Option<i64>>(0)))
-        .map(|v| u64::try_from(v.unwrap_or(0)).unwrap_or(0))
-        .map_err(sqlite("read the end of the outbox"))
+    conn.prepare_cached(&format!(
+        "SELECT seq FROM {} WHERE op <> {OP_CANDIDATE} ORDER BY seq DESC LIMIT 1",
+        names.sql("outbox")
+    ))
+    .and_then(|mut s| s.query_row([], |row| row.get::<_, i64>(0)))
+    .map(i64::unsigned_abs)
+    .map_err(sqlite("read the end of the outbox"))
+}
+
+/// Sweeps candidates away that no statement will ask about any more. For a connection that holds
+/// the write lock.
+pub(super) fn sweep(conn: &Connection, names: &Names) -> Result<()> {
+    conn.prepare_cached(&format!(
+        "DELETE FROM {} WHERE op = {OP_CANDIDATE}",
+        names.sql("outbox")
+    ))
+    .and_then(|mut s| s.execute([]))
+    .map(drop)
+    .map_err(sqlite("tidy the outbox"))
 }
 
 /// The log's identity; `None` when capture is not installed.

@@ -1,15 +1,15 @@
 //! The protocol's own tables in a store: what must be durable together with the rows.
 
-use rusqlite::{Connection, Row as SqlRow, params};
+mod open;
+mod record;
+
+use rusqlite::{Connection, params};
 
 use crate::data::{Key, LogId, Position, Row, Value, canonical};
-use crate::database::{
-    ChunkMark, DecisionRecord, OpenConflict, OpenState, Resolution, Role, Settled, UnitKey,
-};
+use crate::database::{ChunkMark, Role, Settled, UnitKey};
 use crate::error::{Error, ErrorKind, Result};
-use crate::rule::{ConflictKind, Direction};
 
-use super::capture::OP_SENTINEL;
+use super::capture::{OP_CANDIDATE, OP_SENTINEL};
 use super::error::sqlite;
 use super::names::Names;
 
@@ -122,10 +122,6 @@ pub(super) fn log(conn: &Connection, names: &Names) -> Result<Option<LogId>> {
     Ok(Some(LogId(id)))
 }
 
-fn us_to_sql(us: Option<i64>) -> Option<i64> {
-    us
-}
-
 fn blob(row: Option<&Row>) -> Option<Vec<u8>> {
     row.map(|r| canonical::encode_exact(r))
 }
@@ -149,29 +145,6 @@ fn key(bytes: &[u8]) -> rusqlite::Result<Key> {
 fn role(n: i64) -> Role {
     if n == 0 { Role::Source } else { Role::Target }
 }
-
-fn state(n: i64) -> OpenState {
-    match n {
-        0 => OpenState::Open,
-        1 => OpenState::Waiting,
-        _ => OpenState::Parked,
-    }
-}
-
-fn resolution(n: i64) -> Resolution {
-    match n {
-        0 => Resolution::Source,
-        1 => Resolution::Target,
-        2 => Resolution::Delete,
-        _ => Resolution::Retry,
-    }
-}
-
-const OPEN_COLUMNS: &str = "id, unit, key, source_key, direction, kind, base, base_known, us0, \
-                            us1, state, reason, rule, request, seen0, seen1, at, interrupted";
-const RECORD_COLUMNS: &str = "id, unit, key, source_key, kind, rule, outcome, two, first, pos0, \
-                              pos1, seen0, seen1, result0, result1, base, base_known, closes, \
-                              supersedes, at";
 
 impl Journal<'_> {
     fn sql(&self, what: &str) -> String {
@@ -328,353 +301,6 @@ impl Journal<'_> {
         Ok(out)
     }
 
-    /// Writes an open conflict down and gives it its number. One that is there for the key already
-    /// is a left-over whose decision is recorded in the other store: it is replaced.
-    pub(super) fn open(&self, conflict: &mut OpenConflict) -> Result<()> {
-        let what = || sqlite("write an open conflict");
-        let key = canonical::encode_exact(&conflict.unit.key.0);
-        self.conn
-            .prepare_cached(&format!(
-                "DELETE FROM {} WHERE unit = ?1 AND key = ?2",
-                self.sql("open")
-            ))
-            .and_then(|mut s| s.execute(params![self.unit_name(conflict.unit.unit), key]))
-            .map_err(what())?;
-        // A counter of our own, because numbers must never be used again (records refer to them),
-        // and AUTOINCREMENT would leave `sqlite_sequence` behind in the user's database.
-        self.conn
-            .prepare_cached(&format!(
-                "UPDATE {} SET last_open = last_open + 1",
-                self.sql("log")
-            ))
-            .and_then(|mut s| s.execute([]))
-            .map_err(what())?;
-        self.conn
-            .prepare_cached(&format!(
-                "INSERT INTO {} (id, unit, key, source_key, direction, kind, base, base_known, us0, \
-                 us1, state, reason, rule, at, interrupted) VALUES ((SELECT last_open FROM {}), \
-                 ?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)",
-                self.sql("open"),
-                self.sql("log")
-            ))
-            .map_err(what())?
-            .execute(params![
-                self.unit_name(conflict.unit.unit),
-                key,
-                canonical::encode_exact(&conflict.source_key.0),
-                i64::from(conflict.direction == Direction::Backward),
-                conflict.kind.as_str(),
-                blob(conflict.base.as_ref()),
-                conflict.base_known,
-                us_to_sql(conflict.committed_us[0]),
-                us_to_sql(conflict.committed_us[1]),
-                conflict.state as i64,
-                conflict.reason,
-                conflict.rule,
-                conflict.at_us,
-                conflict.interrupted,
-            ])
-            .map_err(what())?;
-        conflict.id = self
-            .conn
-            .prepare_cached(&format!(
-                "SELECT id FROM {} WHERE unit = ?1 AND key = ?2",
-                self.sql("open")
-            ))
-            .map_err(what())?
-            .query_row(params![self.unit_name(conflict.unit.unit), key], |row| {
-                row.get(0)
-            })
-            .map_err(what())?;
-        Ok(())
-    }
-
-    pub(super) fn update_open(&self, conflict: &OpenConflict) -> Result<()> {
-        self.conn
-            .prepare_cached(&format!(
-                "UPDATE {} SET kind=?2, base=?3, base_known=?4, us0=?5, us1=?6, state=?7, \
-                 reason=?8, rule=?9, request=NULL, seen0=NULL, seen1=NULL WHERE id = ?1",
-                self.sql("open")
-            ))
-            .and_then(|mut s| {
-                s.execute(params![
-                    conflict.id,
-                    conflict.kind.as_str(),
-                    blob(conflict.base.as_ref()),
-                    conflict.base_known,
-                    conflict.committed_us[0],
-                    conflict.committed_us[1],
-                    conflict.state as i64,
-                    conflict.reason,
-                    conflict.rule,
-                ])
-            })
-            .map(drop)
-            .map_err(sqlite("update an open conflict"))
-    }
-
-    pub(super) fn request(
-        &self,
-        id: i64,
-        resolution: &Resolution,
-        seen: [[u8; 32]; 2],
-    ) -> Result<bool> {
-        let n = match resolution {
-            Resolution::Source => 0,
-            Resolution::Target => 1,
-            Resolution::Delete => 2,
-            Resolution::Retry => 3,
-        };
-        self.conn
-            .prepare_cached(&format!(
-                "UPDATE {} SET request = ?2, seen0 = ?3, seen1 = ?4 WHERE id = ?1",
-                self.sql("open")
-            ))
-            .and_then(|mut s| s.execute(params![id, n, seen[0].as_slice(), seen[1].as_slice()]))
-            .map(|n| n == 1)
-            .map_err(sqlite("write the answer to a conflict"))
-    }
-
-    pub(super) fn close(&self, ids: &[i64]) -> Result<()> {
-        let what = || sqlite("close an open conflict");
-        let (open, touched) = (self.sql("open"), self.sql("touched"));
-        for id in ids {
-            self.conn
-                .prepare_cached(&format!(
-                    "DELETE FROM {touched} WHERE (unit, key) IN \
-                     (SELECT unit, key FROM {open} WHERE id = ?1)"
-                ))
-                .and_then(|mut s| s.execute([id]))
-                .map_err(what())?;
-            self.conn
-                .prepare_cached(&format!("DELETE FROM {open} WHERE id = ?1"))
-                .and_then(|mut s| s.execute([id]))
-                .map_err(what())?;
-        }
-        Ok(())
-    }
-
-    pub(super) fn open_conflicts(&self) -> Result<Vec<OpenConflict>> {
-        let what = || sqlite("read the open conflicts");
-        let mut stmt = self
-            .conn
-            .prepare_cached(&format!(
-                "SELECT {OPEN_COLUMNS} FROM {} ORDER BY id",
-                self.sql("open")
-            ))
-            .map_err(what())?;
-        let mut rows = stmt.query([]).map_err(what())?;
-        let mut out = Vec::new();
-        while let Some(row) = rows.next().map_err(what())? {
-            if let Some(conflict) = self.read_open(row).map_err(what())? {
-                out.push(conflict);
-            }
-        }
-        Ok(out)
-    }
-
-    fn read_open(&self, row: &SqlRow<'_>) -> rusqlite::Result<Option<OpenConflict>> {
-        let Some(unit) = self.unit(&row.get::<_, String>(1)?) else {
-            return Ok(None);
-        };
-        let seen = |i: usize| -> rusqlite::Result<Option<[u8; 32]>> {
-            Ok(row
-                .get::<_, Option<Vec<u8>>>(i)?
-                .and_then(|v| v.try_into().ok()))
-        };
-        let request = match (row.get::<_, Option<i64>>(13)?, seen(14)?, seen(15)?) {
-            (Some(n), Some(a), Some(b)) => Some((resolution(n), [a, b])),
-            _ => None,
-        };
-        Ok(Some(OpenConflict {
-            home: self.role,
-            id: row.get(0)?,
-            unit: UnitKey {
-                unit,
-                key: key(&row.get::<_, Vec<u8>>(2)?)?,
-            },
-            source_key: key(&row.get::<_, Vec<u8>>(3)?)?,
-            direction: if row.get::<_, i64>(4)? == 0 {
-                Direction::Forward
-            } else {
-                Direction::Backward
-            },
-            kind: ConflictKind::from_name(&row.get::<_, String>(5)?)
-                .unwrap_or(ConflictKind::UpdateOriginDiffers),
-            base: unblob(row.get(6)?)?,
-            base_known: row.get(7)?,
-            committed_us: [row.get(8)?, row.get(9)?],
-            state: state(row.get(10)?),
-            reason: row.get(11)?,
-            rule: row.get(12)?,
-            request,
-            at_us: row.get(16)?,
-            interrupted: row.get(17)?,
-        }))
-    }
-
-    pub(super) fn touch(&self, unit: &UnitKey, role: Role, us: Option<i64>) -> Result<()> {
-        self.conn
-            .prepare_cached(&format!(
-                "INSERT INTO {} (unit, key, role, us) VALUES (?1, ?2, ?3, ?4) \
-                 ON CONFLICT (unit, key, role) DO UPDATE SET us = excluded.us",
-                self.sql("touched")
-            ))
-            .and_then(|mut s| {
-                s.execute(params![
-                    self.unit_name(unit.unit),
-                    canonical::encode_exact(&unit.key.0),
-                    role.index().cast_signed() as i64,
-                    us
-                ])
-            })
-            .map(drop)
-            .map_err(sqlite("note a change of a conflicting key"))
-    }
-
-    pub(super) fn touched(&self) -> Result<Vec<(UnitKey, Role, Option<i64>)>> {
-        let what = || sqlite("read noted changes");
-        let mut stmt = self
-            .conn
-            .prepare_cached(&format!(
-                "SELECT unit, key, role, us FROM {}",
-                self.sql("touched")
-            ))
-            .map_err(what())?;
-        let mut rows = stmt.query([]).map_err(what())?;
-        let mut out = Vec::new();
-        while let Some(row) = rows.next().map_err(what())? {
-            let read = || -> rusqlite::Result<_> {
-                Ok((
-                    row.get::<_, String>(0)?,
-                    key(&row.get::<_, Vec<u8>>(1)?)?,
-                    row.get::<_, i64>(2)?,
-                    row.get::<_, Option<i64>>(3)?,
-                ))
-            };
-            let (name, key, r, us) = read().map_err(what())?;
-            if let Some(unit) = self.unit(&name) {
-                out.push((UnitKey { unit, key }, role(r), us));
-            }
-        }
-        Ok(out)
-    }
-
-    pub(super) fn record(&self, r: &DecisionRecord) -> Result<()> {
-        let closes: Vec<(usize, i64)> = r.closes.iter().map(|(s, id)| (s.index(), *id)).collect();
-        let closes = serde_json::to_string(&closes)
-            .map_err(|e| Error::new(ErrorKind::Internal, "encode a record").caused_by(e))?;
-        self.conn
-            .prepare_cached(&format!(
-                "INSERT INTO {} ({RECORD_COLUMNS}) VALUES \
-                 (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20)",
-                self.sql("record")
-            ))
-            .and_then(|mut s| {
-                s.execute(params![
-                    r.id.as_slice(),
-                    self.unit_name(r.unit.unit),
-                    canonical::encode_exact(&r.unit.key.0),
-                    canonical::encode_exact(&r.source_key.0),
-                    r.kind.as_str(),
-                    r.rule,
-                    r.outcome,
-                    r.two,
-                    r.first.index().cast_signed() as i64,
-                    r.positions[0].cast_signed(),
-                    r.positions[1].cast_signed(),
-                    blob(r.seen[0].as_ref()),
-                    blob(r.seen[1].as_ref()),
-                    blob(r.result[0].as_ref()),
-                    blob(r.result[1].as_ref()),
-                    blob(r.base.as_ref()),
-                    r.base_known,
-                    closes,
-                    r.supersedes.as_ref().map(<[u8; 16]>::as_slice),
-                    r.at_us,
-                ])
-            })
-            .map(drop)
-            .map_err(sqlite("write a decision record"))
-    }
-
-    /// Decision records in the order of time; only those that wrote both sides, or all.
-    pub(super) fn records(&self, two_sided_only: bool) -> Result<Vec<DecisionRecord>> {
-        let what = || sqlite("read the decision records");
-        let mut stmt = self
-            .conn
-            .prepare_cached(&format!(
-                "SELECT {RECORD_COLUMNS} FROM {} WHERE two >= ?1 ORDER BY at, id",
-                self.sql("record")
-            ))
-            .map_err(what())?;
-        let mut rows = stmt.query([i64::from(two_sided_only)]).map_err(what())?;
-        let mut out = Vec::new();
-        while let Some(row) = rows.next().map_err(what())? {
-            if let Some(record) = self.read_record(row).map_err(what())? {
-                out.push(record);
-            }
-        }
-        Ok(out)
-    }
-
-    fn read_record(&self, row: &SqlRow<'_>) -> rusqlite::Result<Option<DecisionRecord>> {
-        let Some(unit) = self.unit(&row.get::<_, String>(1)?) else {
-            return Ok(None);
-        };
-        let id = |bytes: Vec<u8>| <[u8; 16]>::try_from(bytes).map_err(|_| damaged("record id"));
-        let closes: Vec<(i64, i64)> =
-            serde_json::from_str(&row.get::<_, String>(17)?).map_err(|e| damaged(e.to_string()))?;
-        Ok(Some(DecisionRecord {
-            id: id(row.get(0)?)?,
-            unit: UnitKey {
-                unit,
-                key: key(&row.get::<_, Vec<u8>>(2)?)?,
-            },
-            source_key: key(&row.get::<_, Vec<u8>>(3)?)?,
-            kind: ConflictKind::from_name(&row.get::<_, String>(4)?)
-                .unwrap_or(ConflictKind::UpdateOriginDiffers),
-            rule: row.get(5)?,
-            outcome: row.get(6)?,
-            two: row.get(7)?,
-            first: role(row.get(8)?),
-            positions: [
-                row.get::<_, i64>(9)?.unsigned_abs(),
-                row.get::<_, i64>(10)?.unsigned_abs(),
-            ],
-            seen: [unblob(row.get(11)?)?, unblob(row.get(12)?)?],
-            result: [unblob(row.get(13)?)?, unblob(row.get(14)?)?],
-            base: unblob(row.get(15)?)?,
-            base_known: row.get(16)?,
-            closes: closes.into_iter().map(|(r, id)| (role(r), id)).collect(),
-            supersedes: row.get::<_, Option<Vec<u8>>>(18)?.map(id).transpose()?,
-            at_us: row.get(19)?,
-        }))
-    }
-
-    /// What the records kept here close.
-    pub(super) fn closed(&self) -> Result<Vec<(Role, i64)>> {
-        let what = || sqlite("read the decision records");
-        let rows = self
-            .conn
-            .prepare_cached(&format!(
-                "SELECT closes FROM {} WHERE closes <> '[]'",
-                self.sql("record")
-            ))
-            .map_err(what())?
-            .query_map([], |row| row.get::<_, String>(0))
-            .map_err(what())?
-            .collect::<rusqlite::Result<Vec<_>>>()
-            .map_err(what())?;
-        let mut out = Vec::new();
-        for closes in rows {
-            let closes: Vec<(i64, i64)> = serde_json::from_str(&closes)
-                .map_err(|e| Error::new(ErrorKind::Store, "a record is damaged").caused_by(e))?;
-            out.extend(closes.into_iter().map(|(r, id)| (role(r), id)));
-        }
-        Ok(out)
-    }
-
     /// Adds a chunk to the marks of its table: chunks come in key order.
     pub(super) fn mark_chunk(&self, mark: &ChunkMark) -> Result<()> {
         let Some(table) = self.sources.get(mark.table) else {
@@ -739,7 +365,8 @@ impl Journal<'_> {
         let what = || sqlite("prune the outbox");
         self.conn
             .prepare_cached(&format!(
-                "DELETE FROM {0} WHERE seq <= ?1 AND seq < (SELECT max(seq) FROM {0})",
+                "DELETE FROM {0} WHERE seq <= ?1 AND seq < (SELECT seq FROM {0} \
+                 WHERE op <> {OP_CANDIDATE} ORDER BY seq DESC LIMIT 1)",
                 self.sql("outbox")
             ))
             .and_then(|mut s| s.execute([feed.cast_signed()]))

@@ -1,29 +1,34 @@
 //! A SQLite database as the sync engine sees it.
 
+mod apply;
+mod lock;
+mod recover;
+
 use std::sync::Arc;
 
-use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::sync::Mutex;
 
 use crate::data::{Key, LogId, Row, TableSchema};
 use crate::database::{
-    Applied, ApplyBatch, Base, Cause, Chunk, CopiedRows, DecisionRecord, FeedPage, OpenConflict, OpenState, Outcome,
-    ReadStore, Recovered, Resolution, Role, RowChange, Settled, StoreLock, SyncStore, UnitKey,
+    Applied, ApplyBatch, Chunk, DecisionRecord, FeedPage, OpenConflict, Outcome, ReadStore,
+    Recovered, Resolution, Role, RowChange, SyncStore,
 };
 use crate::error::{Error, ErrorKind, Result};
-use crate::rule::ConflictKind;
 
 use super::capture::{self, CaptureTable, finish};
 use super::copy::read_chunk;
 use super::error::sqlite;
-use super::feed::{self, FeedTable};
+use super::feed::FeedTable;
 use super::foreign_key::ForeignKeys;
-use super::journal::{self, Journal};
+use super::journal::Journal;
 use super::names::Names;
 use super::schema;
 use super::session::{Access, Session};
 use super::store::SqliteStore;
-use super::value::{bind, to_value};
 use super::writer::{TableSql, Writer};
+
+pub use lock::SqliteLock;
+use lock::{Transaction, hop};
 
 /// A table that takes part in a migration.
 #[derive(Clone, Debug)]
@@ -253,348 +258,6 @@ impl Shared {
             Err(fenced())
         }
     }
-
-    fn rows(
-        &self,
-        conn: &rusqlite::Connection,
-        table: usize,
-        keys: &[Key],
-    ) -> Result<Vec<Option<Row>>> {
-        let what = || sqlite("read rows by key");
-        let width = self.options.tables[table].columns.len();
-        let mut stmt = conn
-            .prepare_cached(&self.sql[table].select)
-            .map_err(what())?;
-        keys.iter()
-            .map(|key| {
-                let mut rows = stmt
-                    .query(rusqlite::params_from_iter(bind(&key.0)))
-                    .map_err(what())?;
-                rows.next()
-                    .map_err(what())?
-                    .map(|row| {
-                        (0..width)
-                            .map(|i| row.get_ref(i).map(to_value).map_err(what()))
-                            .collect()
-                    })
-                    .transpose()
-            })
-            .collect()
-    }
-
-    fn recover(&self, conn: &rusqlite::Connection, epoch: i64) -> Result<Recovered> {
-        conn.execute_batch("BEGIN IMMEDIATE")
-            .map_err(sqlite("take the store over"))?;
-        let journal = self.journal(conn);
-        let result = (|| {
-            let Some(log) = journal::log(conn, &self.names)? else {
-                return Err(
-                    Error::new(ErrorKind::NotFound, "change capture is not installed")
-                        .hint("start the migration: banyan sync MIGRATION"),
-                );
-            };
-            journal.set_epoch(epoch)?;
-            let names: Vec<&str> = self
-                .options
-                .tables
-                .iter()
-                .map(|t| t.schema.name.as_str())
-                .collect();
-            let ids = feed::table_ids(conn, &self.names, &names)?;
-            let feed_tables = ids
-                .into_iter()
-                .zip(&self.options.tables)
-                .map(|(id, t)| FeedTable {
-                    id,
-                    width: t.columns.len(),
-                    key: t.key.clone(),
-                })
-                .collect();
-            if let Ok(mut feed) = self.feed.lock() {
-                *feed = feed_tables;
-            }
-            if let Ok(mut known) = self.log.lock() {
-                *known = Some(log);
-            }
-            let begin: i64 = conn
-                .query_row(
-                    &format!("SELECT min(seq) - 1 FROM {}", self.names.sql("outbox")),
-                    [],
-                    |row| row.get(0),
-                )
-                .map_err(sqlite("read the outbox"))?;
-            Ok(Recovered {
-                end: capture::end(conn, &self.names)?,
-                log: Some(log),
-                begin: begin.max(0).unsigned_abs(),
-                checkpoint: journal.checkpoint()?,
-                settled: journal.settled()?,
-                open: journal.open_conflicts()?,
-                two_sided: journal.records(true)?,
-                closed: journal.closed()?,
-                chunks: journal.chunks()?,
-                touched: journal.touched()?,
-            })
-        })();
-        finish(conn, result)
-    }
-
-    fn feed(&self, conn: &rusqlite::Connection, after: u64, rows_max: usize) -> Result<FeedPage> {
-        let what = || sqlite("read the feed");
-        conn.execute_batch("BEGIN").map_err(what())?;
-        let result = (|| {
-            let version: i64 = conn
-                .prepare_cached("PRAGMA schema_version")
-                .and_then(|mut s| s.query_row([], |row| row.get(0)))
-                .map_err(what())?;
-            let mut schema_changed = Vec::new();
-            let known = self.schema_version.lock().map_or(version, |v| *v);
-            if known != version {
-                schema_changed = self.compare_schemas(conn)?;
-                if let Ok(mut known) = self.schema_version.lock()
-                    && schema_changed.is_empty()
-                {
-                    *known = version;
-                }
-            }
-            let feed = self
-                .feed
-                .lock()
-                .map_err(|e| Error::new(ErrorKind::Internal, e.to_string()))?;
-            let (commit, more) = feed::read(conn, &self.names, &feed, after, rows_max)?;
-            Ok(FeedPage {
-                commit,
-                more,
-                schema_changed,
-            })
-        })();
-        conn.execute_batch("COMMIT").map_err(what())?;
-        result
-    }
-
-    /// Captured tables whose captured columns, key or triggers are not what they were.
-    fn compare_schemas(&self, conn: &rusqlite::Connection) -> Result<Vec<(usize, String)>> {
-        let mut changed = Vec::new();
-        for (i, table) in self.options.tables.iter().enumerate() {
-            let name = &table.schema.name;
-            let now = match schema::table(conn, name) {
-                Ok(now) => now,
-                Err(e) if e.kind() == ErrorKind::NotFound => {
-                    changed.push((i, format!("table {name} was dropped or renamed")));
-                    continue;
-                }
-                Err(e) => return Err(e),
-            };
-            if let Some(what) = difference(&table.schema, &now, &table.columns) {
-                changed.push((i, what));
-                continue;
-            }
-            let triggers: i64 = conn
-                .prepare_cached(
-                    "SELECT count(*) FROM sqlite_schema WHERE type = 'trigger' \
-                     AND tbl_name = ?1 AND substr(name, 1, length(?2)) = ?2",
-                )
-                .and_then(|mut s| {
-                    s.query_row([name.as_str(), &self.names.prefix()], |row| row.get(0))
-                })
-                .map_err(sqlite("look for the capture triggers"))?;
-            if triggers < 5 {
-                changed.push((
-                    i,
-                    format!("the capture triggers of table {name} were removed"),
-                ));
-            }
-        }
-        Ok(changed)
-    }
-
-    fn apply(&self, conn: &rusqlite::Connection, batch: &ApplyBatch) -> Result<Applied> {
-        conn.execute_batch("BEGIN IMMEDIATE")
-            .map_err(sqlite("begin to apply"))?;
-        let result = self.apply_inside(conn, batch);
-        finish(conn, result)
-    }
-
-    fn apply_inside(&self, conn: &rusqlite::Connection, batch: &ApplyBatch) -> Result<Applied> {
-        let journal = self.journal(conn);
-        self.check_epoch(conn, batch.epoch)?;
-        let log = batch
-            .log
-            .ok_or_else(|| Error::new(ErrorKind::Internal, "a batch without a log"))?;
-        if (batch.to != batch.from || batch.chunk.is_none())
-            && !journal.advance(log, batch.from, batch.to)?
-        {
-            return Err(fenced());
-        }
-        let end = capture::end(conn, &self.names)?;
-        let role = self.options.role;
-        let outcomes = self.writer(conn).write(&batch.changes)?;
-        let mut settled = Vec::new();
-        let mut opened = Vec::new();
-        let pending = if batch.chunk.is_some() {
-            Some(self.pending(conn, batch.own_feed_read)?)
-        } else {
-            None
-        };
-        let mut copied = 0;
-        let mut left = Vec::new();
-        if let Some(rows) = &batch.copied {
-            left = self.copy(conn, rows)?;
-            copied = rows.batch.num_rows() as u64 - left.len() as u64;
-            settled.extend(self.touched_copies(rows, pending.as_ref())?);
-        }
-        let copied_settled = settled.clone();
-        let changes = batch.changes.iter().zip(&outcomes);
-        for (change, outcome) in changes.chain(left.iter().map(|(c, o)| (c, o))) {
-            let (kind, state, reason) = match outcome {
-                Outcome::Written | Outcome::Equal => {
-                    // Of copied rows only those need a mark that the application touched as well.
-                    let needs = pending
-                        .as_ref()
-                        .is_none_or(|p| p.contains(&(change.table, change.key.clone())));
-                    if needs {
-                        settled.push(change.unit.clone());
-                    }
-                    continue;
-                }
-                Outcome::Suspect { kind } => match &change.cause.refused {
-                    Some(refusal) => (refusal.kind, refusal.state, refusal.reason.clone()),
-                    None => (*kind, OpenState::Open, String::new()),
-                },
-                Outcome::Blocked { kind, reason } => (*kind, OpenState::Waiting, reason.clone()),
-            };
-            let mut conflict = conflict_of(change, role, kind, state, reason);
-            journal.open(&mut conflict)?;
-            opened.push(conflict);
-        }
-        copied += left
-            .iter()
-            .filter(|(_, o)| matches!(o, Outcome::Written | Outcome::Equal))
-            .count() as u64;
-        if !settled.is_empty() {
-            journal.settle(&Settled {
-                role,
-                seq: end,
-                units: settled,
-            })?;
-        }
-        for (unit, us) in &batch.touched {
-            journal.touch(unit, role.other(), *us)?;
-        }
-        if let Some(mark) = &batch.chunk {
-            journal.mark_chunk(mark)?;
-        }
-        Ok(Applied {
-            copied,
-            copied_settled,
-            outcomes,
-            end,
-            opened,
-        })
-    }
-
-    fn copy(
-        &self,
-        conn: &rusqlite::Connection,
-        rows: &CopiedRows,
-    ) -> Result<Vec<(RowChange, Outcome)>> {
-        let key = &self.options.tables[rows.table].key;
-        self.writer(conn).copy(rows.table, &rows.batch, |row| {
-            let unit = UnitKey {
-                unit: rows.table,
-                key: Key::of(&row, key),
-            };
-            RowChange {
-                table: rows.table,
-                key: unit.key.clone(),
-                unit,
-                expect: None,
-                cause: Cause {
-                    base: Base::Expected,
-                    source_key: Key::of(&row, &rows.source_key),
-                    committed_us: None,
-                    refused: None,
-                },
-                after: Some(row),
-            }
-        })
-    }
-
-    /// Copied rows whose keys have changes of this store's own that nobody has read yet.
-    fn touched_copies(
-        &self,
-        rows: &CopiedRows,
-        pending: Option<&std::collections::HashSet<(usize, Key)>>,
-    ) -> Result<Vec<UnitKey>> {
-        let Some(pending) = pending.filter(|p| !p.is_empty()) else {
-            return Ok(Vec::new());
-        };
-        let views = crate::data::batch::views(&rows.batch)?;
-        let key = &self.options.tables[rows.table].key;
-        Ok((0..rows.batch.num_rows())
-            .map(|row| Key(key.iter().map(|&k| views[k].get(row).to_value()).collect()))
-            .filter(|key| pending.contains(&(rows.table, key.clone())))
-            .map(|key| UnitKey {
-                unit: rows.table,
-                key,
-            })
-            .collect())
-    }
-
-    /// Keys of this store's own changes after `read`.
-    fn pending(
-        &self,
-        conn: &rusqlite::Connection,
-        read: u64,
-    ) -> Result<std::collections::HashSet<(usize, Key)>> {
-        let feed = self
-            .feed
-            .lock()
-            .map_err(|e| Error::new(ErrorKind::Internal, e.to_string()))?;
-        let (commit, _) = feed::read(conn, &self.names, &feed, read, usize::MAX)?;
-        Ok(commit
-            .changes
-            .iter()
-            .flat_map(|c| {
-                c.before
-                    .iter()
-                    .chain(&c.after)
-                    .map(|row| (c.table, Key::of(row, &feed[c.table].key)))
-            })
-            .collect())
-    }
-}
-
-fn conflict_of(
-    change: &RowChange,
-    role: Role,
-    kind: ConflictKind,
-    state: OpenState,
-    reason: String,
-) -> OpenConflict {
-    let base = match &change.cause.base {
-        Base::Expected => change.expect.clone(),
-        Base::Row(row) => row.clone(),
-    };
-    let mut committed_us = [None; 2];
-    committed_us[role.other().index()] = change.cause.committed_us;
-    OpenConflict {
-        home: role,
-        id: 0,
-        unit: change.unit.clone(),
-        source_key: change.cause.source_key.clone(),
-        direction: role.other().outgoing(),
-        kind,
-        base,
-        base_known: true,
-        interrupted: false,
-        committed_us,
-        state,
-        reason,
-        rule: String::new(),
-        request: None,
-        at_us: now_us(),
-    }
 }
 
 fn fenced() -> Error {
@@ -611,37 +274,16 @@ fn now_us() -> i64 {
         .map_or(0, |d| i64::try_from(d.as_micros()).unwrap_or(i64::MAX))
 }
 
-/// What is different in the columns that matter, in words.
-fn difference(was: &TableSchema, now: &TableSchema, columns: &[usize]) -> Option<String> {
-    for &i in columns {
-        let old = &was.columns[i];
-        let Some(n) = now.columns.iter().find(|c| c.name == old.name) else {
-            return Some(format!(
-                "column {} of table {} is gone (dropped or renamed)",
-                old.name, was.name
-            ));
-        };
-        if n.declared_type != old.declared_type {
-            return Some(format!(
-                "column {} of table {} was {} and is now {}",
-                old.name, was.name, old.declared_type, n.declared_type
-            ));
-        }
-    }
-    if now.key_names() != was.key_names() {
-        return Some(format!("the key of table {} changed", was.name));
-    }
-    now.columns
-        .iter()
-        .find(|c| was.column(&c.name).is_none())
-        .map(|c| format!("column {} was added to table {}", c.name, was.name))
-}
-
 impl SyncStore for SqliteSync {
     type Lock = SqliteLock;
 
     fn role(&self) -> Role {
         self.shared.options.role
+    }
+
+    async fn take_over(&self, epoch: i64) -> Result<()> {
+        let shared = Arc::clone(&self.shared);
+        self.write(move |conn| shared.take_over(conn, epoch)).await
     }
 
     async fn recover(&self, epoch: i64) -> Result<Recovered> {
@@ -702,14 +344,16 @@ impl SyncStore for SqliteSync {
     }
 
     async fn lock(&self) -> Result<SqliteLock> {
-        let session = Arc::clone(&self.shared.writer).lock_owned().await;
+        let session = Transaction(Arc::clone(&self.shared.writer).lock_owned().await);
         let shared = Arc::clone(&self.shared);
-        let (session, result) = hop(session, |s| {
+        let names = shared.names.clone();
+        let (session, result) = hop(session, move |s| {
             s.set_patience(false)?;
             let result = s
                 .conn()
                 .execute_batch("BEGIN IMMEDIATE")
-                .map_err(sqlite("lock the rows of a conflict"));
+                .map_err(sqlite("lock the rows of a conflict"))
+                .and_then(|()| capture::sweep(s.conn(), &names));
             s.set_patience(true)?;
             result
         })
@@ -736,151 +380,5 @@ impl SyncStore for SqliteSync {
         let shared = Arc::clone(&self.shared);
         self.read(move |conn| shared.journal(conn).open_conflicts())
             .await
-    }
-}
-
-/// Runs something on the session's behalf on a thread that may block.
-async fn hop<R: Send + 'static>(
-    session: OwnedMutexGuard<Session>,
-    run: impl FnOnce(&Session) -> Result<R> + Send + 'static,
-) -> Result<(OwnedMutexGuard<Session>, Result<R>)> {
-    tokio::task::spawn_blocking(move || {
-        let result = run(&session);
-        (session, result)
-    })
-    .await
-    .map_err(panicked)
-}
-
-/// An open write transaction.
-pub struct SqliteLock {
-    /// `None` only while a call is under way, and after the end.
-    session: Option<OwnedMutexGuard<Session>>,
-    shared: Arc<Shared>,
-}
-
-impl std::fmt::Debug for SqliteLock {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SqliteLock").finish_non_exhaustive()
-    }
-}
-
-impl Drop for SqliteLock {
-    fn drop(&mut self) {
-        if let Some(session) = &self.session {
-            // Nothing to tell anybody: closing the connection would roll back as well.
-            drop(session.conn().execute_batch("ROLLBACK"));
-        }
-    }
-}
-
-impl SqliteLock {
-    async fn run<R: Send + 'static>(
-        &mut self,
-        run: impl FnOnce(&Shared, &rusqlite::Connection) -> Result<R> + Send + 'static,
-    ) -> Result<R> {
-        let session = self
-            .session
-            .take()
-            .ok_or_else(|| Error::new(ErrorKind::Internal, "a lock used after its end"))?;
-        let shared = Arc::clone(&self.shared);
-        let (session, result) = hop(session, move |s| run(&shared, s.conn())).await?;
-        self.session = Some(session);
-        result
-    }
-}
-
-impl StoreLock for SqliteLock {
-    async fn check_epoch(&mut self, epoch: i64) -> Result<()> {
-        self.run(move |shared, conn| shared.check_epoch(conn, epoch))
-            .await
-    }
-
-    async fn end(&mut self) -> Result<u64> {
-        self.run(|shared, conn| capture::end(conn, &shared.names))
-            .await
-    }
-
-    async fn read_rows(&mut self, table: usize, keys: Vec<Key>) -> Result<Vec<Option<Row>>> {
-        self.run(move |shared, conn| shared.rows(conn, table, &keys))
-            .await
-    }
-
-    async fn write(&mut self, changes: Vec<RowChange>) -> Result<Vec<Outcome>> {
-        self.run(move |shared, conn| shared.writer(conn).write(&changes))
-            .await
-    }
-
-    async fn new_key(&mut self, table: usize) -> Result<Option<Key>> {
-        self.run(move |shared, conn| {
-            let table = &shared.options.tables[table];
-            let [key] = table.key[..] else {
-                return Ok(None);
-            };
-            let column = &table.schema.columns[table.columns[key]];
-            if !column.declared_type.to_ascii_uppercase().contains("INT") {
-                return Ok(None);
-            }
-            let max: Option<i64> = conn
-                .query_row(
-                    &format!(
-                        "SELECT max({}) FROM {}",
-                        super::names::quote(&column.name),
-                        super::names::quote(&table.schema.name)
-                    ),
-                    [],
-                    |row| row.get(0),
-                )
-                .map_err(sqlite("find a free key"))?;
-            Ok(max.unwrap_or(0).checked_add(1).map(|k| Key(vec![k.into()])))
-        })
-        .await
-    }
-
-    async fn note(
-        &mut self,
-        records: Vec<DecisionRecord>,
-        settled: Vec<Settled>,
-        close: Vec<i64>,
-        states: Vec<OpenConflict>,
-        open: Vec<OpenConflict>,
-    ) -> Result<Vec<i64>> {
-        self.run(move |shared, conn| {
-            let journal = shared.journal(conn);
-            for record in &records {
-                journal.record(record)?;
-            }
-            for settled in &settled {
-                journal.settle(settled)?;
-            }
-            journal.close(&close)?;
-            for state in &states {
-                journal.update_open(state)?;
-            }
-            open.into_iter()
-                .map(|mut conflict| {
-                    journal.open(&mut conflict)?;
-                    Ok(conflict.id)
-                })
-                .collect()
-        })
-        .await
-    }
-
-    async fn commit(mut self) -> Result<()> {
-        let session = self
-            .session
-            .take()
-            .ok_or_else(|| Error::new(ErrorKind::Internal, "a lock used after its end"))?;
-        let (session, result) = hop(session, |s| {
-            s.conn()
-                .execute_batch("COMMIT")
-                .map_err(sqlite("commit a decision"))
-        })
-        .await?;
-        if result.is_err() {
-            self.session = Some(session);
-        }
-        result
     }
 }
