@@ -206,6 +206,11 @@ fn the_types_of_cells_are_real() {
         ("json(#{ b: 1, a: 2 }) == json(#{ a: 2, b: 1 })", "true"),
         ("parse_json(\"{\\\"a\\\": 1.5}\").a", "1.5"),
         ("json(#{ a: 5 })[\"a\"]", "5"),
+        (
+            "[1, \"x\\n\", 1.5, (), 'c', true, decimal(\"1.0\"), [], #{ b: 1, a: [2] }]",
+            "[1, \"x\\n\", 1.5, (), 'c', true, 1.0, [], #{\"a\": [2], \"b\": 1}]",
+        ),
+        ("#{ a: 1, b: () }.to_json()", "{\"a\":1,\"b\":null}"),
         ("type_of(conflict.source.price)", "decimal"),
         ("type_of(conflict.source.seen)", "timestamp_utc"),
     ] {

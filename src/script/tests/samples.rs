@@ -14,7 +14,10 @@ fn sample(name: &str) -> (Arc<Script>, CaseFile) {
         path: folder.join(format!("{name}.rhai")),
         blake3: None,
         settings: file.settings.clone(),
-        limits: Limits::default(),
+        limits: Limits {
+            call_ms: 60_000,
+            ..Limits::default()
+        },
     });
     (script.unwrap_or_else(|e| panic!("{e}")), file)
 }

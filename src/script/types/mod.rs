@@ -8,7 +8,7 @@ mod decimal;
 mod other;
 mod time;
 
-use rhai::{Engine, EvalAltResult};
+use rhai::{Dynamic, Engine, EvalAltResult};
 
 pub(super) use decimal::DecimalNumber;
 pub(super) use other::{Bytes, Json, Opaque, Uuid};
@@ -27,6 +27,21 @@ pub(super) fn register(engine: &mut Engine) {
     decimal::register(engine);
     time::register(engine);
     other::register(engine);
+}
+
+/// The text of a value of one of these types; `None` for any other.
+pub(super) fn shown_as(value: &Dynamic) -> Option<String> {
+    macro_rules! text {
+        ($($own:ty),* $(,)?) => {
+            $(if let Some(v) = value.read_lock::<$own>() {
+                return Some(v.to_string());
+            })*
+        };
+    }
+    text!(
+        DecimalNumber, TimestampUtc, Timestamp, Date, TimeOfDay, Json, Uuid, Bytes, Opaque
+    );
+    None
 }
 
 /// Registers `to_string` and `to_debug`, which printing and interpolation use.
