@@ -180,17 +180,22 @@ settings = { what = "park" }
 name = "people"
 columns = { id = "int", name = "text" }
 key = ["id"]
+
+[[case]]
+name = "the first of each batch is parked"
+source = { id = 1, name = "a" }
+target = { id = 1, name = "b" }
+expect = "park"
 "#;
     std::fs::write(&cases, text).unwrap();
-    let (code, out, _) = banyan(&[
+    let (code, out, errors) = banyan(&[
         "plugin",
         "check",
         component.to_str().unwrap(),
         "--cases",
         cases.to_str().unwrap(),
     ]);
-    // It parks the first of each batch.
-    assert_eq!(code, 1, "{out}");
+    assert_eq!(code, 1, "{out}{errors}");
     assert!(out.contains("split"), "{out}");
 }
 
