@@ -3,6 +3,7 @@
 //! The child is this test binary itself: it runs the test [`child`] with the folder of the
 //! databases in its environment.
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use crate::sim::{Chooser, Seed};
 use crate::support::{Pair, app, dump, spec, table, until_idle};
 
 const FOLDER: &str = "BANYAN_TEST_CRASH_FOLDER";
+const STARTED: &str = "the engine has started";
 const KILLS: usize = 200;
 
 const SCHEMA: &str = "
@@ -62,7 +64,10 @@ async fn child() {
         };
         let engine = Engine::start(opened.source, opened.target, opened.plan, limits).await;
         let error = match engine {
-            Ok(mut engine) => run(&mut engine, &options, |_| ()).await.err(),
+            Ok(mut engine) => {
+                println!("{STARTED}");
+                run(&mut engine, &options, |_| ()).await.err()
+            }
             Err(error) => Some(error),
         };
         // The applications lock the stores all the time; anything else is a finding.
@@ -81,7 +86,7 @@ fn spawn(folder: &Path) -> Child {
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "crash::child", "--nocapture"])
         .env(FOLDER, folder)
-        .stdout(Stdio::null())
+        .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .unwrap()
@@ -160,6 +165,12 @@ fn write_all_the_time(path: PathBuf, side: i64, stop: &AtomicBool) -> Committed 
     done
 }
 
+/// How far each side's changes are taken over.
+fn checkpoints(pair: &Pair) -> [Vec<String>; 2] {
+    let sql = "SELECT seq FROM \"_banyan_test.checkpoint\"";
+    [dump(&pair.source(), sql), dump(&pair.target(), sql)]
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_doubled_or_echoed_over_two_hundred_kills() {
     let pair = Pair::new(SCHEMA, SCHEMA);
@@ -180,12 +191,22 @@ async fn nothing_is_lost_doubled_or_echoed_over_two_hundred_kills() {
     let folder = pair.dir.path().to_owned();
     let mut seed = Seed::new(4711);
     let mut kills = 0;
+    let mut moved = 0;
+    let mut at = checkpoints(&pair);
     while kills < KILLS {
         let mut child = spawn(&folder);
+        // Some are killed while they start, some while they work.
+        if kills % 3 > 0 {
+            let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+            lines.map_while(Result::ok).find(|line| line.contains(STARTED));
+        }
         tokio::time::sleep(Duration::from_millis(5 + seed.choose(76) as u64)).await;
         child.kill().unwrap();
         child.wait().unwrap();
         kills += 1;
+        let now = checkpoints(&pair);
+        moved += usize::from(now != at);
+        at = now;
         let failure = std::fs::read_to_string(folder.join("failure.txt"));
         assert!(failure.is_err(), "the child ended by itself: {failure:?}");
     }
@@ -193,8 +214,10 @@ async fn nothing_is_lost_doubled_or_echoed_over_two_hundred_kills() {
     let committed = writers.map(|w| w.join().unwrap());
     let mut engine = pair.engine(&migration()).await;
     let report = until_idle(&mut engine).await;
+    // A child that is always killed before it does anything would show nothing.
+    assert!(moved > KILLS / 4, "only {moved} children of {kills} got anywhere");
     println!(
-        "{kills} kills, {} and {} transactions, {report:?}",
+        "{kills} kills, {moved} in the middle of work, {} and {} transactions, {report:?}",
         committed[0].transactions, committed[1].transactions
     );
     for t in &report.tables {

@@ -11,6 +11,7 @@ mod bad_input;
 mod capture;
 mod cli_sync;
 mod command_line;
+mod constraints;
 mod crash;
 mod demo;
 mod layering;

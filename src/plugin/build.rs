@@ -234,6 +234,13 @@ pub fn build(options: &BuildOptions) -> Result<Built> {
     })
 }
 
+/// Where [`build`] puts the component of a crate unless it is told otherwise. Fails with
+/// `NotFound` when there is no crate.
+pub fn component_path(crate_dir: &Path) -> Result<PathBuf> {
+    let library = Manifest::read(crate_dir)?.library;
+    Ok(crate_dir.join(format!("{library}.wasm")))
+}
+
 /// Wraps a core module that wit-bindgen described as a component.
 pub fn componentize(core: &[u8]) -> Result<Vec<u8>> {
     let encoded = wit_component::ComponentEncoder::default()

@@ -251,9 +251,20 @@ impl Writer<'_> {
                 }
             }
             if left.len() == waiting.len() {
-                let swapped = left.len() > 1 && self.swap(changes, &left)?;
+                // Those that go in together, without those that even then do not.
+                let mut together = left.clone();
+                while together.len() > 1 {
+                    let guilty = self.swap(changes, &together)?;
+                    if guilty.is_empty() {
+                        break;
+                    }
+                    together.retain(|i| !guilty.contains(i));
+                }
+                if together.len() < 2 {
+                    together.clear();
+                }
                 for &i in &left {
-                    outcomes[i] = if swapped {
+                    outcomes[i] = if together.contains(&i) {
                         Outcome::Written
                     } else {
                         self.blocked_by(&changes[i])?
@@ -403,11 +414,12 @@ impl Writer<'_> {
         }
     }
 
-    /// Takes the rows out and puts them back with their new values; `false`, and nothing done,
-    /// when that does not go through either.
-    fn swap(&self, changes: &[RowChange], which: &[usize]) -> Result<bool> {
+    /// Takes the rows out and puts them back with their new values. Answers those that cannot be
+    /// put back; if there are any, nothing is done.
+    fn swap(&self, changes: &[RowChange], which: &[usize]) -> Result<Vec<usize>> {
         let what = || sqlite("swap unique values");
         self.batch("SAVEPOINT banyan_swap")?;
+        let mut guilty = Vec::new();
         let mut rows = Vec::with_capacity(which.len());
         for &i in which {
             let change = &changes[i];
@@ -448,12 +460,15 @@ impl Writer<'_> {
                 }
             };
             if !matches!(hit, Hit::Done) {
-                self.batch("ROLLBACK TO banyan_swap; RELEASE banyan_swap")?;
-                return Ok(false);
+                guilty.push(i);
             }
         }
-        self.batch("RELEASE banyan_swap")?;
-        Ok(true)
+        self.batch(if guilty.is_empty() {
+            "RELEASE banyan_swap"
+        } else {
+            "ROLLBACK TO banyan_swap; RELEASE banyan_swap"
+        })?;
+        Ok(guilty)
     }
 
     /// Names the rows that hold the unique values.
