@@ -198,7 +198,9 @@ async fn nothing_is_lost_doubled_or_echoed_over_two_hundred_kills() {
         // Some are killed while they start, some while they work.
         if kills % 3 > 0 {
             let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-            lines.map_while(Result::ok).find(|line| line.contains(STARTED));
+            lines
+                .map_while(Result::ok)
+                .find(|line| line.contains(STARTED));
         }
         tokio::time::sleep(Duration::from_millis(5 + seed.choose(76) as u64)).await;
         child.kill().unwrap();
@@ -215,7 +217,10 @@ async fn nothing_is_lost_doubled_or_echoed_over_two_hundred_kills() {
     let mut engine = pair.engine(&migration()).await;
     let report = until_idle(&mut engine).await;
     // A child that is always killed before it does anything would show nothing.
-    assert!(moved > KILLS / 4, "only {moved} children of {kills} got anywhere");
+    assert!(
+        moved > KILLS / 4,
+        "only {moved} children of {kills} got anywhere"
+    );
     println!(
         "{kills} kills, {moved} in the middle of work, {} and {} transactions, {report:?}",
         committed[0].transactions, committed[1].transactions

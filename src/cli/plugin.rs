@@ -89,7 +89,10 @@ enum PluginCommand {
 
 fn role(name: &str) -> std::result::Result<Role, String> {
     Role::from_name(name).ok_or_else(|| {
-        format!("a role is one of {}", Role::ALL.map(Role::interface).join(", "))
+        format!(
+            "a role is one of {}",
+            Role::ALL.map(Role::interface).join(", ")
+        )
     })
 }
 

@@ -150,7 +150,17 @@ pub fn create(parent: &Path, name: &str, role: Role) -> Result<PathBuf> {
 fn check_name(name: &str) -> Result<()> {
     /// Words that cargo or Rust has a use for.
     const TAKEN: [&str; 12] = [
-        "test", "core", "std", "alloc", "self", "super", "crate", "fn", "mod", "use", "sdk",
+        "test",
+        "core",
+        "std",
+        "alloc",
+        "self",
+        "super",
+        "crate",
+        "fn",
+        "mod",
+        "use",
+        "sdk",
         "banyan-rule",
     ];
     let fits = name.starts_with(|c: char| c.is_ascii_lowercase())
@@ -225,7 +235,16 @@ mod tests {
     #[test]
     fn names_that_cargo_would_refuse_are_refused_first() {
         let dir = tempfile::tempdir().unwrap();
-        for name in ["", "Vip", "1st", "a b", "../x", "test", "é", &"x".repeat(65)] {
+        for name in [
+            "",
+            "Vip",
+            "1st",
+            "a b",
+            "../x",
+            "test",
+            "é",
+            &"x".repeat(65),
+        ] {
             let error = create(dir.path(), name, Role::Resolver).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Usage, "{name}");
         }

@@ -25,8 +25,19 @@ fn passes(arguments: &[&str]) -> String {
 /// Runs the cases, and tries the laws on their tables.
 fn tried(component: &str, cases: &str) {
     passes(&["plugin", "test", component, "--cases", cases]);
-    let report = passes(&["plugin", "check", component, "--cases", cases, "--batches", "8"]);
-    assert!(report.contains("imports banyan:rules/host@0.1.0 (log)"), "{report}");
+    let report = passes(&[
+        "plugin",
+        "check",
+        component,
+        "--cases",
+        cases,
+        "--batches",
+        "8",
+    ]);
+    assert!(
+        report.contains("imports banyan:rules/host@0.1.0 (log)"),
+        "{report}"
+    );
 }
 
 /// Whether guests can be built here. Where they can't, the committed components are still tested.
@@ -111,12 +122,18 @@ fn a_folder_that_is_not_built_says_how() {
     let (code, _, errors) = banyan(&["plugin", "check", &folder]);
     assert_eq!(code, 2);
     assert!(errors.contains("is not built"), "{errors}");
-    assert!(errors.contains(&format!("banyan plugin build {folder}")), "{errors}");
+    assert!(
+        errors.contains(&format!("banyan plugin build {folder}")),
+        "{errors}"
+    );
     let (code, _, errors) = banyan(&["plugin", "new", "fresh", "--dir", parent]);
     assert_eq!(code, 1, "{errors}");
     let (code, _, errors) = banyan(&["plugin", "new", "x", "--role", "judge"]);
     assert_eq!(code, 2);
-    assert!(errors.contains("resolver, transformer, validator, router"), "{errors}");
+    assert!(
+        errors.contains("resolver, transformer, validator, router"),
+        "{errors}"
+    );
     let (code, _, errors) = banyan(&["plugin", "build", parent]);
     assert_eq!(code, 2, "{errors}");
     assert!(errors.contains("is no crate"), "{errors}");
@@ -182,9 +199,7 @@ fn the_configurations_plugins_are_listed_with_what_is_wrong() {
     let dir = tempfile::tempdir().unwrap();
     let config = dir.path().join("banyan.toml");
     let good = root().join("plugins/vip_merge.wasm");
-    let text = format!(
-        "[rules.vip]\nplugin = {good:?}\n\n[rules.gone]\nplugin = \"gone.wasm\"\n"
-    );
+    let text = format!("[rules.vip]\nplugin = {good:?}\n\n[rules.gone]\nplugin = \"gone.wasm\"\n");
     std::fs::write(&config, text).unwrap();
     let config = config.to_str().unwrap();
     let (code, out, errors) = banyan(&["--config", config, "plugin", "list", "--format", "json"]);
