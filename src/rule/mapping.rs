@@ -339,3 +339,80 @@ impl TableMapping {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::data::LogicalType;
+    use crate::rule::{RuleColumn, RuleInfo};
+
+    /// Hands rows on, and notes how many it was given at a time.
+    #[derive(Default)]
+    struct Parts(Mutex<Vec<usize>>);
+
+    impl Transform for Parts {
+        fn describe(&self) -> RuleInfo {
+            RuleInfo {
+                name: "parts".to_owned(),
+                version: "1".to_owned(),
+                summary: String::new(),
+                digest: None,
+            }
+        }
+
+        fn transform(
+            &self,
+            _: &TransformTables,
+            direction: Direction,
+            _: usize,
+            rows: &[Row],
+        ) -> Result<Vec<Routed>, RuleError> {
+            self.0.lock().unwrap().push(rows.len());
+            // Backwards, so that order is not what brings rows home.
+            Ok(vec![Routed {
+                table: usize::from(direction == Direction::Forward),
+                columns: vec![0],
+                origins: (0..rows.len()).rev().collect(),
+                rows: rows.iter().rev().cloned().collect(),
+            }])
+        }
+    }
+
+    #[test]
+    fn a_rule_is_given_many_rows_in_parts_and_each_comes_home() {
+        let table = || MappedTable {
+            table: RuleTable {
+                name: "t".to_owned(),
+                columns: vec![RuleColumn {
+                    name: "id".to_owned(),
+                    declared_type: "INTEGER".to_owned(),
+                    logical: LogicalType::Int,
+                    nullable: false,
+                }],
+                key: vec![0],
+            },
+            stored: None,
+        };
+        let rule = Arc::new(Parts::default());
+        let mapping = TableMapping {
+            source: table(),
+            targets: vec![table()],
+            how: How::Rule(Arc::clone(&rule) as Arc<dyn Transform>),
+            filter: None,
+            filter_sql: None,
+        };
+        let rows: Vec<Row> = (0..2_500).map(|i| vec![Value::Int(i)]).collect();
+        let there = mapping.forward(rows.clone()).unwrap();
+        let back = mapping.backward(0, rows.clone()).unwrap();
+        assert_eq!(
+            *rule.0.lock().unwrap(),
+            [1_000, 1_000, 500, 1_000, 1_000, 500]
+        );
+        for ((row, there), back) in rows.iter().zip(there).zip(back) {
+            assert_eq!(there, [Some(row.clone())]);
+            assert_eq!(back.unwrap().cells, *row);
+        }
+    }
+}
