@@ -3,8 +3,10 @@
 //! - `store`: the store, with a gate before each operation.
 //! - `ghost`: the oracle: who knows of whose writes.
 //! - `run`: one schedule of applications, engine steps, faults and persons.
+//! - `explore`: all schedules within small bounds.
 //! - `schedules`: generated schedules for every built-in strategy.
 
+mod explore;
 mod ghost;
 mod run;
 mod schedules;
