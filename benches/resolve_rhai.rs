@@ -2,7 +2,11 @@
 //!
 //! `cargo bench --bench resolve_rhai`: the median of 15 batches, for several scripts, beside the
 //! built-in strategy that decides the same.
-#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a bench prints and may stop")]
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a bench prints and may stop"
+)]
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -62,7 +66,12 @@ fn main() {
     }
     for name in ["last-write-wins", "add-deltas"] {
         let rule = builtin::strategy(name, &serde_json::Value::Null).unwrap();
-        report(&format!("built-in {name}"), rule.as_ref(), &table, &conflicts);
+        report(
+            &format!("built-in {name}"),
+            rule.as_ref(),
+            &table,
+            &conflicts,
+        );
     }
 }
 
@@ -114,7 +123,13 @@ fn conflict(n: i64) -> Conflict {
         direction: Direction::Forward,
         base: row(100, 0),
         base_known: true,
-        source: Side { row: row(100 - s, s), committed_us: Some(s) },
-        target: Side { row: row(100 - t, t), committed_us: Some(t) },
+        source: Side {
+            row: row(100 - s, s),
+            committed_us: Some(s),
+        },
+        target: Side {
+            row: row(100 - t, t),
+            committed_us: Some(t),
+        },
     }
 }

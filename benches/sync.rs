@@ -133,7 +133,10 @@ async fn main() {
         assert_eq!(n.cast_unsigned(), rows);
     }
     let (o, p) = (median(ours), median(peer));
-    println!("copy {rows} rows x 10: banyan {o:.2} s, INSERT … SELECT {p:.2} s, ratio {:.2}", o / p);
+    println!(
+        "copy {rows} rows x 10: banyan {o:.2} s, INSERT … SELECT {p:.2} s, ratio {:.2}",
+        o / p
+    );
     throughput(dir.path(), &source).await;
 }
 
@@ -192,7 +195,8 @@ async fn throughput(dir: &Path, source: &Path) {
 /// Updates rows of its own half of the table, as fast as it can.
 fn write(path: &Path, side: u64, seconds: u64) -> u64 {
     let conn = rusqlite::Connection::open(path).unwrap();
-    conn.busy_timeout(std::time::Duration::from_secs(20)).unwrap();
+    conn.busy_timeout(std::time::Duration::from_secs(20))
+        .unwrap();
     conn.execute_batch("PRAGMA synchronous = NORMAL").unwrap();
     let begun = Instant::now();
     let mut written = 0;

@@ -23,8 +23,11 @@ use banyan::verify::{Level, Recheck, VerifyRequest, verify};
 
 const RUNS: usize = 5;
 
-fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
+fn main() -> std::process::ExitCode {
+    let arguments: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|a| a != "--bench")
+        .collect();
     if let [child, source, target, level] = arguments.as_slice()
         && child == "--child"
     {
@@ -39,21 +42,28 @@ fn main() {
     std::fs::copy(&equal_a, &differs).unwrap();
     let changed = rusqlite::Connection::open(&differs)
         .unwrap()
-        .execute("UPDATE orders SET note = note || ' ' WHERE id % 100 = 50", [])
+        .execute(
+            "UPDATE orders SET note = note || ' ' WHERE id % 100 = 50",
+            [],
+        )
         .unwrap();
     println!("{rows} rows of 10 columns, median of {RUNS} alternating runs");
-    for (name, target) in [("0 differences", &equal_b), ("1 % of the rows differ", &differs)] {
+    for (name, target) in [
+        ("0 differences", &equal_b),
+        ("1 % of the rows differ", &differs),
+    ] {
         println!("\n{name}");
         compare(&equal_a, target);
     }
     println!("\n({changed} rows were changed)");
+    std::process::ExitCode::SUCCESS
 }
 
 fn compare(source: &Path, target: &Path) {
     let me = std::env::current_exe().unwrap();
     let paths = [source.as_os_str(), target.as_os_str()];
     let mut seconds = vec![Vec::new(); 3];
-    let mut peak_kib = vec![0; 3];
+    let mut peak_kib = [0; 3];
     for _ in 0..RUNS {
         for (i, level) in ["full", "hash", "sqldiff"].into_iter().enumerate() {
             let mut command = if level == "sqldiff" {
@@ -75,7 +85,10 @@ fn compare(source: &Path, target: &Path) {
         times[times.len() / 2]
     };
     let peer = median(&mut seconds[2]);
-    for (i, name) in ["verify FULL", "verify HASH", "sqldiff"].into_iter().enumerate() {
+    for (i, name) in ["verify FULL", "verify HASH", "sqldiff"]
+        .into_iter()
+        .enumerate()
+    {
         let took = median(&mut seconds[i]);
         println!(
             "{name:<12} {took:>7.2} s  {:>5.2} x sqldiff  (fastest {:.2}, slowest {:.2})  peak {} MiB",
@@ -97,7 +110,10 @@ fn measure(command: &mut Command) -> (f64, u64) {
     let seen = Arc::clone(&peak);
     let watcher = std::thread::spawn(move || {
         // Ends when the process has: then the file has no peak any more.
-        while let Some(kib) = std::fs::read_to_string(&status).ok().and_then(|s| high_water(&s)) {
+        while let Some(kib) = std::fs::read_to_string(&status)
+            .ok()
+            .and_then(|s| high_water(&s))
+        {
             seen.fetch_max(kib, std::sync::atomic::Ordering::Relaxed);
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
@@ -113,7 +129,7 @@ fn high_water(status: &str) -> Option<u64> {
     line.split_whitespace().nth(1)?.parse().ok()
 }
 
-fn run_child(source: &str, target: &str, level: &str) {
+fn run_child(source: &str, target: &str, level: &str) -> std::process::ExitCode {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let consistent = runtime.block_on(async {
         let source = SqliteStore::new("monolith", source);
@@ -133,12 +149,15 @@ fn run_child(source: &str, target: &str, level: &str) {
         }];
         let mut request = VerifyRequest::new(&source, &target, &mappings);
         request.level = level.parse::<Level>().unwrap();
-        request.recheck = Recheck { wait_ms: 0, tries: 0 };
+        request.recheck = Recheck {
+            wait_ms: 0,
+            tries: 0,
+        };
         let report = verify(request).await.unwrap();
         println!("{report}");
         report.consistent
     });
-    std::process::exit(i32::from(!consistent));
+    std::process::ExitCode::from(u8::from(!consistent))
 }
 
 fn generate(path: &Path, rows: i64) {
@@ -164,5 +183,6 @@ fn generate(path: &Path, rows: i64) {
         [rows],
     )
     .unwrap();
-    conn.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    conn.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")
+        .unwrap();
 }

@@ -42,7 +42,12 @@ impl Followed {
     fn run(&self, sql: &str) {
         let outcome = |conn: &rusqlite::Connection| {
             let error = conn.execute_batch(sql).err().map(|e| e.to_string());
-            (error, conn.changes(), conn.last_insert_rowid(), conn.is_autocommit())
+            (
+                error,
+                conn.changes(),
+                conn.last_insert_rowid(),
+                conn.is_autocommit(),
+            )
         };
         let (plain, source) = (outcome(&self.plain), outcome(&self.source));
         assert_eq!(plain, source, "with capture, {sql} ends otherwise");
@@ -51,12 +56,15 @@ impl Followed {
     fn rows(&self, conn: &rusqlite::Connection) -> Vec<String> {
         let mut out = Vec::new();
         for table in &self.tables {
-            let mut stmt = conn.prepare(&format!("SELECT * FROM \"{}\"", table.replace('"', "\"\""))).unwrap();
+            let mut stmt = conn
+                .prepare(&format!("SELECT * FROM \"{}\"", table.replace('"', "\"\"")))
+                .unwrap();
             let width = stmt.column_count();
             let mut rows = stmt.query([]).unwrap();
             while let Some(row) = rows.next().unwrap() {
-                let cells: Vec<String> =
-                    (0..width).map(|i| format!("{:?}", row.get_ref(i).unwrap())).collect();
+                let cells: Vec<String> = (0..width)
+                    .map(|i| format!("{:?}", row.get_ref(i).unwrap()))
+                    .collect();
                 out.push(format!("{table}: {}", cells.join(" | ")));
             }
         }
@@ -71,10 +79,23 @@ impl Followed {
     async fn check(&mut self, context: &str) {
         let report = self.sync().await;
         let source = self.rows(&self.source);
-        assert_eq!(self.rows(&self.plain), source, "the source itself, {context}");
-        assert_eq!(self.rows(&app(&self.pair.target())), source, "the target, {context}");
+        assert_eq!(
+            self.rows(&self.plain),
+            source,
+            "the source itself, {context}"
+        );
+        assert_eq!(
+            self.rows(&app(&self.pair.target())),
+            source,
+            "the target, {context}"
+        );
         for table in &report.tables {
-            assert_eq!((table.conflicts, table.parked), (0, 0), "{}: {context}", table.table);
+            assert_eq!(
+                (table.conflicts, table.parked),
+                (0, 0),
+                "{}: {context}",
+                table.table
+            );
         }
     }
 }
@@ -391,16 +412,27 @@ async fn a_database_that_another_one_attaches() {
             path.display()
         ))
         .unwrap();
-    followed.plain.execute_batch("INSERT INTO t VALUES (2, 'theirs')").unwrap();
+    followed
+        .plain
+        .execute_batch("INSERT INTO t VALUES (2, 'theirs')")
+        .unwrap();
     followed.check("attached").await;
 }
 
 /// A random statement over a table with every kind of unique key.
 fn random_statement(seed: &mut Seed) -> String {
-    let verb = ["INSERT", "INSERT OR REPLACE", "INSERT OR IGNORE", "INSERT OR FAIL", "REPLACE"];
+    let verb = [
+        "INSERT",
+        "INSERT OR REPLACE",
+        "INSERT OR IGNORE",
+        "INSERT OR FAIL",
+        "REPLACE",
+    ];
     let clause = ["", "OR REPLACE", "OR IGNORE", "OR FAIL", "OR REPLACE"];
     let mut value = |seed: &mut Seed| {
-        let values = ["NULL", "1", "2", "3", "'a'", "'A'", "'b'", "1.0", "x'61'", "'1'", "-0.0"];
+        let values = [
+            "NULL", "1", "2", "3", "'a'", "'A'", "'b'", "1.0", "x'61'", "'1'", "-0.0",
+        ];
         values[seed.choose(values.len())].to_owned()
     };
     let id = |seed: &mut Seed| (1 + seed.choose(6)).to_string();
@@ -411,13 +443,18 @@ fn random_statement(seed: &mut Seed) -> String {
         _ => format!("WHERE id = {}", 1 + seed.choose(6)),
     };
     let row = |seed: &mut Seed, value: &mut dyn FnMut(&mut Seed) -> String| {
-        let id = if seed.one_in(6) { "NULL".to_owned() } else { id(seed) };
+        let id = if seed.one_in(6) {
+            "NULL".to_owned()
+        } else {
+            id(seed)
+        };
         format!("({id}, {}, {}, {})", value(seed), value(seed), value(seed))
     };
     match seed.choose(10) {
         0..=3 => {
-            let rows: Vec<String> =
-                (0..=seed.choose(3)).map(|_| row(seed, &mut value)).collect();
+            let rows: Vec<String> = (0..=seed.choose(3))
+                .map(|_| row(seed, &mut value))
+                .collect();
             format!(
                 "{} INTO t (id, a, b, c) VALUES {}",
                 verb[seed.choose(verb.len())],
@@ -427,14 +464,27 @@ fn random_statement(seed: &mut Seed) -> String {
         4 => {
             let action = match seed.choose(3) {
                 0 => "ON CONFLICT DO NOTHING".to_owned(),
-                1 => format!("ON CONFLICT (id) DO UPDATE SET a = excluded.a, b = {}", value(seed)),
-                _ => format!("ON CONFLICT (a) DO UPDATE SET id = {}, c = excluded.c", id(seed)),
+                1 => format!(
+                    "ON CONFLICT (id) DO UPDATE SET a = excluded.a, b = {}",
+                    value(seed)
+                ),
+                _ => format!(
+                    "ON CONFLICT (a) DO UPDATE SET id = {}, c = excluded.c",
+                    id(seed)
+                ),
             };
-            format!("INSERT INTO t (id, a, b, c) VALUES {} {action}", row(seed, &mut value))
+            format!(
+                "INSERT INTO t (id, a, b, c) VALUES {} {action}",
+                row(seed, &mut value)
+            )
         }
         5..=7 => {
             let column = ["a", "b", "c", "id"][seed.choose(4)];
-            let value = if column == "id" { id(seed) } else { value(seed) };
+            let value = if column == "id" {
+                id(seed)
+            } else {
+                value(seed)
+            };
             format!(
                 "UPDATE {} t SET {column} = {value} {}",
                 clause[seed.choose(clause.len())],
@@ -448,7 +498,10 @@ fn random_statement(seed: &mut Seed) -> String {
             if inner.contains(';') {
                 inner
             } else {
-                format!("SAVEPOINT s; {inner}; {}; RELEASE s", ["SELECT 1", "ROLLBACK TO s"][seed.choose(2)])
+                format!(
+                    "SAVEPOINT s; {inner}; {}; RELEASE s",
+                    ["SELECT 1", "ROLLBACK TO s"][seed.choose(2)]
+                )
             }
         }
     }
@@ -456,11 +509,14 @@ fn random_statement(seed: &mut Seed) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn random_statements_leave_both_sides_equal() {
-    let schema = "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT COLLATE NOCASE UNIQUE, b, c NUMERIC,
+    let schema =
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT COLLATE NOCASE UNIQUE, b, c NUMERIC,
             UNIQUE (b, c));
          CREATE UNIQUE INDEX some ON t (c) WHERE b = 1;
          CREATE UNIQUE INDEX computed ON t (coalesce(a, '') || coalesce(b, ''), c)";
-    let first: Option<u64> = std::env::var("CAPTURE_SEED").ok().and_then(|s| s.parse().ok());
+    let first: Option<u64> = std::env::var("CAPTURE_SEED")
+        .ok()
+        .and_then(|s| s.parse().ok());
     for n in first.map_or(0..24, |s| s..s + 1) {
         let mut seed = Seed::new(n);
         let mut followed = Followed::new(schema, &["t"]).await;
@@ -476,11 +532,15 @@ async fn random_statements_leave_both_sides_equal() {
                 followed.run("ROLLBACK");
             }
             if seed.one_in(3) {
-                followed.check(&format!("seed {n}: {}", story.join(";\n"))).await;
+                followed
+                    .check(&format!("seed {n}: {}", story.join(";\n")))
+                    .await;
                 story.clear();
             }
         }
-        followed.check(&format!("seed {n}: {}", story.join(";\n"))).await;
+        followed
+            .check(&format!("seed {n}: {}", story.join(";\n")))
+            .await;
     }
 }
 

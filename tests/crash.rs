@@ -38,7 +38,10 @@ async fn child() {
     let Some(folder) = std::env::var_os(FOLDER) else {
         return;
     };
-    let (source, target) = (Path::new(&folder).join("source.db"), Path::new(&folder).join("target.db"));
+    let (source, target) = (
+        Path::new(&folder).join("source.db"),
+        Path::new(&folder).join("target.db"),
+    );
     let stores = [("monolith", source), ("service", target)]
         .map(|(name, path)| banyan::database::sqlite::SqliteStore::new(name, path));
     let (_keep, stop) = tokio::sync::watch::channel(false);
@@ -49,7 +52,9 @@ async fn child() {
         stop,
     };
     loop {
-        let opened = banyan::app::build(&stores[0], &stores[1], &migration()).await.unwrap();
+        let opened = banyan::app::build(&stores[0], &stores[1], &migration())
+            .await
+            .unwrap();
         opened.source.install().await.unwrap();
         opened.target.install().await.unwrap();
         let limits = EngineOptions {
@@ -66,7 +71,9 @@ async fn child() {
             Err(error) => Some(error),
         };
         // The applications lock the stores all the time; anything else is a finding.
-        let busy = error.as_ref().is_some_and(|e| e.kind() == banyan::error::ErrorKind::Busy);
+        let busy = error
+            .as_ref()
+            .is_some_and(|e| e.kind() == banyan::error::ErrorKind::Busy);
         if !busy {
             let log = Path::new(&folder).join("failure.txt");
             std::fs::write(log, format!("{error:?}")).unwrap();
@@ -111,7 +118,8 @@ fn write_all_the_time(path: PathBuf, side: i64, stop: &AtomicBool) -> Committed 
             match seed.choose(6) {
                 0 => {
                     let value = seed.choose(1_000_000) as i64;
-                    conn.execute("INSERT INTO rows VALUES (?1, ?2, 'once')", [next, value]).unwrap();
+                    conn.execute("INSERT INTO rows VALUES (?1, ?2, 'once')", [next, value])
+                        .unwrap();
                     rows.push((next, value));
                     next += 2;
                 }
@@ -138,7 +146,8 @@ fn write_all_the_time(path: PathBuf, side: i64, stop: &AtomicBool) -> Committed 
                 _ => {
                     let sql = "INSERT INTO parents VALUES (?1, 'p' || ?1, zeroblob(?1 % 50))";
                     conn.execute(sql, [next]).unwrap();
-                    let sql = "INSERT INTO children VALUES (?1, ?1, 'c'), (?1 + 100000000, ?1, 'd')";
+                    let sql =
+                        "INSERT INTO children VALUES (?1, ?1, 'c'), (?1 + 100000000, ?1, 'd')";
                     conn.execute(sql, [next]).unwrap();
                     next += 2;
                 }
@@ -189,7 +198,9 @@ async fn nothing_is_lost_doubled_or_echoed_over_two_hundred_kills() {
         // Some are killed while they start, some while they work.
         if kills % 3 > 0 {
             let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-            lines.map_while(Result::ok).find(|line| line.contains(STARTED));
+            lines
+                .map_while(Result::ok)
+                .find(|line| line.contains(STARTED));
         }
         tokio::time::sleep(Duration::from_millis(5 + seed.choose(76) as u64)).await;
         child.kill().unwrap();
@@ -206,7 +217,10 @@ async fn nothing_is_lost_doubled_or_echoed_over_two_hundred_kills() {
     let mut engine = pair.engine(&migration()).await;
     let report = until_idle(&mut engine).await;
     // A child that is always killed before it does anything would show nothing.
-    assert!(moved > KILLS / 4, "only {moved} children of {kills} got anywhere");
+    assert!(
+        moved > KILLS / 4,
+        "only {moved} children of {kills} got anywhere"
+    );
     println!(
         "{kills} kills, {moved} in the middle of work, {} and {} transactions, {report:?}",
         committed[0].transactions, committed[1].transactions
@@ -235,8 +249,9 @@ async fn nothing_is_lost_doubled_or_echoed_over_two_hundred_kills() {
     for i in 0..8 {
         let sum = committed[0].added[i] + committed[1].added[i];
         let sql = "SELECT n, m FROM counters WHERE id = ?1";
-        let there: (i64, i64) =
-            conn.query_row(sql, [i as i64], |r| Ok((r.get(0)?, r.get(1)?))).unwrap();
+        let there: (i64, i64) = conn
+            .query_row(sql, [i as i64], |r| Ok((r.get(0)?, r.get(1)?)))
+            .unwrap();
         assert_eq!(there, (sum, -sum), "counter {i}");
     }
     // Foreign keys hold.
@@ -245,6 +260,11 @@ async fn nothing_is_lost_doubled_or_echoed_over_two_hundred_kills() {
     // Nothing echoed: with both sides still, another start finds nothing to do.
     let again = pair.sync(&migration()).await;
     for t in &again.tables {
-        assert_eq!((t.applied_to_source, t.applied_to_target, t.conflicts), (0, 0, 0), "{}", t.table);
+        assert_eq!(
+            (t.applied_to_source, t.applied_to_target, t.conflicts),
+            (0, 0, 0),
+            "{}",
+            t.table
+        );
     }
 }

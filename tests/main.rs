@@ -7,10 +7,13 @@
     reason = "in tests a panic is the report"
 )]
 
+mod bad_input;
 mod capture;
+mod cli_sync;
 mod command_line;
 mod constraints;
 mod crash;
+mod demo;
 mod layering;
 mod plugin;
 mod script_commands;

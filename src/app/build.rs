@@ -1,6 +1,7 @@
 //! From what a migration says about tables to mappings that fit both schemas.
 
 use std::collections::{BTreeMap, HashSet};
+use std::fmt;
 use std::sync::Arc;
 
 use crate::data::{Generated, TableSchema};
@@ -41,8 +42,18 @@ pub struct TableSpec {
     pub filter: Option<String>,
 }
 
+impl fmt::Debug for TableSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TableSpec")
+            .field("source", &self.source)
+            .field("target", &self.target)
+            .field("resolver", &self.resolver.describe().name)
+            .finish_non_exhaustive()
+    }
+}
+
 /// A migration, with its rules loaded.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct MigrationSpec {
     /// Its name.
     pub name: String,
@@ -132,9 +143,15 @@ pub(super) async fn fit(
                     fitted.misfits.push(Misfit { table: None, error });
                     return fitted;
                 }
+                let place = format!("table {}", table.source);
+                let error = if error.message().contains(&place) {
+                    error
+                } else {
+                    error.at(place)
+                };
                 fitted.misfits.push(Misfit {
                     table: table_is,
-                    error: error.at(format!("table {}", table.source)),
+                    error,
                 });
             }
         }

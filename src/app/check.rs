@@ -1,6 +1,9 @@
 //! Whether a configuration can be carried out as it is: every rule, every store, every mapping is
 //! tried, and everything that is wrong is listed. Nothing is written that stays.
 
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use serde::Serialize;
@@ -32,10 +35,18 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// What the path says already is left out of the message.
     fn of(path: impl Into<String>, error: &Error) -> Self {
+        let path = path.into();
+        let message = error.to_string();
+        let said = match path.split_once('.') {
+            Some(("stores", name)) => format!("store {name}: "),
+            Some(("rules", name)) => format!("rule {name}: "),
+            _ => String::new(),
+        };
         Self {
-            path: path.into(),
-            message: error.to_string(),
+            message: message.strip_prefix(&said).unwrap_or(&message).to_owned(),
+            path,
             hints: error.hints().to_vec(),
             is_outage: error.kind().retry() == Retry::Backoff
                 || matches!(error.kind(), ErrorKind::Store | ErrorKind::Io),
@@ -71,28 +82,40 @@ impl Checked {
 /// tables and mappings.
 pub async fn check(config: &Config) -> Checked {
     let mut checked = Checked::default();
-    check_state(config, &mut checked);
+    let has_state = check_state(config, &mut checked);
     let reachable = check_stores(config, &mut checked).await;
-    if let Err(error) = check_rules_and_migrations(config, &reachable, &mut checked).await {
+    let phases = if has_state {
+        phases(config, &mut checked).await
+    } else {
+        BTreeMap::new()
+    };
+    let migrations = check_rules_and_migrations(config, &reachable, &phases, &mut checked);
+    if let Err(error) = migrations.await {
         checked.problem("", &error);
     }
     checked
 }
 
 /// The state is made when it is first needed; here only what would keep it from being made.
-fn check_state(config: &Config, checked: &mut Checked) {
+/// Answers whether there is one that can be looked into.
+fn check_state(config: &Config, checked: &mut Checked) -> bool {
     let path = match state_path(config) {
         Ok(path) => path,
-        Err(error) => return checked.problem("state.url", &error),
+        Err(error) => {
+            checked.problem("state.url", &error);
+            return false;
+        }
     };
     let there = path
         .ancestors()
         .find(|p| p.exists())
         .unwrap_or(Path::new("."));
-    let wrong = if there == path {
-        there.is_dir().then_some("is a folder, not a file")
-    } else {
-        (!there.is_dir()).then_some("is a file, not a folder")
+    let is_file = there == path;
+    let wrong = match (is_file, there.is_dir()) {
+        (true, true) => Some("is a folder, not a file"),
+        (true, false) if !is_database(there) => Some("is no database"),
+        (false, false) => Some("is a file, not a folder"),
+        _ => None,
     };
     if let Some(wrong) = wrong {
         let error = Error::new(
@@ -104,6 +127,17 @@ fn check_state(config: &Config, checked: &mut Checked) {
         )
         .hint("correct [state] url, or leave [state] out");
         checked.problem("state.url", &error);
+    }
+    is_file && wrong.is_none()
+}
+
+/// An empty file becomes a database when it is first written.
+fn is_database(path: &Path) -> bool {
+    let mut start = [0; 16];
+    match File::open(path).and_then(|mut file| file.read(&mut start)) {
+        Ok(0) => true,
+        Ok(_) => start.starts_with(b"SQLite format 3\0"),
+        Err(_) => false,
     }
 }
 
@@ -137,9 +171,26 @@ async fn check_stores<'a>(config: &'a Config, checked: &mut Checked) -> Vec<&'a 
     reachable
 }
 
+/// Where each migration stands.
+async fn phases<'a>(config: &'a Config, checked: &mut Checked) -> BTreeMap<&'a str, Phase> {
+    let read = async {
+        let state = state(config).await?;
+        let mut phases = BTreeMap::new();
+        for name in config.migrations.keys() {
+            phases.insert(name.as_str(), state.migration(name).await?.phase);
+        }
+        Ok::<_, Error>(phases)
+    };
+    read.await.unwrap_or_else(|error| {
+        checked.problem("state.url", &error);
+        BTreeMap::new()
+    })
+}
+
 async fn check_rules_and_migrations(
     config: &Config,
     reachable: &[&str],
+    phases: &BTreeMap<&str, Phase>,
     checked: &mut Checked,
 ) -> Result<()> {
     let mut rules = Rules::without_trace(config, &state_folder(config)?)?;
@@ -161,10 +212,11 @@ async fn check_rules_and_migrations(
             name,
             config: migration,
             path: &path,
+            phase: phases.get(name.as_str()).copied().unwrap_or(Phase::Planned),
             source: store(config, &migration.source)?,
             target: store(config, &migration.target)?,
         };
-        if let Err(error) = migration.check(config, &mut rules, &broken, checked).await {
+        if let Err(error) = migration.check(&mut rules, &broken, checked).await {
             checked.problem(path, &error);
         }
     }
@@ -176,6 +228,7 @@ struct Migration<'a> {
     name: &'a str,
     config: &'a MigrationConfig,
     path: &'a str,
+    phase: Phase,
     source: SqliteStore,
     target: SqliteStore,
 }
@@ -183,7 +236,6 @@ struct Migration<'a> {
 impl Migration<'_> {
     async fn check(
         &mut self,
-        config: &Config,
         rules: &mut Rules<'_>,
         broken: &[&str],
         checked: &mut Checked,
@@ -210,7 +262,7 @@ impl Migration<'_> {
                 checked.problem(self.path, &error);
             }
         }
-        self.note(config, &drafted, &fitted, checked).await
+        self.note(&drafted, &fitted, checked).await
     }
 
     /// Of a table whose transform cannot be used, at least the names can be looked up.
@@ -271,13 +323,7 @@ impl Migration<'_> {
         }
     }
 
-    async fn note(
-        &self,
-        config: &Config,
-        drafted: &Draft,
-        fitted: &Fitted,
-        checked: &mut Checked,
-    ) -> Result<()> {
+    async fn note(&self, drafted: &Draft, fitted: &Fitted, checked: &mut Checked) -> Result<()> {
         let two_way = drafted.spec.two_way;
         let checks_keys = drafted.spec.check_foreign_keys;
         let sides = [
@@ -298,8 +344,7 @@ impl Migration<'_> {
                 self.note_unindexed(store, tables, checked).await?;
             }
         }
-        let begun = self.phase(config).await?.is_installed();
-        if !begun {
+        if !self.phase.is_installed() {
             self.note_rows_on_target(&fitted.target_tables, checked)
                 .await?;
         }
@@ -313,14 +358,6 @@ impl Migration<'_> {
             ));
         }
         Ok(())
-    }
-
-    /// The state is only looked at when it is there.
-    async fn phase(&self, config: &Config) -> Result<Phase> {
-        if !state_path(config)?.exists() {
-            return Ok(Phase::Planned);
-        }
-        Ok(state(config).await?.migration(self.name).await?.phase)
     }
 
     fn note_triggers(&self, store: &SqliteStore, table: &SyncTable, checked: &mut Checked) {

@@ -149,6 +149,7 @@ async fn show_open(opened: &Opened, c: &OpenConflict) -> Result<Json> {
         "key": key(opened, &c.unit),
         "kind": c.kind.as_str(),
         "rule": c.rule,
+        "seen": seen(&now),
         "outcome": match c.state {
             OpenState::Open => "open",
             OpenState::Waiting => "waiting",
@@ -162,6 +163,19 @@ async fn show_open(opened: &Opened, c: &OpenConflict) -> Result<Json> {
         "at": time(c.at_us),
         "at_us": c.at_us,
     }))
+}
+
+fn hash(row: Option<&Row>) -> [u8; 32] {
+    match row {
+        Some(row) => canonical::hash(row),
+        None => *blake3::hash(b"no row").as_bytes(),
+    }
+}
+
+/// A short name for the two rows as they are, by which one can say later what one has seen.
+fn seen(rows: &[Option<Row>; 2]) -> String {
+    let both: Vec<u8> = rows.iter().flat_map(|row| hash(row.as_ref())).collect();
+    blake3::hash(&both).to_hex()[..12].to_owned()
 }
 
 /// One conflict by its id, as in [`list`]. Fails with `NotFound`.
@@ -181,14 +195,15 @@ fn not_found(name: &str, id: &str) -> Error {
     .hint(format!("banyan conflict list {name} shows them"))
 }
 
-/// Answers a waiting conflict. Refused when a row changed since it was looked at (which is now: the
-/// rows are read, and the answer holds only for them). If no other process syncs the migration, it
+/// Answers a waiting conflict. Refused when a row changed since it was looked at: `looked_at` is the
+/// `seen` of [`show`]; without it, that is now. The answer holds only for these rows. If no other process syncs the migration, it
 /// is carried out here; else the other process does it. Answers the conflict as it then is.
 pub async fn resolve(
     config: &Config,
     name: &str,
     id: &str,
     resolution: Resolution,
+    looked_at: Option<&str>,
     shutdown: &Shutdown,
 ) -> Result<Json> {
     let (opened, _) = open(config, name).await?;
@@ -208,16 +223,32 @@ pub async fn resolve(
         .hint(format!("reason so far: {}", conflict.reason)));
     }
     let now = current(&opened, &conflict).await?;
-    let hash = |row: &Option<Row>| match row {
-        Some(row) => canonical::hash(row),
-        None => *blake3::hash(b"no row").as_bytes(),
-    };
+    if let Some(wanted) = looked_at
+        && wanted != seen(&now)
+    {
+        let [source, target] = rows(
+            &opened,
+            conflict.unit.unit,
+            [now[0].as_ref(), now[1].as_ref()],
+        );
+        return Err(Error::new(
+            ErrorKind::Refused,
+            format!("a row of conflict {id} changed since you looked at it; nothing was done"),
+        )
+        .hint(format!("the source's row is now {source}"))
+        .hint(format!("the target's row is now {target}"))
+        .hint(format!("look again: banyan conflict show {id}")));
+    }
     let home = match conflict.home {
         Role::Source => &opened.source,
         Role::Target => &opened.target,
     };
-    home.request(conflict.id, resolution, [hash(&now[0]), hash(&now[1])])
-        .await?;
+    home.request(
+        conflict.id,
+        resolution,
+        [hash(now[0].as_ref()), hash(now[1].as_ref())],
+    )
+    .await?;
     drop(opened);
     if Lease::take(&state_folder(config)?, name)?.is_some() {
         // Nobody else is at it.

@@ -39,7 +39,7 @@ pub fn stores(config: &Config) -> Result<Vec<Arc<dyn ReadStore>>> {
 }
 
 /// Where the state lies. Fails with `Config` for a state in a server.
-pub fn state_path(config: &Config) -> Result<PathBuf> {
+pub(super) fn state_path(config: &Config) -> Result<PathBuf> {
     match &config.state.url {
         StoreUrl::Sqlite { path } => Ok(path.clone()),
         other => Err(Error::new(

@@ -1,22 +1,23 @@
 //! What is done with a migration: sync it, end it, give it up.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::database::ReadStore;
-use crate::database::sqlite::SqliteSync;
+use crate::database::sqlite::SqliteStore;
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::lifecycle::{Phase, PhaseEvent, Progress};
 use crate::runtime::Shutdown;
-use crate::state::{MigrationRecord, PausedTable, State};
+use crate::state::{MigrationRecord, State};
 use crate::sync::{Engine, EngineOptions, RunOptions, SyncReport, run};
 
 use super::build::join;
 use super::check::rows_without_key;
 use super::lease::Lease;
 use super::open::{open, state, store};
+use super::progress::{Meter, Observed, note, note_lag, now_us};
 use super::{Opened, conflicts};
 
 /// What to sync, and until when.
@@ -28,23 +29,6 @@ pub struct SyncRequest {
     pub until_idle: bool,
     /// End when everything is copied.
     pub copy_only: bool,
-}
-
-/// What a running sync tells whoever watches it.
-#[derive(Clone, Debug, Default)]
-pub struct Observed {
-    /// Whether everything is copied.
-    pub copied: bool,
-    /// Rows copied by this process.
-    pub rows_copied: u64,
-    /// Rows there were to copy.
-    pub rows_total: Option<u64>,
-    /// Changes applied by this process, both ways.
-    pub applied: u64,
-    /// The counts.
-    pub report: SyncReport,
-    /// How far the feeds are read.
-    pub positions: [u64; 2],
 }
 
 /// How often the state is written and wishes are looked at.
@@ -119,8 +103,9 @@ pub async fn sync(
                 }
             }
             Err(e) => {
-                // A refusal before anything was begun leaves the migration as it was.
-                if record.phase.is_running() {
+                // A refusal before anything was begun leaves the migration as it was, and what
+                // passes by itself is no failure of it.
+                if record.phase.is_running() && e.kind().retry() == Retry::Never {
                     record.add_error(e.to_string());
                     record.reason = Some(e.to_string());
                     if let Ok(failed) = record.phase.on(PhaseEvent::Fail) {
@@ -177,7 +162,11 @@ async fn attempt(
         record.rows_copied = 0;
     }
     state.save(record).await?;
-    let options = &config.migration(name)?.options;
+    let options = &migration.options;
+    let mut feeds = vec![store(config, &migration.source)?];
+    if opened.plan.two_way {
+        feeds.push(store(config, &migration.target)?);
+    }
     let mut engine = Engine::start(
         opened.source,
         opened.target,
@@ -197,6 +186,7 @@ async fn attempt(
         stop: stopped.clone(),
     };
     let copied_before = record.rows_copied;
+    let mut meter = Meter::new();
     let finished = {
         let running = run(&mut engine, &run_options, |engine| {
             let report = engine.report();
@@ -218,7 +208,6 @@ async fn attempt(
         });
         tokio::pin!(running);
         let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
-        let mut before = (Instant::now(), 0_u64, 0_u64);
         loop {
             tokio::select! {
                 result = &mut running => break result,
@@ -229,7 +218,9 @@ async fn attempt(
                 }
                 _ = housekeeping.tick() => {
                     let observed = told.borrow_and_update().clone();
-                    note_progress(record, &observed, &mut before);
+                    note(record, &observed, &mut meter);
+                    let feeds = feeds.iter().cloned().zip(observed.positions);
+                    note_lag(record, &feeds.collect::<Vec<_>>()).await;
                     state.save(record).await?;
                     rules.reload();
                     if let Some(reason) = state.pause_wished(name).await? {
@@ -243,8 +234,7 @@ async fn attempt(
     };
     let report = finished?;
     let observed = told.borrow().clone();
-    let mut before = (Instant::now(), observed.rows_copied, observed.applied);
-    note_progress(record, &observed, &mut before);
+    note(record, &observed, &mut meter);
     if engine.is_copied() && request.until_idle && !*stopped.borrow() {
         record.lag_rows = Some(0);
         record.lag_ms = Some(0);
@@ -254,72 +244,6 @@ async fn attempt(
     }
     state.save(record).await?;
     Ok(report)
-}
-
-fn note_progress(
-    record: &mut MigrationRecord,
-    observed: &Observed,
-    before: &mut (Instant, u64, u64),
-) {
-    record.rows_copied = observed.rows_copied.max(record.rows_copied);
-    record.progress_percent = if observed.copied {
-        Some(100.0)
-    } else {
-        record
-            .rows_total
-            .map(|total| percent(record.rows_copied, total))
-    };
-    let seconds = before.0.elapsed().as_secs_f64();
-    if seconds > 0.2 {
-        let done = (observed.rows_copied + observed.applied).saturating_sub(before.1 + before.2);
-        let rate = as_f64(done) / seconds;
-        record.rate_rows_per_s = Some(rate);
-        record.eta_s = record
-            .rows_total
-            .filter(|_| !observed.copied && rate > 0.0)
-            .map(|total| as_f64(total.saturating_sub(record.rows_copied)) / rate);
-        *before = (Instant::now(), observed.rows_copied, observed.applied);
-    }
-    if observed.copied {
-        record.eta_s = Some(0.0);
-        let progress = if record.phase == Phase::Copying {
-            Progress::CatchingUp
-        } else {
-            Progress::Ready
-        };
-        if let Ok(phase) = record.phase.on(PhaseEvent::Tables(progress)) {
-            record.phase = phase;
-        }
-    }
-    record.parked = observed.report.tables.iter().map(|t| t.parked).sum();
-    record.paused_tables = observed
-        .report
-        .paused
-        .iter()
-        .map(|(table, reason)| PausedTable {
-            table: table.clone(),
-            reason: reason.clone(),
-        })
-        .collect();
-    record.updated_us = now_us();
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a figure for people")]
-fn as_f64(n: u64) -> f64 {
-    n as f64
-}
-
-fn percent(done: u64, total: u64) -> f64 {
-    if total == 0 {
-        return 100.0;
-    }
-    (100.0 * as_f64(done) / as_f64(total)).min(100.0)
-}
-
-fn now_us() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |d| i64::try_from(d.as_micros()).unwrap_or(i64::MAX))
 }
 
 async fn count(config: &Config, name: &str, opened: &Opened) -> Result<Option<u64>> {
@@ -389,6 +313,13 @@ pub async fn end(
                     "banyan conflict list {name}; resolve them, then complete"
                 )));
             }
+            if let Some((table, reason)) = report.paused.first() {
+                return Err(Error::new(
+                    ErrorKind::Refused,
+                    format!("migration {name}: table {table} is paused: {reason}"),
+                )
+                .hint("make both schemas fit the mapping again, sync, then complete"));
+            }
             record = state.migration(name).await?;
         }
     }
@@ -398,13 +329,26 @@ pub async fn end(
     };
     let phase = record.phase.on(event).map_err(refused)?;
     let _lease = Lease::need(state.folder(), name)?;
-    let (opened, _) = open(config, name).await?;
-    let kept = conflicts::decisions(&opened).await?;
-    if !kept.is_empty() {
-        state.archive(name, &kept).await?;
+    match keep_decisions(config, name, &state).await {
+        Err(e)
+            if ending == Ending::Complete
+                || e.kind().retry() == Retry::Backoff && !gone(config, name)? =>
+        {
+            return Err(e);
+        }
+        // Giving up must work when the tables, the rules or a whole database are gone.
+        Err(e) => tracing::warn!("the decisions of migration {name} are not kept: {e}"),
+        Ok(()) => {}
     }
-    for sync in [&opened.source, &opened.target] {
-        uninstall(sync).await?;
+    for store in stores_of(config, name)? {
+        if ending == Ending::Abort && !store.path().exists() {
+            tracing::warn!(
+                "store {} is gone; nothing is left to remove there",
+                store.name()
+            );
+            continue;
+        }
+        store.uninstall(name).await?;
     }
     record.phase = phase;
     record.paused = false;
@@ -415,6 +359,24 @@ pub async fn end(
     Ok(record)
 }
 
-async fn uninstall(sync: &SqliteSync) -> Result<()> {
-    sync.uninstall().await
+async fn keep_decisions(config: &Config, name: &str, state: &State) -> Result<()> {
+    let (opened, _) = open(config, name).await?;
+    let kept = conflicts::decisions(&opened).await?;
+    if kept.is_empty() {
+        return Ok(());
+    }
+    state.archive(name, &kept).await
+}
+
+fn stores_of(config: &Config, name: &str) -> Result<[SqliteStore; 2]> {
+    let migration = config.migration(name)?;
+    Ok([
+        store(config, &migration.source)?,
+        store(config, &migration.target)?,
+    ])
+}
+
+/// Whether a store's file is not there any more.
+fn gone(config: &Config, name: &str) -> Result<bool> {
+    Ok(stores_of(config, name)?.iter().any(|s| !s.path().exists()))
 }

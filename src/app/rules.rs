@@ -47,10 +47,7 @@ impl<'a> Rules<'a> {
     fn with_cache(config: &'a Config, cache_dir: Option<PathBuf>) -> Result<Self> {
         Ok(Self {
             config,
-            host: PluginHost::new(HostOptions {
-                cache_dir,
-                ..HostOptions::default()
-            })?,
+            host: PluginHost::new(HostOptions { cache_dir })?,
             loaded: BTreeMap::new(),
         })
     }
@@ -229,7 +226,11 @@ impl RuleWatcher {
 }
 
 fn roles_of(plugin: &Plugin) -> Vec<&'static str> {
-    plugin.roles().into_iter().map(|r| r.function()).collect()
+    plugin
+        .roles()
+        .into_iter()
+        .map(crate::plugin::Role::function)
+        .collect()
 }
 
 fn script_roles(script: &Script) -> Vec<&'static str> {

@@ -205,7 +205,10 @@ impl RepairStore for Repairer {
             let mut times: HashMap<&Key, Option<i64>> = HashMap::new();
             let index = self.index(table)?;
             let mut after = 0;
-            while self.captured {
+            if !self.captured {
+                return Ok(vec![None; keys.len()]);
+            }
+            loop {
                 let page = self.sync.read_feed(after, FEED_ROWS).await?;
                 for change in page.commit.changes.iter().filter(|c| c.table == index) {
                     for row in [&change.before, &change.after].into_iter().flatten() {

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-use super::{check, conflict, demo, init, migration, query, reconcile, script, sync, verify};
+use super::{
+    check, conflict, demo, init, migration, plugin, query, reconcile, script, sync, verify,
+};
 
 /// Moves live tables out of a monolith's database into the databases of new services.
 #[derive(Debug, Parser)]
@@ -76,6 +78,7 @@ pub(super) enum Command {
     Conflict(conflict::ConflictArgs),
     Migration(migration::MigrationArgs),
     Script(script::ScriptArgs),
+    Plugin(plugin::PluginArgs),
 }
 
 /// Whether a command line that could not be read asks for JSON.

@@ -82,6 +82,10 @@ pub(super) struct ResolveArgs {
     #[arg(long, value_enum, hide_possible_values = true)]
     pub(super) take: Take,
 
+    /// What `conflict show` gave as seen: refused if a row changed since then
+    #[arg(long, value_name = "SEEN")]
+    pub(super) seen: Option<String>,
+
     /// The migration [default: the only one]
     #[arg(long, value_name = "NAME")]
     pub(super) migration: Option<String>,
@@ -123,7 +127,8 @@ pub(super) fn run(
                 Take::Retry => Resolution::Retry,
             };
             let conflict = block_on(|shutdown| async move {
-                resolve_conflict(&config, &name, &args.id, resolution, &shutdown).await
+                let seen = args.seen.as_deref();
+                resolve_conflict(&config, &name, &args.id, resolution, seen, &shutdown).await
             })?;
             show(&conflict, printer)?;
             Ok(u8::from(waits(&conflict)))
@@ -238,7 +243,9 @@ fn show(conflict: &Json, printer: &mut Printer<'_>) -> Result<()> {
     if printer.is_json() {
         return printer.json(conflict);
     }
-    for field in ["id", "table", "kind", "outcome", "rule", "reason", "at"] {
+    for field in [
+        "id", "table", "kind", "outcome", "rule", "reason", "at", "seen",
+    ] {
         if !text(conflict, field).is_empty() {
             printer.line(format!("{field:8} {}", text(conflict, field)))?;
         }

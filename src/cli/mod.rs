@@ -5,12 +5,14 @@
 //! below.
 
 mod args;
+mod case_files;
 mod check;
 mod conflict;
 mod context;
 mod demo;
 mod init;
 mod migration;
+mod plugin;
 mod printer;
 mod progress;
 mod query;
@@ -85,6 +87,7 @@ fn dispatch(parsed: Arguments, out: &mut dyn Write, errors: &mut dyn Write) -> R
         Command::Query(args) => query::run(&args, &mut printer, config),
         Command::Conflict(args) => conflict::run(&args, &mut printer, config),
         Command::Migration(args) => migration::run(&args, &mut printer, config),
+        Command::Plugin(args) => plugin::run(&args, &mut printer, config),
         Command::Script(args) => script::run(&args, &mut printer, config),
     }
 }

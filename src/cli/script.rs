@@ -14,6 +14,7 @@ use crate::rule::laws::{
 use crate::script::{Limits, Script, ScriptSpec};
 
 use super::Printer;
+use super::case_files::case_files;
 use super::context::load;
 
 /// Check and test rules written in Rhai
@@ -161,47 +162,6 @@ fn configured(name: &str, rule: &RuleConfig) -> Result<ScriptSpec> {
     })
 }
 
-/// The case files of a script: those that are given, all of a folder in the order of their names,
-/// or the one beside the script.
-fn case_files(spec: &ScriptSpec, given: &[PathBuf]) -> Result<Vec<CaseFile>> {
-    if given.is_empty() {
-        let beside = spec.path.with_extension("cases.toml");
-        return if beside.is_file() {
-            Ok(vec![CaseFile::read(&beside)?])
-        } else {
-            Ok(Vec::new())
-        };
-    }
-    let mut files = Vec::new();
-    for path in given {
-        if !path.is_dir() {
-            files.push(CaseFile::read(path)?);
-            continue;
-        }
-        let unreadable = |e| {
-            Error::new(ErrorKind::Io, format!("folder {} cannot be read", path.display()))
-                .caused_by(e)
-        };
-        let mut found = std::fs::read_dir(path)
-            .map_err(unreadable)?
-            .map(|entry| entry.map(|entry| entry.path()))
-            .collect::<std::io::Result<Vec<_>>>()
-            .map_err(unreadable)?;
-        found.retain(|p| p.extension().is_some_and(|e| e == "toml"));
-        found.sort();
-        if found.is_empty() {
-            return Err(Error::new(
-                ErrorKind::NotFound,
-                format!("folder {} has no case files (*.toml)", path.display()),
-            ));
-        }
-        for file in found {
-            files.push(CaseFile::read(&file)?);
-        }
-    }
-    Ok(files)
-}
-
 /// The script with the settings of a case file, where it gives some.
 fn for_cases(spec: &ScriptSpec, file: &CaseFile) -> Result<Arc<Script>> {
     let mut spec = spec.clone();
@@ -212,7 +172,7 @@ fn for_cases(spec: &ScriptSpec, file: &CaseFile) -> Result<Arc<Script>> {
 }
 
 fn test(spec: &ScriptSpec, given: &[PathBuf]) -> Result<Tested> {
-    let files = case_files(spec, given)?;
+    let files = case_files(&spec.path, given)?;
     if files.is_empty() {
         return Err(Error::new(
             ErrorKind::NotFound,
@@ -248,7 +208,7 @@ fn check(spec: &ScriptSpec, given: &[PathBuf], options: &LawOptions) -> Result<C
     let script = Script::load(spec.clone())?;
     let info = script.info();
     let mut laws = Vec::new();
-    let files = case_files(spec, given)?;
+    let files = case_files(&spec.path, given)?;
     for file in &files {
         let script = for_cases(spec, file)?;
         laws.extend(laws_on(&script, file, options));

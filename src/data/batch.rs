@@ -216,9 +216,8 @@ impl<'a> ColumnView<'a> {
                 .as_any()
                 .downcast_ref::<BinaryArray>()
                 .ok_or_else(|| Error::new(ErrorKind::Internal, "mixed column is not binary"))?;
-            let in_place = |cell: Option<&[u8]>| {
-                cell.is_none_or(|cell| canonical::decode_ref(cell).is_some())
-            };
+            let in_place =
+                |cell: Option<&[u8]>| cell.is_none_or(|cell| canonical::decode_ref(cell).is_some());
             if bytes.iter().all(in_place) {
                 return Ok(Self::MixedRef(bytes));
             }

@@ -251,9 +251,7 @@ pub fn decode_ref(bytes: &[u8]) -> Option<ValueRef<'_>> {
     Some(match tag {
         NULL if payload.is_empty() => ValueRef::Null,
         INT => ValueRef::Int(int(payload)?),
-        FLOAT => ValueRef::Float(f64::from_bits(u64::from_be_bytes(
-            payload.try_into().ok()?,
-        ))),
+        FLOAT => ValueRef::Float(f64::from_bits(u64::from_be_bytes(payload.try_into().ok()?))),
         TEXT => ValueRef::Text(std::str::from_utf8(payload).ok()?),
         BYTES => ValueRef::Bytes(payload),
         _ => return None,

@@ -39,7 +39,7 @@ pub enum Value {
     /// JSON text as the engine gave it.
     Json(String),
     /// An array of values.
-    Array(Vec<Value>),
+    Array(Vec<Self>),
     /// Something an engine holds that has no case of its own, bit for bit; also text that is not
     /// valid UTF-8 (`kind` = `"text"`), which SQLite stores without complaint.
     Other(Box<OtherValue>),

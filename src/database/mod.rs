@@ -2,7 +2,7 @@
 //!
 //! - [`ReadStore`] and [`Snapshot`]: what copying, verifying and querying need of any store.
 //! - [`SyncStore`] and [`StoreLock`]: what the sync engine needs.
-//! - [`sqlite`]: SQLite.
+//! - [`mod@sqlite`]: the embedded engine.
 
 mod read;
 pub mod sqlite;
@@ -10,7 +10,7 @@ mod sync_store;
 
 pub use read::{ReadRequest, ReadStore, Snapshot};
 pub use sync_store::{
-    Applied, ApplyBatch, Base, Cause, Chunk, ChunkMark, CopiedRows, DecisionRecord, FeedPage, OpenConflict,
-    OpenState, Outcome, Recovered, Refusal, Resolution, Role, RowChange, Settled, StoreLock, SyncStore,
-    UnitKey,
+    Applied, ApplyBatch, Base, Cause, Chunk, ChunkMark, CopiedRows, DecisionRecord, FeedPage,
+    OpenConflict, OpenState, Outcome, Recovered, Refusal, Resolution, Role, RowChange, Settled,
+    StoreLock, SyncStore, UnitKey,
 };

@@ -153,7 +153,11 @@ impl Bench<'_> {
                 ),
             ),
             Some(trap) => {
-                let said = state.log.last_error.as_deref().filter(|text| text.contains("panicked"));
+                let said = state
+                    .log
+                    .last_error
+                    .as_deref()
+                    .filter(|text| text.contains("panicked"));
                 let message = match said {
                     Some(text) => text.to_owned(),
                     None => format!("{trap}{}", frames(error)),

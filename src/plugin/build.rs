@@ -15,6 +15,13 @@ use crate::error::{Error, ErrorKind, Result};
 /// The target that guests are built for.
 pub const GUEST_TARGET: &str = "wasm32-unknown-unknown";
 
+/// The guest's stack. Rust's usual 1 MiB would be most of its memory.
+const STACK_BYTES: usize = 128 * 1024;
+/// The memory that a guest begins with. A usual batch fits: growing costs two system calls, more
+/// than most batches do. A crate with more static data sets `initial_memory_kb` under
+/// `[package.metadata.banyan]`.
+const MEMORY_KB: u64 = 1024;
+
 /// Variables of an enclosing cargo that would change the guest's build.
 const FOREIGN_PREFIXES: [&str; 6] = [
     "CARGO_PROFILE_",
@@ -55,7 +62,10 @@ impl Toolchain {
     pub fn find() -> Result<Self> {
         let candidates: Vec<Self> = [
             (PathBuf::from("rustc"), PathBuf::from("cargo")),
-            (PathBuf::from("/usr/bin/rustc"), PathBuf::from("/usr/bin/cargo")),
+            (
+                PathBuf::from("/usr/bin/rustc"),
+                PathBuf::from("/usr/bin/cargo"),
+            ),
         ]
         .into_iter()
         .filter_map(|(rustc, cargo)| Self::inspect(rustc, cargo))
@@ -133,6 +143,22 @@ pub struct BuildOptions {
     pub out: Option<PathBuf>,
     /// Cargo's target folder; by default `target` in the crate's folder, never the host's.
     pub target_dir: Option<PathBuf>,
+    /// Panics name files relative to this folder; by default the one that the crate's lies in.
+    /// Crates built with the same one share their standard library in `target_dir`.
+    pub root: Option<PathBuf>,
+}
+
+impl BuildOptions {
+    /// A crate, and defaults for the rest.
+    #[must_use]
+    pub fn new(crate_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            crate_dir: crate_dir.into(),
+            out: None,
+            target_dir: None,
+            root: None,
+        }
+    }
 }
 
 /// What was built.
@@ -152,14 +178,23 @@ pub struct Built {
 /// cargo fails, or when the module exports no rule.
 pub fn build(options: &BuildOptions) -> Result<Built> {
     let dir = &options.crate_dir;
-    let name = library_name(dir)?;
+    let manifest = Manifest::read(dir)?;
+    let name = &manifest.library;
     let toolchain = Toolchain::find()?;
     let target_dir = options
         .target_dir
         .clone()
         .unwrap_or_else(|| dir.join("target"));
     let target_dir = std::path::absolute(&target_dir).map_err(io(&target_dir))?;
+    let root = options
+        .root
+        .clone()
+        .or_else(|| Some(fs::canonicalize(dir).ok()?.parent()?.to_owned()));
     let mut command = command(&toolchain, dir, &target_dir);
+    command.env(
+        "CARGO_ENCODED_RUSTFLAGS",
+        flags(&toolchain, root.as_deref(), manifest.memory_kb),
+    );
     let status = command.status().map_err(|e| {
         Error::new(
             ErrorKind::Rule,
@@ -186,8 +221,7 @@ pub fn build(options: &BuildOptions) -> Result<Built> {
         .caused_by(e)
         .hint("Cargo.toml needs [lib] crate-type = [\"cdylib\", \"rlib\"]")
     })?;
-    let component = componentize(&core)
-        .map_err(|e| e.at(format!("crate {}", dir.display())))?;
+    let component = componentize(&core).map_err(|e| e.at(format!("crate {}", dir.display())))?;
     let path = options
         .out
         .clone()
@@ -198,6 +232,13 @@ pub fn build(options: &BuildOptions) -> Result<Built> {
         digest: blake3::hash(&component).to_hex().to_string(),
         bytes: component.len() as u64,
     })
+}
+
+/// Where [`build`] puts the component of a crate unless it is told otherwise. Fails with
+/// `NotFound` when there is no crate.
+pub fn component_path(crate_dir: &Path) -> Result<PathBuf> {
+    let library = Manifest::read(crate_dir)?.library;
+    Ok(crate_dir.join(format!("{library}.wasm")))
 }
 
 /// Wraps a core module that wit-bindgen described as a component.
@@ -238,31 +279,65 @@ fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// The name of the library that the crate builds.
-fn library_name(dir: &Path) -> Result<String> {
-    let manifest = dir.join("Cargo.toml");
-    let text = fs::read_to_string(&manifest).map_err(|e| {
-        Error::new(
-            ErrorKind::NotFound,
-            format!("{} is no crate: cannot read Cargo.toml", dir.display()),
-        )
-        .caused_by(e)
-        .hint("give the folder that `banyan plugin new` made")
-    })?;
-    let wrong = |message: String| Error::new(ErrorKind::Rule, format!("{}: {message}", manifest.display()));
-    let table: toml::Table = text.parse().map_err(|e| wrong(format!("{e}")))?;
-    let name = |section: &str| table.get(section)?.get("name")?.as_str();
-    name("lib")
-        .or_else(|| name("package"))
-        .map(|name| name.replace('-', "_"))
-        .ok_or_else(|| wrong("it names no package".to_owned()))
+/// What a crate's `Cargo.toml` says about the guest.
+#[derive(Debug)]
+struct Manifest {
+    /// The name of the library.
+    library: String,
+    memory_kb: u64,
+}
+
+impl Manifest {
+    fn read(dir: &Path) -> Result<Self> {
+        let path = dir.join("Cargo.toml");
+        let text = fs::read_to_string(&path).map_err(|e| {
+            Error::new(
+                ErrorKind::NotFound,
+                format!("{} is no crate: cannot read Cargo.toml", dir.display()),
+            )
+            .caused_by(e)
+            .hint("give the folder that `banyan plugin new` made")
+        })?;
+        let wrong =
+            |message: String| Error::new(ErrorKind::Rule, format!("{}: {message}", path.display()));
+        let table: toml::Table = text.parse().map_err(|e| wrong(format!("{e}")))?;
+        let name = |section: &str| table.get(section)?.get("name")?.as_str();
+        let library = name("lib")
+            .or_else(|| name("package"))
+            .map(|name| name.replace('-', "_"))
+            .ok_or_else(|| wrong("it names no package".to_owned()))?;
+        let metadata = table
+            .get("package")
+            .and_then(|p| p.get("metadata")?.get("banyan")?.get("initial_memory_kb"));
+        let memory_kb = match metadata {
+            None => MEMORY_KB,
+            Some(value) => value
+                .as_integer()
+                .and_then(|kb| u64::try_from(kb).ok())
+                .filter(|kb| kb.is_multiple_of(64) && (64..=4 * 1024 * 1024).contains(kb))
+                .ok_or_else(|| {
+                    wrong(format!(
+                        "package.metadata.banyan.initial_memory_kb is {value}; it must be a \
+                         multiple of 64"
+                    ))
+                })?,
+        };
+        Ok(Self { library, memory_kb })
+    }
 }
 
 fn command(toolchain: &Toolchain, dir: &Path, target_dir: &Path) -> Command {
     let mut command = Command::new(&toolchain.cargo);
     command
         .current_dir(dir)
-        .args(["build", "--release", "--quiet", "--lib", "--target", GUEST_TARGET])
+        .args([
+            "build",
+            "--release",
+            "--quiet",
+            "--lib",
+            "--target",
+            GUEST_TARGET,
+        ])
         // cargo's stdout is empty, but data alone may go to ours.
         .stdout(std::process::Stdio::null());
     for (name, _) in std::env::vars_os() {
@@ -271,9 +346,7 @@ fn command(toolchain: &Toolchain, dir: &Path, target_dir: &Path) -> Command {
             command.env_remove(&name);
         }
     }
-    command
-        .env("CARGO_TARGET_DIR", target_dir)
-        .env("CARGO_ENCODED_RUSTFLAGS", remapped(toolchain, dir));
+    command.env("CARGO_TARGET_DIR", target_dir);
     if toolchain.rustc.is_absolute() {
         command.env("RUSTC", &toolchain.rustc);
     }
@@ -288,8 +361,8 @@ fn command(toolchain: &Toolchain, dir: &Path, target_dir: &Path) -> Command {
     command
 }
 
-/// Flags that leave the machine's paths out of panic messages. Later ones win.
-fn remapped(toolchain: &Toolchain, dir: &Path) -> OsString {
+/// A small stack, some memory, and no paths of the machine in panic messages. Later paths win.
+fn flags(toolchain: &Toolchain, root: Option<&Path>, memory_kb: u64) -> OsString {
     let mut prefixes: Vec<(PathBuf, &str)> = Vec::new();
     let home = std::env::var_os("CARGO_HOME")
         .map(PathBuf::from)
@@ -298,18 +371,15 @@ fn remapped(toolchain: &Toolchain, dir: &Path) -> OsString {
         prefixes.push((home, "cargo"));
     }
     prefixes.push((toolchain.sysroot.join("lib/rustlib/src/rust"), "rust"));
-    if let Ok(dir) = fs::canonicalize(dir) {
-        if let Some(parent) = dir.parent() {
-            prefixes.push((parent.to_owned(), "."));
-        }
-        prefixes.push((dir, "."));
+    if let Some(root) = root.and_then(|root| fs::canonicalize(root).ok()) {
+        prefixes.push((root, "."));
     }
-    let mut flags = OsString::new();
+    let mut flags = OsString::from(format!(
+        "-Clink-arg=-zstack-size={STACK_BYTES}\u{1f}-Clink-arg=--initial-memory={}",
+        memory_kb * 1024
+    ));
     for (from, to) in prefixes {
-        if !flags.is_empty() {
-            flags.push("\u{1f}");
-        }
-        flags.push("--remap-path-prefix=");
+        flags.push("\u{1f}--remap-path-prefix=");
         flags.push(from);
         flags.push("=");
         flags.push(to);
@@ -319,7 +389,7 @@ fn remapped(toolchain: &Toolchain, dir: &Path) -> OsString {
 
 #[cfg(test)]
 mod tests {
-    use super::{componentize, library_name};
+    use super::{Manifest, componentize};
     use crate::error::ErrorKind;
 
     #[test]
@@ -327,7 +397,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let name = |text: &str| {
             std::fs::write(dir.path().join("Cargo.toml"), text).unwrap();
-            library_name(dir.path())
+            Manifest::read(dir.path()).map(|m| m.library)
         };
         assert_eq!(name("[package]\nname = \"my-rule\"").unwrap(), "my_rule");
         assert_eq!(
@@ -341,11 +411,17 @@ mod tests {
     #[test]
     fn a_folder_without_a_crate_is_not_found() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(library_name(dir.path()).unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(
+            Manifest::read(dir.path()).unwrap_err().kind(),
+            ErrorKind::NotFound
+        );
     }
 
     #[test]
     fn what_is_no_module_is_refused() {
-        assert_eq!(componentize(b"nonsense").unwrap_err().kind(), ErrorKind::Rule);
+        assert_eq!(
+            componentize(b"nonsense").unwrap_err().kind(),
+            ErrorKind::Rule
+        );
     }
 }

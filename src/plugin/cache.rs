@@ -34,7 +34,10 @@ impl CodeCache {
                 dir: dir.to_owned(),
             }),
             Err(reason) => {
-                tracing::warn!("compiled plugins are not cached: {}: {reason}", dir.display());
+                tracing::warn!(
+                    "compiled plugins are not cached: {}: {reason}",
+                    dir.display()
+                );
                 None
             }
         }

@@ -60,7 +60,11 @@ impl Artefact {
         let shown = path.display();
         let failed = |e: std::io::Error| {
             let missing = e.kind() == std::io::ErrorKind::NotFound;
-            let kind = if missing { ErrorKind::NotFound } else { ErrorKind::Io };
+            let kind = if missing {
+                ErrorKind::NotFound
+            } else {
+                ErrorKind::Io
+            };
             let error = Error::new(kind, format!("cannot read plugin {shown}")).caused_by(e);
             if missing {
                 error.hint("build it with `banyan plugin build FOLDER`, or correct the path")
@@ -70,11 +74,10 @@ impl Artefact {
         };
         let meta = fs::metadata(path).map_err(failed)?;
         if !meta.is_file() {
-            return Err(Error::new(
-                ErrorKind::Rule,
-                format!("plugin {shown} is not a file"),
-            )
-            .hint("give the path of a component (.wasm)"));
+            return Err(
+                Error::new(ErrorKind::Rule, format!("plugin {shown} is not a file"))
+                    .hint("give the path of a component (.wasm)"),
+            );
         }
         if meta.len() > FILE_BYTES_MAX {
             return Err(Error::new(
@@ -119,7 +122,11 @@ impl Artefact {
         };
         let component = Component::new(engine, &self.bytes).map_err(malformed)?;
         if let Some(cache) = cache {
-            cache.store(engine, &self.digest, &component.serialize().map_err(malformed)?);
+            cache.store(
+                engine,
+                &self.digest,
+                &component.serialize().map_err(malformed)?,
+            );
         }
         Ok(component)
     }
@@ -243,7 +250,9 @@ impl Loaded {
 
 /// `banyan:rules/host@0.1.3` is ours when it is of generation 0.1.
 fn generation(name: &str) -> Option<(&str, &str)> {
-    name.strip_prefix(PACKAGE)?.strip_prefix('/')?.split_once('@')
+    name.strip_prefix(PACKAGE)?
+        .strip_prefix('/')?
+        .split_once('@')
 }
 
 fn is_ours(version: &str) -> bool {

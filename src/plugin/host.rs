@@ -12,7 +12,7 @@ use super::component::{Artefact, Loaded};
 use super::engine::Runtime;
 use super::guest::{self, GuestState};
 use super::limits::Limits;
-use super::plugin::Plugin;
+use super::loaded::Plugin;
 
 /// How plugins are run.
 #[derive(Clone, Debug, Default)]

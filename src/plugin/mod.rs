@@ -23,7 +23,7 @@ mod engine;
 mod guest;
 mod host;
 mod limits;
-mod plugin;
+mod loaded;
 mod roles;
 pub mod scaffold;
 mod stats;
@@ -32,6 +32,6 @@ mod v0_1;
 
 pub use host::{HostOptions, PluginHost, PluginSpec};
 pub use limits::Limits;
-pub use plugin::{Plugin, Reload};
+pub use loaded::{Plugin, Reload};
 pub use roles::Role;
 pub use stats::PluginStats;

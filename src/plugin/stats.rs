@@ -36,7 +36,10 @@ pub(super) struct Counters(Mutex<PluginStats>);
 
 impl Counters {
     pub(super) fn snapshot(&self) -> PluginStats {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn update<T>(&self, change: impl FnOnce(&mut PluginStats) -> T) -> T {

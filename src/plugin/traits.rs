@@ -7,7 +7,7 @@ use crate::rule::{
 };
 
 use super::batch::Question;
-use super::plugin::Plugin;
+use super::loaded::Plugin;
 use super::v0_1::columns::RowsBuffer;
 use super::v0_1::questions::{self, ConflictColumns};
 

@@ -110,7 +110,11 @@ pub fn merged(table: &RuleTable, conflict: &Conflict, row: &[Value]) -> Result<(
     } else {
         None
     };
-    let given = [conflict.source.row.as_ref(), conflict.target.row.as_ref(), base];
+    let given = [
+        conflict.source.row.as_ref(),
+        conflict.target.row.as_ref(),
+        base,
+    ];
     for (i, (column, value)) in table.columns.iter().zip(row).enumerate() {
         let taken_over = || given.iter().flatten().any(|r| r.get(i) == Some(value));
         if table.key.contains(&i) {
@@ -128,7 +132,11 @@ pub fn merged(table: &RuleTable, conflict: &Conflict, row: &[Value]) -> Result<(
 }
 
 /// Checks the answer of a resolver.
-pub fn verdicts(table: &RuleTable, conflicts: &[Conflict], answer: &[Verdict]) -> Result<(), Wrong> {
+pub fn verdicts(
+    table: &RuleTable,
+    conflicts: &[Conflict],
+    answer: &[Verdict],
+) -> Result<(), Wrong> {
     if answer.len() != conflicts.len() {
         return Err(Wrong::all(format!(
             "{} conflicts were asked, {} verdicts came back",
@@ -204,7 +212,11 @@ pub fn routed(
             if row.len() != columns.len() {
                 return Err(Wrong::row(
                     origin,
-                    format!("the row has {} cells for {} columns", row.len(), columns.len()),
+                    format!(
+                        "the row has {} cells for {} columns",
+                        row.len(),
+                        columns.len()
+                    ),
                 ));
             }
             for (column, value) in columns.iter().zip(row) {
@@ -234,7 +246,9 @@ pub fn decision(answer: &RouteDecision) -> Result<(), Wrong> {
             return if (400..=599).contains(status) {
                 Ok(())
             } else {
-                Err(Wrong::all(format!("status {status} is not within 400 to 599")))
+                Err(Wrong::all(format!(
+                    "status {status} is not within 400 to 599"
+                )))
             };
         }
         RouteDecision::Default => return Ok(()),
@@ -246,7 +260,9 @@ pub fn decision(answer: &RouteDecision) -> Result<(), Wrong> {
             return Err(Wrong::all(format!("{name:?} is no header name")));
         }
         if value.bytes().any(|b| b < b' ' && b != b'\t' || b == 0x7f) {
-            return Err(Wrong::all(format!("header {name} has a control character in its value")));
+            return Err(Wrong::all(format!(
+                "header {name} has a control character in its value"
+            )));
         }
     }
     Ok(())

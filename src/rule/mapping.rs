@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::data::{Key, Row, Value};
 
-use super::{Direction, FailureKind, RuleError, RuleTable, Transform, TransformTables};
+use super::{Direction, FailureKind, Routed, RuleError, RuleTable, Transform, TransformTables};
 
 /// Turns a value into what a store will hold after writing it to a column: SQLite's column
 /// affinity makes `'12'` in an INTEGER column the integer 12.
@@ -71,6 +71,15 @@ pub enum How {
     Rule(Arc<dyn Transform>),
 }
 
+impl fmt::Debug for How {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Columns => f.write_str("Columns"),
+            Self::Rule(rule) => f.debug_tuple("Rule").field(&rule.describe().name).finish(),
+        }
+    }
+}
+
 /// One table of the source and what it is in the target.
 #[derive(Clone)]
 pub struct TableMapping {
@@ -96,6 +105,39 @@ impl fmt::Debug for TableMapping {
             .field("filter_sql", &self.filter_sql)
             .finish()
     }
+}
+
+/// A rule is given at most so many rows at a time: its limits of time and memory hold for one call.
+pub const RULE_ROWS_MAX: usize = 1_000;
+
+/// Asks a transform about any number of rows, in parts that its limits are made for.
+fn ask(
+    rule: &dyn Transform,
+    tables: &TransformTables,
+    direction: Direction,
+    table: usize,
+    rows: &[Row],
+) -> Result<Vec<Routed>, RuleError> {
+    let mut out = Vec::new();
+    for (n, part) in rows.chunks(RULE_ROWS_MAX).enumerate() {
+        let first = n * RULE_ROWS_MAX;
+        let mut answer = rule
+            .transform(tables, direction, table, part)
+            .map_err(|mut e| {
+                e.rows = e.rows.start + first..e.rows.end + first;
+                e
+            })?;
+        for origin in answer.iter_mut().flat_map(|routed| &mut routed.origins) {
+            // One that is not in this part must not pass for one of the next.
+            *origin = if *origin < part.len() {
+                first + *origin
+            } else {
+                usize::MAX
+            };
+        }
+        out.append(&mut answer);
+    }
+    Ok(out)
 }
 
 /// Some cells of a source row.
@@ -177,7 +219,7 @@ impl TableMapping {
             }
             How::Rule(rule) if !input.is_empty() => {
                 let tables = self.tables();
-                for routed in rule.transform(&tables, Direction::Forward, 0, &input)? {
+                for routed in ask(rule.as_ref(), &tables, Direction::Forward, 0, &input)? {
                     let target = routed.table.wrapping_sub(1);
                     let Some(side) = self.targets.get(target) else {
                         return Err(self.error(
@@ -252,7 +294,13 @@ impl TableMapping {
                     return Ok(out);
                 }
                 let tables = self.tables();
-                for routed in rule.transform(&tables, Direction::Backward, target + 1, &rows)? {
+                for routed in ask(
+                    rule.as_ref(),
+                    &tables,
+                    Direction::Backward,
+                    target + 1,
+                    &rows,
+                )? {
                     if routed.table != 0 {
                         return Err(self.error(
                             FailureKind::InvalidOutput,

@@ -25,7 +25,11 @@ pub fn civil(days: i32) -> (i64, u32, u32) {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let month = if shifted < 10 {
+        shifted + 3
+    } else {
+        shifted - 9
+    };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     let small = |v: i64| u32::try_from(v).unwrap_or(0);
     (year, small(month), small(day))
@@ -131,7 +135,11 @@ pub fn format_timestamp(us: i64) -> String {
     let day = us.div_euclid(DAY_US);
     // The whole range of i64 microseconds is 107 million days either way.
     let date = i32::try_from(day).unwrap_or(i32::MAX);
-    format!("{}T{}", format_date(date), format_time(us.rem_euclid(DAY_US)))
+    format!(
+        "{}T{}",
+        format_date(date),
+        format_time(us.rem_euclid(DAY_US))
+    )
 }
 
 /// A timestamp from text: microseconds, and the offset from UTC in microseconds where one is
@@ -145,7 +153,11 @@ pub fn parse_timestamp(text: &str) -> Option<(i64, Option<i64>)> {
         (clock, Some(0))
     } else if let Some(sign) = clock.rfind(['+', '-']) {
         let offset = parse_time(&clock[sign + 1..])?;
-        let offset = if clock[sign..].starts_with('-') { -offset } else { offset };
+        let offset = if clock[sign..].starts_with('-') {
+            -offset
+        } else {
+            offset
+        };
         (&clock[..sign], Some(offset))
     } else {
         (clock, None)
@@ -187,7 +199,7 @@ pub fn format_hex(bytes: &[u8]) -> String {
 /// Bytes from hexadecimal digits.
 #[must_use]
 pub fn parse_hex(text: &str) -> Option<Vec<u8>> {
-    if text.len() % 2 != 0 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+    if !text.len().is_multiple_of(2) || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
         return None;
     }
     (0..text.len())
@@ -220,14 +232,24 @@ mod tests {
             assert_eq!(format_date(days), text);
             assert_eq!(parse_date(text), Some(days), "{text}");
         }
-        for wrong in ["2026-02-29", "2026-13-01", "2026-1-01", "", "2026-11-21x", "1900-02-29"] {
+        for wrong in [
+            "2026-02-29",
+            "2026-13-01",
+            "2026-1-01",
+            "",
+            "2026-11-21x",
+            "1900-02-29",
+        ] {
             assert_eq!(parse_date(wrong), None, "{wrong}");
         }
     }
 
     #[test]
     fn offsets_and_fractions() {
-        assert_eq!(parse_timestamp_utc("1970-01-01T01:00:00.5+01:00"), Some(500_000));
+        assert_eq!(
+            parse_timestamp_utc("1970-01-01T01:00:00.5+01:00"),
+            Some(500_000)
+        );
         assert_eq!(parse_timestamp_utc("1970-01-01 00:00:00"), None, "no zone");
         assert_eq!(parse_timestamp("1970-01-01 00:00"), Some((0, None)));
         assert_eq!(parse_time("-838:59:59.000001"), Some(-3_020_399_000_001));
@@ -249,8 +271,8 @@ mod tests {
 
         #[test]
         fn nothing_read_panics(text: String) {
-            let _ = (parse_date(&text), parse_time(&text), parse_timestamp(&text));
-            let _ = (parse_uuid(&text), parse_hex(&text), parse_timestamp_utc(&text));
+            let _dates = (parse_date(&text), parse_time(&text), parse_timestamp(&text));
+            let _others = (parse_uuid(&text), parse_hex(&text), parse_timestamp_utc(&text));
         }
     }
 }

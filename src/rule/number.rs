@@ -266,12 +266,16 @@ pub fn compare(a: &Value, b: &Value) -> Option<Ordering> {
         (V::Date(x), V::Date(y)) => Some(x.cmp(y)),
         (V::Bool(x), V::Bool(y)) => Some(x.cmp(y)),
         (V::Uuid(x), V::Uuid(y)) => Some(x.cmp(y)),
-        (V::Float(x), _) if x.is_infinite() && is_number(b) => {
-            Some(if *x > 0.0 { Ordering::Greater } else { Ordering::Less })
-        }
-        (_, V::Float(y)) if y.is_infinite() && is_number(a) => {
-            Some(if *y > 0.0 { Ordering::Less } else { Ordering::Greater })
-        }
+        (V::Float(x), _) if x.is_infinite() && is_number(b) => Some(if *x > 0.0 {
+            Ordering::Greater
+        } else {
+            Ordering::Less
+        }),
+        (_, V::Float(y)) if y.is_infinite() && is_number(a) => Some(if *y > 0.0 {
+            Ordering::Less
+        } else {
+            Ordering::Greater
+        }),
         _ if is_number(a) && is_number(b) => decimal_cmp(&exact(a)?, &exact(b)?),
         _ => None,
     }
@@ -301,18 +305,34 @@ mod tests {
             ("1.50", "-1.5", "0.00", "3.00"),
             ("-7", "10", "3", "-17"),
             ("0", "0", "0", "0"),
-            ("99999999999999999999.99", "0.01", "100000000000000000000.00", "99999999999999999999.98"),
+            (
+                "99999999999999999999.99",
+                "0.01",
+                "100000000000000000000.00",
+                "99999999999999999999.98",
+            ),
             ("-0.05", "-0.05", "-0.10", "0.00"),
         ] {
-            assert_eq!(decimal_add(&d(a), &d(b)).unwrap().as_str(), sum, "{a} + {b}");
-            assert_eq!(decimal_sub(&d(a), &d(b)).unwrap().as_str(), difference, "{a} - {b}");
+            assert_eq!(
+                decimal_add(&d(a), &d(b)).unwrap().as_str(),
+                sum,
+                "{a} + {b}"
+            );
+            assert_eq!(
+                decimal_sub(&d(a), &d(b)).unwrap().as_str(),
+                difference,
+                "{a} - {b}"
+            );
         }
         assert!(decimal_add(&d("NaN"), &d("1")).is_none());
     }
 
     #[test]
     fn decimals_are_multiplied_and_rounded() {
-        assert_eq!(decimal_mul(&d("1.25"), &d("-0.4")).unwrap().as_str(), "-0.500");
+        assert_eq!(
+            decimal_mul(&d("1.25"), &d("-0.4")).unwrap().as_str(),
+            "-0.500"
+        );
         assert_eq!(decimal_mul(&d("0"), &d("-9.9")).unwrap().as_str(), "0.0");
         for (number, scale, rounded) in [
             ("1.005", 2, "1.01"),
@@ -324,7 +344,11 @@ mod tests {
             ("0.04", 0, "0"),
             ("2", 2, "2.00"),
         ] {
-            assert_eq!(decimal_round(&d(number), scale).unwrap().as_str(), rounded, "{number}");
+            assert_eq!(
+                decimal_round(&d(number), scale).unwrap().as_str(),
+                rounded,
+                "{number}"
+            );
         }
     }
 
@@ -340,8 +364,14 @@ mod tests {
             Some(Ordering::Less),
             "the double 0.1 is a little more than a tenth"
         );
-        assert_eq!(compare(&Value::Int(-1), &Value::UInt(u64::MAX)), Some(Ordering::Less));
-        assert_eq!(compare(&Value::Float(f64::INFINITY), &Value::Int(1)), Some(Ordering::Greater));
+        assert_eq!(
+            compare(&Value::Int(-1), &Value::UInt(u64::MAX)),
+            Some(Ordering::Less)
+        );
+        assert_eq!(
+            compare(&Value::Float(f64::INFINITY), &Value::Int(1)),
+            Some(Ordering::Greater)
+        );
         assert_eq!(compare(&Value::Float(f64::NAN), &Value::Int(1)), None);
         assert_eq!(compare(&Value::Null, &Value::Int(1)), None);
         assert_eq!(compare(&Value::Text("1".into()), &Value::Int(1)), None);

@@ -4,8 +4,8 @@ use rhai::{Dynamic, ImmutableString, Map};
 
 use crate::data::Value;
 use crate::rule::{
-    Conflict, Direction, Note, RouteDecision, RuleColumn, RuleTable, Severity, TransformTables, Verdict,
-    answer, nearest,
+    Conflict, Direction, Note, RouteDecision, RuleColumn, RuleTable, Severity, TransformTables,
+    Verdict, answer, nearest,
 };
 
 use super::convert::{fit, from_script};
@@ -17,9 +17,18 @@ use super::view::{NewRow, RowHandle, known_cells, unknown_column};
 #[derive(Clone, Debug)]
 pub(super) enum Built {
     Park(ImmutableString),
-    Note { error: bool, text: ImmutableString },
-    Refuse { status: i64, message: ImmutableString },
-    To { service: bool, headers: Map },
+    Note {
+        error: bool,
+        text: ImmutableString,
+    },
+    Refuse {
+        status: i64,
+        message: ImmutableString,
+    },
+    To {
+        service: bool,
+        headers: Map,
+    },
 }
 
 type Read<T> = Result<T, Failure>;
@@ -216,7 +225,10 @@ pub(super) fn made(
 }
 
 fn several(all: &[RuleTable]) -> Failure {
-    let names: Vec<String> = all.iter().map(|t| format!("{}: #{{ … }}", t.name)).collect();
+    let names: Vec<String> = all
+        .iter()
+        .map(|t| format!("{}: #{{ … }}", t.name))
+        .collect();
     Failure::invalid(format!(
         "there are several tables; transform answers #{{ {} }}",
         names.join(", ")
@@ -256,7 +268,11 @@ fn by_name(
 fn sorted(table: usize, mut cells: Vec<(usize, Value)>) -> Made {
     cells.sort_by_key(|(i, _)| *i);
     let (columns, cells) = cells.into_iter().unzip();
-    Made { table, columns, cells }
+    Made {
+        table,
+        columns,
+        cells,
+    }
 }
 
 /// The cell as its column holds it. What came unchanged from the given row keeps the type that
@@ -274,8 +290,8 @@ fn one(to: &RuleTable, table: usize, given: &[Value], map: Map) -> Read<Made> {
         let Some(i) = to.column(&name) else {
             return Err(Failure::invalid(unknown_column(to, &name)));
         };
-        let value = from_script(value)
-            .map_err(|e| Failure::invalid(format!("column {name}: {e}")))?;
+        let value =
+            from_script(value).map_err(|e| Failure::invalid(format!("column {name}: {e}")))?;
         cells.push((i, kept(&to.columns[i], given, value)));
     }
     Ok(sorted(table, cells))
@@ -297,13 +313,25 @@ pub(super) fn notes(row: usize, value: Dynamic) -> Read<Vec<Note>> {
         return Ok(Vec::new());
     }
     if let Ok(text) = value.as_immutable_string_ref() {
-        return Ok(vec![Note { row, severity: Severity::Error, message: text.to_string() }]);
+        return Ok(vec![Note {
+            row,
+            severity: Severity::Error,
+            message: text.to_string(),
+        }]);
     }
     if let Some(built) = value.read_lock::<Built>()
         && let Built::Note { error, text } = &*built
     {
-        let severity = if *error { Severity::Error } else { Severity::Warning };
-        return Ok(vec![Note { row, severity, message: text.to_string() }]);
+        let severity = if *error {
+            Severity::Error
+        } else {
+            Severity::Warning
+        };
+        return Ok(vec![Note {
+            row,
+            severity,
+            message: text.to_string(),
+        }]);
     }
     let what = described(&value);
     match value.try_cast::<rhai::Array>() {
@@ -330,7 +358,9 @@ pub(super) fn decision(value: Dynamic) -> Read<RouteDecision> {
             other => {
                 let near = nearest(other, ["monolith", "service", "default"])
                     .map_or_else(String::new, |n| format!(" (did you mean {n:?}?)"));
-                Err(Failure::invalid(format!("route answered {other:?}{near}; {DECISIONS}")))
+                Err(Failure::invalid(format!(
+                    "route answered {other:?}{near}; {DECISIONS}"
+                )))
             }
         };
     }

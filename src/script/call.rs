@@ -10,9 +10,9 @@ use crate::rule::{FailureKind, RuleError};
 
 use super::diagnose::Failure;
 use super::load::Loaded;
+use super::log;
 use super::meter::{self, Running};
 use super::spec::Limits;
-use super::log;
 
 /// Rows between two looks at the clock where rows are so cheap that the engine never looks.
 const LOOK_EVERY_ROWS: usize = 16;
@@ -49,7 +49,10 @@ impl Call<'_> {
                 if row % LOOK_EVERY_ROWS == LOOK_EVERY_ROWS - 1 && meter::is_over() {
                     return Err(Failure::new(
                         FailureKind::Deadline,
-                        format!("the batch of {} rows ran longer than {} ms (limits.call_ms)", self.rows, self.limits.call_ms),
+                        format!(
+                            "the batch of {} rows ran longer than {} ms (limits.call_ms)",
+                            self.rows, self.limits.call_ms
+                        ),
                     ));
                 }
                 out.push(answer(&mut scope, row)?);
@@ -61,13 +64,20 @@ impl Call<'_> {
             Ok(Ok(out)) => return Ok(out),
             Ok(Err(failure)) => failure,
             // Rhai is not known to panic; a rule that makes it do so fails like any other.
-            Err(panic) => Failure::new(FailureKind::Trapped, format!("the interpreter panicked: {}", text(&*panic))),
+            Err(panic) => Failure::new(
+                FailureKind::Trapped,
+                format!("the interpreter panicked: {}", text(&*panic)),
+            ),
         };
         Err(self.error(failure, at.get()))
     }
 
     /// Calls the function for one row.
-    pub(super) fn call(&self, scope: &mut Scope<'static>, args: impl FuncArgs) -> Result<Dynamic, Failure> {
+    pub(super) fn call(
+        &self,
+        scope: &mut Scope<'static>,
+        args: impl FuncArgs,
+    ) -> Result<Dynamic, Failure> {
         meter::begin_row();
         let options = CallFnOptions::new().eval_ast(false).rewind_scope(true);
         self.loaded

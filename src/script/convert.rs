@@ -117,43 +117,36 @@ fn cell(value: Dynamic, depth: usize) -> Result<Value, String> {
 pub(super) fn fit<'a>(
     column: &RuleColumn,
     value: Value,
-    like: impl Iterator<Item = &'a Value> + Clone,
+    like: impl Iterator<Item = &'a Value>,
 ) -> Value {
     let kind = value.type_name();
-    if like.clone().any(|v| v.type_name() == kind) {
-        return value;
+    let (mut has_unsigned, mut has_flags) = (false, false);
+    for other in like {
+        if other.type_name() == kind {
+            return value;
+        }
+        has_unsigned |= matches!(other, Value::UInt(_));
+        has_flags |= matches!(other, Value::Int(0 | 1));
     }
-    match (&value, column.logical) {
-        (Value::Int(v), LogicalType::UInt) => {
-            u64::try_from(*v).map_or_else(|_| value.clone(), Value::UInt)
+    let fitted = match (&value, column.logical) {
+        (Value::Int(v), logical) if has_unsigned || logical == LogicalType::UInt => {
+            u64::try_from(*v).ok().map(Value::UInt)
         }
-        (Value::Int(_), _) if like.clone().any(|v| matches!(v, Value::UInt(_))) => {
-            fit_unsigned(value)
-        }
-        (Value::Int(v), LogicalType::Decimal) => {
-            v.to_string().parse().map_or_else(|_| value.clone(), Value::Decimal)
-        }
+        (Value::Int(v), LogicalType::Decimal) => v.to_string().parse().ok().map(Value::Decimal),
         (Value::Int(v), LogicalType::Float) if v.unsigned_abs() <= 1 << 53 => {
-            Value::Float(*v as f64)
+            Some(Value::Float(*v as f64))
         }
-        (Value::Decimal(d), LogicalType::UInt | LogicalType::Int | LogicalType::Any) => {
-            match d.as_str().parse::<u64>() {
-                Ok(v) if i64::try_from(v).is_err() => Value::UInt(v),
-                _ => value,
-            }
-        }
-        (Value::Bool(v), _) if like.clone().any(|v| matches!(v, Value::Int(0 | 1))) => {
-            Value::Int(i64::from(*v))
-        }
-        _ => value,
-    }
-}
-
-fn fit_unsigned(value: Value) -> Value {
-    match value {
-        Value::Int(v) => u64::try_from(v).map_or(Value::Int(v), Value::UInt),
-        other => other,
-    }
+        // An unsigned integer beyond the signed ones is a decimal in a script.
+        (Value::Decimal(d), LogicalType::UInt | LogicalType::Int | LogicalType::Any) => d
+            .as_str()
+            .parse::<u64>()
+            .ok()
+            .filter(|v| i64::try_from(*v).is_err())
+            .map(Value::UInt),
+        (Value::Bool(v), _) if has_flags => Some(Value::Int(i64::from(*v))),
+        _ => None,
+    };
+    fitted.unwrap_or(value)
 }
 
 /// Settings and parsed JSON as a script sees them.
@@ -206,7 +199,11 @@ fn json(value: &Dynamic, depth: usize) -> Result<serde_json::Value, String> {
         return Ok(J::String(v.as_str().to_owned()));
     }
     if let Ok(v) = value.as_array_ref() {
-        return v.iter().map(|v| json(v, depth + 1)).collect::<Result<_, _>>().map(J::Array);
+        return v
+            .iter()
+            .map(|v| json(v, depth + 1))
+            .collect::<Result<_, _>>()
+            .map(J::Array);
     }
     if let Ok(v) = value.as_map_ref() {
         return v

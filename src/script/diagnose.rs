@@ -27,7 +27,10 @@ pub(super) struct Failure {
 
 impl Failure {
     pub(super) fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self {
+            kind,
+            message: message.into(),
+        }
     }
 
     pub(super) fn invalid(message: impl Into<String>) -> Self {
@@ -59,7 +62,11 @@ impl Source {
         let mut out = message.to_owned();
         let (Some(line), column) = (at.line(), at.position().unwrap_or(1).max(1)) else {
             // Rhai keeps no position where a limit was struck. Writing to a string cannot fail.
-            let _never = write!(out, "\n  --> {}{note} or a function that it calls", self.file);
+            let _never = write!(
+                out,
+                "\n  --> {}{note} or a function that it calls",
+                self.file
+            );
             return out;
         };
         let text: String = self
@@ -124,7 +131,10 @@ impl Source {
                 break;
             }
         }
-        Failure { kind, message: self.point(&message, at, &note) }
+        Failure {
+            kind,
+            message: self.point(&message, at, &note),
+        }
     }
 }
 
@@ -133,15 +143,21 @@ fn sort(error: &EvalAltResult, limits: &Limits) -> (FailureKind, String) {
     use EvalAltResult as E;
     match error {
         E::ErrorTerminated(token, _) => ended(token, limits),
-        E::ErrorDataTooLarge(what, _) => {
-            (FailureKind::OutOfMemory, format!("{what} is over the limit (limits.memory_mb = {})", limits.memory_mb))
-        }
-        E::ErrorTooManyVariables(_) => {
-            (FailureKind::OutOfMemory, "too many variables in one function".to_owned())
-        }
-        E::ErrorStackOverflow(_) => {
-            (FailureKind::Trapped, "functions call each other too deeply".to_owned())
-        }
+        E::ErrorDataTooLarge(what, _) => (
+            FailureKind::OutOfMemory,
+            format!(
+                "{what} is over the limit (limits.memory_mb = {})",
+                limits.memory_mb
+            ),
+        ),
+        E::ErrorTooManyVariables(_) => (
+            FailureKind::OutOfMemory,
+            "too many variables in one function".to_owned(),
+        ),
+        E::ErrorStackOverflow(_) => (
+            FailureKind::Trapped,
+            "functions call each other too deeply".to_owned(),
+        ),
         E::ErrorRuntime(thrown, _) => match thrown.clone().try_cast::<Refusal>() {
             Some(refusal) if refusal.fatal => (FailureKind::Fatal, refusal.message),
             Some(refusal) => (FailureKind::Rejected, refusal.message),
@@ -177,7 +193,10 @@ fn ended(token: &Dynamic, limits: &Limits) -> (FailureKind, String) {
     match token.clone().try_cast::<Ended>() {
         Some(Ended::Memory) => (
             FailureKind::OutOfMemory,
-            format!("its variables hold more than {} MiB (limits.memory_mb)", limits.memory_mb),
+            format!(
+                "its variables hold more than {} MiB (limits.memory_mb)",
+                limits.memory_mb
+            ),
         ),
         Some(Ended::Operations) => (
             FailureKind::OutOfFuel,
@@ -188,7 +207,10 @@ fn ended(token: &Dynamic, limits: &Limits) -> (FailureKind, String) {
         ),
         Some(Ended::Size) => (
             FailureKind::OutOfMemory,
-            format!("an array or map is over the limit (limits.memory_mb = {})", limits.memory_mb),
+            format!(
+                "an array or map is over the limit (limits.memory_mb = {})",
+                limits.memory_mb
+            ),
         ),
         Some(Ended::Depth) => (
             FailureKind::OutOfMemory,

@@ -105,7 +105,9 @@ fn close(engine: &mut Engine) {
         // The order of the list depends on hashes that differ from run to run.
         .register_fn("get_fn_metadata_list", no_list)
         .register_fn("get_fn_metadata_list", |_: ImmutableString| no_list())
-        .register_fn("get_fn_metadata_list", |_: ImmutableString, _: i64| no_list());
+        .register_fn("get_fn_metadata_list", |_: ImmutableString, _: i64| {
+            no_list()
+        });
 }
 
 fn logging(engine: &mut Engine, rule: &str) {
@@ -129,7 +131,10 @@ fn logging(engine: &mut Engine, rule: &str) {
 /// The functions that answers are built with.
 fn answers(engine: &mut Engine) {
     fn refuse(fatal: bool, message: &str) -> Result<(), Box<EvalAltResult>> {
-        let refusal = Refusal { fatal, message: message.to_owned() };
+        let refusal = Refusal {
+            fatal,
+            message: message.to_owned(),
+        };
         let thrown = Dynamic::from(refusal);
         Err(EvalAltResult::ErrorRuntime(thrown, rhai::Position::NONE).into())
     }
@@ -137,13 +142,25 @@ fn answers(engine: &mut Engine) {
         .register_type_with_name::<Built>("answer")
         .register_type_with_name::<Refusal>("refusal")
         .register_fn("park", |why: ImmutableString| Built::Park(why))
-        .register_fn("error", |text: ImmutableString| Built::Note { error: true, text })
-        .register_fn("warning", |text: ImmutableString| Built::Note { error: false, text })
+        .register_fn("error", |text: ImmutableString| Built::Note {
+            error: true,
+            text,
+        })
+        .register_fn("warning", |text: ImmutableString| Built::Note {
+            error: false,
+            text,
+        })
         .register_fn("refuse", |status: i64, message: ImmutableString| {
             Built::Refuse { status, message }
         })
-        .register_fn("to_service", |headers: Map| Built::To { service: true, headers })
-        .register_fn("to_monolith", |headers: Map| Built::To { service: false, headers })
+        .register_fn("to_service", |headers: Map| Built::To {
+            service: true,
+            headers,
+        })
+        .register_fn("to_monolith", |headers: Map| Built::To {
+            service: false,
+            headers,
+        })
         .register_fn("reject", |why: &str| refuse(false, why))
         .register_fn("fatal", |why: &str| refuse(true, why));
 }

@@ -17,7 +17,12 @@ fn too_large<T>(what: &str) -> Answer<T> {
 fn replaced(text: &str, find: &str, by: &str, most: usize) -> Answer<ImmutableString> {
     let found = text.matches(find).count();
     let grows = found.saturating_mul(by.len());
-    if text.len().saturating_sub(found.saturating_mul(find.len())).saturating_add(grows) > most {
+    if text
+        .len()
+        .saturating_sub(found.saturating_mul(find.len()))
+        .saturating_add(grows)
+        > most
+    {
         return too_large("Length of string");
     }
     Ok(text.replace(find, by).into())
@@ -40,35 +45,66 @@ pub(super) fn register(engine: &mut Engine, limits: &Limits) {
     let ch = |c: char| c.to_string();
     let count = |n: i64| usize::try_from(n).unwrap_or(0);
     engine
-        .register_fn("replace", move |text: &mut ImmutableString, find: &str, by: &str| {
-            *text = replaced(text, find, by, most)?;
-            Ok::<(), Box<EvalAltResult>>(())
-        })
-        .register_fn("replace", move |text: &mut ImmutableString, find: char, by: &str| {
-            *text = replaced(text, &ch(find), by, most)?;
-            Ok::<(), Box<EvalAltResult>>(())
-        })
+        .register_fn(
+            "replace",
+            move |text: &mut ImmutableString, find: &str, by: &str| {
+                *text = replaced(text, find, by, most)?;
+                Ok::<(), Box<EvalAltResult>>(())
+            },
+        )
+        .register_fn(
+            "replace",
+            move |text: &mut ImmutableString, find: char, by: &str| {
+                *text = replaced(text, &ch(find), by, most)?;
+                Ok::<(), Box<EvalAltResult>>(())
+            },
+        )
         .register_fn("to_chars", |text: &mut ImmutableString| {
             if text.len() > ARRAY_MAX {
                 return too_large("Size of array/BLOB");
             }
-            Ok(text.chars().map(rhai::Dynamic::from_char).collect::<Array>())
+            Ok(text
+                .chars()
+                .map(rhai::Dynamic::from_char)
+                .collect::<Array>())
         })
-        .register_fn("split", |text: &mut ImmutableString| pieces(text.split_whitespace()))
-        .register_fn("split", |text: &mut ImmutableString, by: &str| pieces(text.split(by)))
-        .register_fn("split", |text: &mut ImmutableString, by: char| pieces(text.split(by)))
-        .register_fn("split", move |text: &mut ImmutableString, by: &str, n: i64| {
-            pieces(text.splitn(count(n).clamp(1, ARRAY_MAX), by))
+        .register_fn("split", |text: &mut ImmutableString| {
+            pieces(text.split_whitespace())
         })
-        .register_fn("split", move |text: &mut ImmutableString, by: char, n: i64| {
-            pieces(text.splitn(count(n).clamp(1, ARRAY_MAX), by))
+        .register_fn("split", |text: &mut ImmutableString, by: &str| {
+            pieces(text.split(by))
         })
-        .register_fn("split_rev", |text: &mut ImmutableString, by: &str| pieces(text.rsplit(by)))
-        .register_fn("split_rev", |text: &mut ImmutableString, by: char| pieces(text.rsplit(by)))
-        .register_fn("split_rev", move |text: &mut ImmutableString, by: &str, n: i64| {
-            pieces(text.rsplitn(count(n).clamp(1, ARRAY_MAX), by))
+        .register_fn("split", |text: &mut ImmutableString, by: char| {
+            pieces(text.split(by))
         })
-        .register_fn("split_rev", move |text: &mut ImmutableString, by: char, n: i64| {
-            pieces(text.rsplitn(count(n).clamp(1, ARRAY_MAX), by))
-        });
+        .register_fn(
+            "split",
+            move |text: &mut ImmutableString, by: &str, n: i64| {
+                pieces(text.splitn(count(n).clamp(1, ARRAY_MAX), by))
+            },
+        )
+        .register_fn(
+            "split",
+            move |text: &mut ImmutableString, by: char, n: i64| {
+                pieces(text.splitn(count(n).clamp(1, ARRAY_MAX), by))
+            },
+        )
+        .register_fn("split_rev", |text: &mut ImmutableString, by: &str| {
+            pieces(text.rsplit(by))
+        })
+        .register_fn("split_rev", |text: &mut ImmutableString, by: char| {
+            pieces(text.rsplit(by))
+        })
+        .register_fn(
+            "split_rev",
+            move |text: &mut ImmutableString, by: &str, n: i64| {
+                pieces(text.rsplitn(count(n).clamp(1, ARRAY_MAX), by))
+            },
+        )
+        .register_fn(
+            "split_rev",
+            move |text: &mut ImmutableString, by: char, n: i64| {
+                pieces(text.rsplitn(count(n).clamp(1, ARRAY_MAX), by))
+            },
+        );
 }

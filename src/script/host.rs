@@ -105,7 +105,11 @@ impl Script {
         if !gone.is_empty() {
             return Err(Error::new(
                 ErrorKind::Rule,
-                format!("rule {}: the changed script no longer has {}", self.spec.name, gone.join(", ")),
+                format!(
+                    "rule {}: the changed script no longer has {}",
+                    self.spec.name,
+                    gone.join(", ")
+                ),
             )
             .hint(stays));
         }

@@ -43,7 +43,11 @@ pub(super) fn read(spec: &ScriptSpec) -> Result<Vec<u8>> {
         } else {
             ErrorKind::Io
         };
-        Error::new(kind, format!("script {} cannot be read", spec.path.display())).caused_by(e)
+        Error::new(
+            kind,
+            format!("script {} cannot be read", spec.path.display()),
+        )
+        .caused_by(e)
     };
     let size = std::fs::metadata(&spec.path).map_err(io)?.len();
     if size > FILE_BYTES_MAX {
@@ -61,7 +65,10 @@ pub(super) fn digest(bytes: &[u8]) -> String {
 }
 
 fn refused(path: &Path, message: String) -> Error {
-    Error::new(ErrorKind::Rule, format!("script {} {message}", path.display()))
+    Error::new(
+        ErrorKind::Rule,
+        format!("script {} {message}", path.display()),
+    )
 }
 
 /// Compiles and checks what was read.
@@ -76,10 +83,18 @@ pub(super) fn compile(spec: &ScriptSpec, bytes: Vec<u8>) -> Result<Loaded> {
         )
         .hint("if the change is meant, put the new digest into the configuration"));
     }
-    let text = String::from_utf8(bytes)
-        .map_err(|e| refused(&spec.path, format!("is not UTF-8 at byte {}", e.utf8_error().valid_up_to())))?;
-    let source = Source { file: spec.path.display().to_string(), text };
-    let rule = |message: String| Error::new(ErrorKind::Rule, format!("rule {}: {message}", spec.name));
+    let text = String::from_utf8(bytes).map_err(|e| {
+        refused(
+            &spec.path,
+            format!("is not UTF-8 at byte {}", e.utf8_error().valid_up_to()),
+        )
+    })?;
+    let source = Source {
+        file: spec.path.display().to_string(),
+        text,
+    };
+    let rule =
+        |message: String| Error::new(ErrorKind::Rule, format!("rule {}: {message}", spec.name));
 
     let words = view::Words::new();
     let mut engine = engine::build(&spec.name, &spec.limits, &words, &source.text);
@@ -111,8 +126,19 @@ pub(super) fn compile(spec: &ScriptSpec, bytes: Vec<u8>) -> Result<Loaded> {
     let version = constants
         .iter()
         .find(|(name, _)| name == "VERSION")
-        .map_or_else(|| "unversioned".to_owned(), |(_, version)| version.to_string());
-    Ok(Loaded { engine, ast, source, roles, digest: found, version, summary })
+        .map_or_else(
+            || "unversioned".to_owned(),
+            |(_, version)| version.to_string(),
+        );
+    Ok(Loaded {
+        engine,
+        ast,
+        source,
+        roles,
+        digest: found,
+        version,
+        summary,
+    })
 }
 
 fn settings(spec: &ScriptSpec) -> Result<Dynamic> {
@@ -120,11 +146,16 @@ fn settings(spec: &ScriptSpec) -> Result<Dynamic> {
         serde_json::Value::Null => Ok(Dynamic::from(view::Settings(Arc::default()))),
         json @ serde_json::Value::Object(_) => {
             let map = convert::json_to_script(json).try_cast::<rhai::Map>();
-            Ok(Dynamic::from(view::Settings(Arc::new(map.unwrap_or_default()))))
+            Ok(Dynamic::from(view::Settings(Arc::new(
+                map.unwrap_or_default(),
+            ))))
         }
         other => Err(Error::new(
             ErrorKind::Config,
-            format!("rule {}: settings must be a table, found {other}", spec.name),
+            format!(
+                "rule {}: settings must be a table, found {other}",
+                spec.name
+            ),
         )),
     }
 }
@@ -155,7 +186,10 @@ fn constants(
     let mut out: Vec<(String, Dynamic)> = Vec::new();
     for (name, constant, value) in scope.iter().skip(before) {
         if let Some((word, _)) = given.iter().find(|(word, _)| *word == name) {
-            return Err(format!("{}: {word} is a word of rules; give the constant another name", source.file));
+            return Err(format!(
+                "{}: {word} is a word of rules; give the constant another name",
+                source.file
+            ));
         }
         if constant {
             out.push((name.to_owned(), value));

@@ -66,7 +66,9 @@ pub(super) fn begin_row() {
 
 /// Whether the running call must end.
 pub(super) fn is_over() -> bool {
-    DEADLINE.get().is_some_and(|deadline| Instant::now() >= deadline)
+    DEADLINE
+        .get()
+        .is_some_and(|deadline| Instant::now() >= deadline)
 }
 
 fn end(why: Ended) -> Box<EvalAltResult> {
@@ -74,7 +76,10 @@ fn end(why: Ended) -> Box<EvalAltResult> {
 }
 
 /// Lets the engine count operations and look at the clock and at the variables.
-#[expect(deprecated, reason = "Rhai marks its volatile functions so; the version is pinned")]
+#[expect(
+    deprecated,
+    reason = "Rhai marks its volatile functions so; the version is pinned"
+)]
 pub(super) fn watch(engine: &mut Engine, limits: &Limits) {
     let operations_max = limits.operations_per_row.max(1);
     engine.on_progress(move |_| {
@@ -83,7 +88,7 @@ pub(super) fn watch(engine: &mut Engine, limits: &Limits) {
         if operations > operations_max {
             return Some(Dynamic::from(Ended::Operations));
         }
-        (operations % LOOK_EVERY == 0 && is_over()).then(|| Dynamic::from(Ended::Deadline))
+        (operations.is_multiple_of(LOOK_EVERY) && is_over()).then(|| Dynamic::from(Ended::Deadline))
     });
     let most = limits.memory_bytes();
     engine.on_def_var(move |is_running, _, context| {
@@ -102,7 +107,10 @@ pub(super) type Globals = HashMap<String, Dynamic>;
 /// they would be put into the text, where Rhai panics at an assignment to a literal; as variables
 /// of a module an assignment to a part of them would be lost in silence. From here they are
 /// read-only in all their parts.
-#[expect(deprecated, reason = "Rhai marks its volatile functions so; the version is pinned")]
+#[expect(
+    deprecated,
+    reason = "Rhai marks its volatile functions so; the version is pinned"
+)]
 pub(super) fn watch_variables(engine: &mut Engine, limits: &Limits, globals: Globals) {
     let text_most = limits.text_bytes();
     engine.on_var(move |name, index, context| {
@@ -113,7 +121,9 @@ pub(super) fn watch_variables(engine: &mut Engine, limits: &Limits, globals: Glo
             Some(before) => scope.iter_raw().nth(before).map(|(_, _, value)| value),
         };
         match value {
-            Some(value) if value.is_array() || value.is_map() => look_into(value, text_most).map(|()| None),
+            Some(value) if value.is_array() || value.is_map() => {
+                look_into(value, text_most).map(|()| None)
+            }
             Some(_) => Ok(None),
             None => Ok(globals.get(name).cloned()),
         }
@@ -122,7 +132,10 @@ pub(super) fn watch_variables(engine: &mut Engine, limits: &Limits, globals: Glo
 
 /// What all running functions hold, this one at `level`.
 fn held(level: usize, scope: &Scope<'_>) -> usize {
-    let here = scope.iter_raw().map(|(_, _, value)| Size::of(value).bytes).sum();
+    let here = scope
+        .iter_raw()
+        .map(|(_, _, value)| Size::of(value).bytes)
+        .sum();
     HELD.with_borrow_mut(|levels| {
         levels.resize(level + 1, 0);
         levels[level] = here;
@@ -140,7 +153,7 @@ fn look_into(value: &Dynamic, text_most: usize) -> Result<(), Box<EvalAltResult>
     if len > LOOKED_INTO_ALWAYS_MAX {
         let accesses = ACCESSES.get().wrapping_add(1);
         ACCESSES.set(accesses);
-        if accesses % 4 != 0 {
+        if !accesses.is_multiple_of(4) {
             return Ok(());
         }
     }

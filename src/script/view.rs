@@ -34,11 +34,23 @@ const SCANNED_MAX: usize = 16;
 
 impl Columns {
     pub(super) fn of(table: &RuleTable) -> Self {
-        let names: Vec<ImmutableString> =
-            table.columns.iter().map(|c| c.name.as_str().into()).collect();
-        let index = (names.len() > SCANNED_MAX)
-            .then(|| names.iter().enumerate().map(|(i, n)| (n.to_string(), i)).collect());
-        Self { table: table.clone(), names, index }
+        let names: Vec<ImmutableString> = table
+            .columns
+            .iter()
+            .map(|c| c.name.as_str().into())
+            .collect();
+        let index = (names.len() > SCANNED_MAX).then(|| {
+            names
+                .iter()
+                .enumerate()
+                .map(|(i, n)| (n.to_string(), i))
+                .collect()
+        });
+        Self {
+            table: table.clone(),
+            names,
+            index,
+        }
     }
 
     pub(super) fn find(&self, name: &str) -> Option<usize> {
@@ -88,7 +100,11 @@ impl RowHandle {
         }
         COLUMNS.with(|columns| {
             if self == Self::Given {
-                return if ROW.is_set() { ROW.with(|row| f(columns, row)) } else { raise("this row is gone") };
+                return if ROW.is_set() {
+                    ROW.with(|row| f(columns, row))
+                } else {
+                    raise("this row is gone")
+                };
             }
             if !CONFLICT.is_set() {
                 return raise("this row is gone");
@@ -105,12 +121,12 @@ impl RowHandle {
     }
 
     fn get(self, name: &str) -> Answer<Dynamic> {
-        self.with(|columns, row| {
-            match columns.find(name).and_then(|i| row.get(i)) {
+        self.with(
+            |columns, row| match columns.find(name).and_then(|i| row.get(i)) {
                 Some(value) => Ok(to_script(value)),
                 None => raise(columns.unknown(name)),
-            }
-        })
+            },
+        )
     }
 
     /// The whole row, copied.
@@ -133,14 +149,20 @@ pub(super) struct NewRow(pub(super) Row);
 
 impl NewRow {
     fn columns<T>(f: impl FnOnce(&Columns) -> Answer<T>) -> Answer<T> {
-        if COLUMNS.is_set() { COLUMNS.with(f) } else { raise("this row is gone") }
+        if COLUMNS.is_set() {
+            COLUMNS.with(f)
+        } else {
+            raise("this row is gone")
+        }
     }
 
     fn get(&self, name: &str) -> Answer<Dynamic> {
-        Self::columns(|columns| match columns.find(name).and_then(|i| self.0.get(i)) {
-            Some(value) => Ok(to_script(value)),
-            None => raise(columns.unknown(name)),
-        })
+        Self::columns(
+            |columns| match columns.find(name).and_then(|i| self.0.get(i)) {
+                Some(value) => Ok(to_script(value)),
+                None => raise(columns.unknown(name)),
+            },
+        )
     }
 
     fn set(&mut self, name: &str, value: Dynamic) -> Answer<()> {
@@ -176,11 +198,19 @@ fn map_of(columns: &Columns, row: &Row) -> Map {
 }
 
 fn with_conflict<T>(f: impl FnOnce(&Conflict) -> T) -> Answer<T> {
-    if CONFLICT.is_set() { Ok(CONFLICT.with(f)) } else { raise("this conflict is gone") }
+    if CONFLICT.is_set() {
+        Ok(CONFLICT.with(f))
+    } else {
+        raise("this conflict is gone")
+    }
 }
 
 fn with_request<T>(f: impl FnOnce(&RequestHead) -> T) -> Answer<T> {
-    if REQUEST.is_set() { Ok(REQUEST.with(f)) } else { raise("this request is gone") }
+    if REQUEST.is_set() {
+        Ok(REQUEST.with(f))
+    } else {
+        raise("this request is gone")
+    }
 }
 
 fn time(us: Option<i64>) -> Dynamic {
@@ -210,7 +240,14 @@ fn differences(a: RowHandle, b: RowHandle) -> Answer<rhai::Array> {
 
 /// What a conflict can be asked.
 pub(super) const CONFLICT_PROPERTIES: [&str; 9] = [
-    "base", "base_known", "direction", "kind", "later", "source", "source_committed", "target",
+    "base",
+    "base_known",
+    "direction",
+    "kind",
+    "later",
+    "source",
+    "source_committed",
+    "target",
     "target_committed",
 ];
 /// What a request can be asked without an argument.
@@ -225,7 +262,7 @@ impl Settings {
         match self.0.get(name) {
             Some(value) => Ok(value.clone()),
             None => {
-                let near = nearest(name, self.0.keys().map(|k| k.as_str()))
+                let near = nearest(name, self.0.keys().map(std::ops::Deref::deref))
                     .map_or_else(String::new, |n| format!("; did you mean {n:?}?"));
                 raise(format!(
                     "there is no setting {name:?}{near}; ask with `\"{name}\" in settings`"
@@ -242,13 +279,17 @@ fn settings(engine: &mut Engine) {
         .register_fn("to_string", |_: &mut S| "settings")
         .register_fn("to_debug", |_: &mut S| "settings")
         .register_indexer_get(|s: &mut S, name: ImmutableString| s.get(&name))
-        .register_indexer_set(|_: &mut S, name: ImmutableString, _: Dynamic| -> Answer<()> {
-            raise(format!("settings are constant; {name:?} cannot be changed"))
-        })
+        .register_indexer_set(
+            |_: &mut S, name: ImmutableString, _: Dynamic| -> Answer<()> {
+                raise(format!("settings are constant; {name:?} cannot be changed"))
+            },
+        )
         .register_get("tag", |s: &mut S| s.get("tag"))
         .register_fn("contains", |s: &mut S, name: &str| s.0.contains_key(name))
         .register_fn("keys", |s: &mut S| {
-            s.0.keys().map(|k| Dynamic::from(k.as_str().to_owned())).collect::<rhai::Array>()
+            s.0.keys()
+                .map(|k| Dynamic::from(k.as_str().to_owned()))
+                .collect::<rhai::Array>()
         })
         .register_fn("to_map", |s: &mut S| Map::clone(&s.0));
 }
@@ -263,7 +304,11 @@ pub(super) struct Words {
 
 impl Words {
     pub(super) fn new() -> Self {
-        Self { source: "source".into(), target: "target".into(), delete_row: "delete".into() }
+        Self {
+            source: "source".into(),
+            target: "target".into(),
+            delete_row: "delete".into(),
+        }
     }
 }
 
@@ -278,19 +323,27 @@ pub(super) fn register(engine: &mut Engine, words: &Words, script: &str) {
 fn conflict(engine: &mut Engine, words: &Words) {
     type C = ConflictHandle;
     let (source, target) = (words.source.clone(), words.target.clone());
-    let (forward, backward) = (ImmutableString::from("forward"), ImmutableString::from("backward"));
+    let (forward, backward) = (
+        ImmutableString::from("forward"),
+        ImmutableString::from("backward"),
+    );
     let kinds: HashMap<&'static str, ImmutableString> = crate::rule::ConflictKind::ALL
         .iter()
         .map(|k| (k.as_str(), ImmutableString::from(k.as_str())))
         .collect();
-    for (name, handle) in
-        [("base", RowHandle::Base), ("source", RowHandle::Source), ("target", RowHandle::Target)]
-    {
+    for (name, handle) in [
+        ("base", RowHandle::Base),
+        ("source", RowHandle::Source),
+        ("target", RowHandle::Target),
+    ] {
         // After `conflict.source.copy()` Rhai puts the row back, in case the method changed it; not
         // to find a setter costs it 2 µs.
-        engine.register_set(name, move |_: &mut C, row: RowHandle| {
-            if row == handle { Ok(()) } else { fixed() }
-        });
+        engine.register_set(
+            name,
+            move |_: &mut C, row: RowHandle| {
+                if row == handle { Ok(()) } else { fixed() }
+            },
+        );
         engine.register_set(name, |_: &mut C, _: Dynamic| fixed());
     }
     engine
@@ -366,7 +419,9 @@ fn row(engine: &mut Engine, script: &str) {
             .register_get(name, move |r: &mut NewRow| r.get(&b))
             // The common types apart: Rhai looks for the exact type first.
             .register_set(name, move |r: &mut NewRow, v: i64| r.set(&c, v.into()))
-            .register_set(name, move |r: &mut NewRow, v: ImmutableString| r.set(&d, v.into()))
+            .register_set(name, move |r: &mut NewRow, v: ImmutableString| {
+                r.set(&d, v.into())
+            })
             .register_set(name, move |r: &mut NewRow, v: Dynamic| r.set(&e, v));
     }
     new_row(engine);
@@ -384,7 +439,13 @@ fn row(engine: &mut Engine, script: &str) {
         .register_fn("copy", |r: &mut R| r.copied())
         .register_fn("merge", |r: &mut R, by: Map| r.copied()?.merged(by))
         .register_fn("columns", |r: &mut R| {
-            r.with(|c, _| Ok(c.names.iter().cloned().map(Dynamic::from).collect::<rhai::Array>()))
+            r.with(|c, _| {
+                Ok(c.names
+                    .iter()
+                    .cloned()
+                    .map(Dynamic::from)
+                    .collect::<rhai::Array>())
+            })
         })
         .register_fn("table", |r: &mut R| r.with(|c, _| Ok(c.table.name.clone())))
         .register_fn("contains", |r: &mut R, name: &str| {
@@ -437,17 +498,25 @@ fn request(engine: &mut Engine) {
     let text = |s: &str| ImmutableString::from(s);
     engine
         .register_type_with_name::<Q>("request")
-        .register_fn("to_string", |_: &mut Q| with_request(|r| format!("{} {}", r.method, r.path)))
-        .register_fn("to_debug", |_: &mut Q| with_request(|r| format!("{} {}", r.method, r.path)))
+        .register_fn("to_string", |_: &mut Q| {
+            with_request(|r| format!("{} {}", r.method, r.path))
+        })
+        .register_fn("to_debug", |_: &mut Q| {
+            with_request(|r| format!("{} {}", r.method, r.path))
+        })
         .register_get("method", move |_: &mut Q| with_request(|r| text(&r.method)))
         .register_get("path", move |_: &mut Q| with_request(|r| text(&r.path)))
         .register_get("query", move |_: &mut Q| with_request(|r| text(&r.query)))
         .register_get("client", move |_: &mut Q| with_request(|r| text(&r.client)))
-        .register_get("service", move |_: &mut Q| with_request(|r| text(&r.service)))
+        .register_get("service", move |_: &mut Q| {
+            with_request(|r| text(&r.service))
+        })
         .register_fn("header", |_: &mut Q, name: &str| {
             with_request(|r| first(&r.headers, &name.to_lowercase()))
         })
-        .register_fn("cookie", |_: &mut Q, name: &str| with_request(|r| cookie(r, name)))
+        .register_fn("cookie", |_: &mut Q, name: &str| {
+            with_request(|r| cookie(r, name))
+        })
         .register_fn("parameter", |_: &mut Q, name: &str| {
             with_request(|r| pair(&r.query, '&', name))
         });
@@ -457,7 +526,9 @@ fn first(headers: &[(String, String)], name: &str) -> Dynamic {
     headers
         .iter()
         .find(|(n, _)| n == name)
-        .map_or(Dynamic::UNIT, |(_, v)| Dynamic::from(ImmutableString::from(v.as_str())))
+        .map_or(Dynamic::UNIT, |(_, v)| {
+            Dynamic::from(ImmutableString::from(v.as_str()))
+        })
 }
 
 fn cookie(request: &RequestHead, name: &str) -> Dynamic {

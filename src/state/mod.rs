@@ -9,12 +9,37 @@ mod record;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 use sqlx::{ConnectOptions, Row};
 
 use crate::error::{Error, ErrorKind, Result};
 
 pub use record::{MigrationRecord, PausedTable};
+
+/// A database of somebody else's is not written to.
+async fn refuse_foreign(pool: &SqlitePool, path: &Path) -> Result<()> {
+    let tables = sqlx::query("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
+        .fetch_all(pool)
+        .await
+        .map_err(|e| failed("open it")(e).at(path.display()))?
+        .iter()
+        .map(|row| row.try_get::<String, _>(0))
+        .collect::<std::result::Result<Vec<_>, _>>()
+        .map_err(failed("open it"))?;
+    if tables.is_empty() || tables.iter().any(|t| t == "migration") {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Config,
+        format!(
+            "{} is a database of something else (it has the table {}), so the state cannot be \
+             kept there",
+            path.display(),
+            tables[0]
+        ),
+    )
+    .hint("correct [state] url, or leave [state] out"))
+}
 
 /// The state store. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -24,11 +49,15 @@ pub struct State {
 }
 
 fn failed(what: &str) -> impl FnOnce(sqlx::Error) -> Error {
-    let what = format!("state: {what}");
+    let what = format!("state: cannot {what}");
     move |e| {
-        Error::new(ErrorKind::Store, what)
-            .caused_by(e)
-            .hint("check that the file named by [state] url can be written")
+        let hint = "check that the file named by [state] url is Banyan's, and can be written";
+        let error = Error::new(ErrorKind::Store, what).hint(hint);
+        match e {
+            // Its own words, without "error returned from database".
+            sqlx::Error::Database(e) => error.caused_by(e.to_string()),
+            other => error.caused_by(other),
+        }
     }
 }
 
@@ -42,20 +71,22 @@ impl State {
                     format!("cannot make the state's folder {}", folder.display()),
                 )
                 .caused_by(e)
+                .hint("[state] url says where it is")
             })?;
         }
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
             .busy_timeout(Duration::from_secs(10))
             .disable_statement_logging();
         let pool = SqlitePoolOptions::new()
             .max_connections(2)
             .connect_with(options)
             .await
-            .map_err(failed("open"))?;
+            .map_err(|e| failed("open it")(e).at(path.display()))?;
+        refuse_foreign(&pool, path).await?;
         for statement in [
+            "PRAGMA journal_mode = WAL",
             "CREATE TABLE IF NOT EXISTS migration (name TEXT PRIMARY KEY, record TEXT NOT NULL)",
             "CREATE TABLE IF NOT EXISTS decision (migration TEXT NOT NULL, at INTEGER NOT NULL, \
              entry TEXT NOT NULL)",
@@ -146,7 +177,7 @@ impl State {
 
     /// Keeps the decisions of a migration that ends.
     pub async fn archive(&self, name: &str, entries: &[serde_json::Value]) -> Result<()> {
-        let mut tx = self.pool.begin().await.map_err(failed("archive"))?;
+        let mut tx = self.pool.begin().await.map_err(failed("keep decisions"))?;
         for entry in entries {
             sqlx::query("INSERT INTO decision (migration, at, entry) VALUES (?1, ?2, ?3)")
                 .bind(name)
@@ -159,9 +190,9 @@ impl State {
                 .bind(entry.to_string())
                 .execute(&mut *tx)
                 .await
-                .map_err(failed("archive"))?;
+                .map_err(failed("keep decisions"))?;
         }
-        tx.commit().await.map_err(failed("archive"))
+        tx.commit().await.map_err(failed("keep decisions"))
     }
 
     /// The kept decisions, oldest first.

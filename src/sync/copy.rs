@@ -44,9 +44,11 @@ impl CopyProgress {
 
     /// The first table that is not copied whole, and where to go on.
     fn next(&self, wanted: impl Fn(usize) -> bool) -> Option<(usize, Option<Key>)> {
-        (0..self.tables).filter(|&t| wanted(t)).find_map(|t| match self.marks.get(&t).and_then(|m| m.last()) {
-            None => Some((t, None)),
-            Some(mark) => mark.upper.clone().map(|key| (t, Some(key))),
+        (0..self.tables).filter(|&t| wanted(t)).find_map(|t| {
+            match self.marks.get(&t).and_then(|m| m.last()) {
+                None => Some((t, None)),
+                Some(mark) => mark.upper.clone().map(|key| (t, Some(key))),
+            }
         })
     }
 
@@ -106,7 +108,10 @@ impl<S: SyncStore> Engine<S> {
             let source = self.stores[0].clone();
             let (applied, read) = futures::join!(self.apply(Role::Source, batch), async {
                 match more {
-                    Some(after) => source.read_chunk(table, Some(after), rows_max).await.map(Some),
+                    Some(after) => source
+                        .read_chunk(table, Some(after), rows_max)
+                        .await
+                        .map(Some),
                     None => Ok(None),
                 }
             });

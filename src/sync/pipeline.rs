@@ -86,7 +86,10 @@ pub async fn run<S: SyncStore>(
             .values()
             .any(|c| matches!(c.state, OpenState::Waiting | OpenState::Open));
         idle += 1;
-        if options.until_idle && (engine.is_copied() || !engine.paused.is_empty()) && (!waits || idle >= IDLE_ROUNDS) {
+        if options.until_idle
+            && (engine.is_copied() || !engine.paused.is_empty())
+            && (!waits || idle >= IDLE_ROUNDS)
+        {
             break;
         }
         let (source, target) = (&engine.stores[0], &engine.stores[1]);

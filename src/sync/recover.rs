@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use crate::database::{Base, Outcome};
 use crate::database::{
     Cause, DecisionRecord, OpenConflict, OpenState, Role, RowChange, Settled, StoreLock, SyncStore,
 };
-use crate::database::{Base, Outcome};
 use crate::error::{Error, ErrorKind, Result};
 
 use super::copy::CopyProgress;
@@ -159,7 +159,11 @@ impl<S: SyncStore> Engine<S> {
         let mut lock = self.store(y).lock().await?;
         lock.check_epoch(self.epoch).await?;
         let end = lock.end().await?;
-        let now = lock.read_rows(table, vec![key.clone()]).await?.pop().flatten();
+        let now = lock
+            .read_rows(table, vec![key.clone()])
+            .await?
+            .pop()
+            .flatten();
         let mut pair = record.clone();
         pair.positions[i] = end;
         let settled = vec![Settled {

@@ -20,6 +20,7 @@
 
 mod convert;
 mod failure;
+mod mentioned;
 mod provider;
 mod pushdown;
 mod render;

@@ -95,7 +95,7 @@ impl Side<'_> {
                 Sorting::No
             },
             last: None,
-            segmenter: digest.then(|| Segmenter::new(&self.key, &self.names)),
+            segmenter: digest.then(|| Box::new(Segmenter::new(&self.key, &self.names))),
             ended: Vec::new(),
             rows: 0,
         }
@@ -111,7 +111,8 @@ pub(super) struct Rows {
     mapping: Option<(TableMapping, usize)>,
     sorting: Sorting,
     last: Option<Vec<Value>>,
-    segmenter: Option<Segmenter>,
+    /// Boxed: it holds two hashers of 2 kB.
+    segmenter: Option<Box<Segmenter>>,
     ended: Vec<Segment>,
     /// Rows that came out.
     pub(super) rows: u64,

@@ -3,14 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
-use banyan::data::{LogicalType, Row, Value};
+use banyan::data::{LogicalType, Row};
 use banyan::plugin::{HostOptions, Limits, Plugin, PluginHost, PluginSpec};
 use banyan::rule::{Conflict, ConflictKind, Direction, RuleColumn, RuleTable, Side};
-use serde_json::json;
 
-/// One host for all tests, as in production; no cache.
-pub static HOST: LazyLock<PluginHost> =
-    LazyLock::new(|| PluginHost::new(HostOptions::default()).unwrap());
+/// One host for all tests, as in production, with compiled code kept from one run to the next.
+pub static HOST: LazyLock<PluginHost> = LazyLock::new(|| {
+    PluginHost::new(HostOptions {
+        cache_dir: Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join("plugins")),
+    })
+    .unwrap()
+});
 
 /// Time limits that a busy machine does not reach: fuel bounds what the tests run.
 pub const PATIENT: Limits = Limits {
@@ -94,15 +97,4 @@ pub fn conflicts(count: i64) -> Vec<Conflict> {
             )
         })
         .collect()
-}
-
-pub fn no_settings() -> serde_json::Value {
-    json!({})
-}
-
-pub fn text(value: &Value) -> &str {
-    match value {
-        Value::Text(text) => text,
-        other => panic!("{other} is not text"),
-    }
 }

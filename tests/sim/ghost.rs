@@ -36,7 +36,11 @@ pub(crate) struct Ghost {
 
 /// Versions of the key from `from` on take `more` into account.
 fn alias(side: &mut Side, at: Place, from: u64, more: Ancestry) {
-    for e in side.log.iter_mut().filter(|e| e.place == at && e.seq >= from) {
+    for e in side
+        .log
+        .iter_mut()
+        .filter(|e| e.place == at && e.seq >= from)
+    {
         e.anc |= more;
     }
     side.cells.entry(at).or_default().anc |= more;
@@ -53,9 +57,9 @@ fn is_open(state: &State, at: Place) -> bool {
         .flat_map(|s| s.records.iter().flat_map(|r| r.closes.iter().copied()))
         .collect();
     state.sides.iter().any(|s| {
-        s.open.values().any(|c| {
-            place(c.unit.unit, &c.unit.key) == at && !closed.contains(&(c.home, c.id))
-        })
+        s.open
+            .values()
+            .any(|c| place(c.unit.unit, &c.unit.key) == at && !closed.contains(&(c.home, c.id)))
     })
 }
 
@@ -64,9 +68,7 @@ fn settled(state: &State, role: Role, at: Place) -> u64 {
         .sides
         .iter()
         .flat_map(|s| &s.settled)
-        .filter(|s| {
-            s.role == role && s.units.iter().any(|u| place(u.unit, &u.key) == at)
-        })
+        .filter(|s| s.role == role && s.units.iter().any(|u| place(u.unit, &u.key) == at))
         .map(|s| s.seq)
         .max()
         .unwrap_or(0)
@@ -152,14 +154,17 @@ impl Ghost {
                 .collect();
             let (Some(first), Some(last)) = (entries.first(), entries.last()) else {
                 if let Some(i) = of(at) {
-                    let what = format!("5 settled change of {at:?} carried: {:?}", batch.changes[i]);
+                    let what =
+                        format!("5 settled change of {at:?} carried: {:?}", batch.changes[i]);
                     state.ghost.bad(what);
                 }
                 continue;
             };
             if is_open(state, at) {
                 if of(at).is_some() {
-                    state.ghost.bad(format!("2 change of open key {at:?} carried"));
+                    state
+                        .ghost
+                        .bad(format!("2 change of open key {at:?} carried"));
                 }
                 continue;
             }
@@ -224,9 +229,8 @@ impl Ghost {
                 }
                 continue;
             }
-            let cells = [0, 1].map(|s: usize| {
-                state.ghost.locked[s].get(&at).cloned().unwrap_or_default()
-            });
+            let cells =
+                [0, 1].map(|s: usize| state.ghost.locked[s].get(&at).cloned().unwrap_or_default());
             let both = [cells[0].anc, cells[1].anc];
             let m = both[0] | both[1];
             let rows = [cells[0].row.clone(), cells[1].row.clone()];
@@ -235,10 +239,14 @@ impl Ghost {
                 state.ghost.bad(what);
             }
             if r.result[0] != r.result[1] {
-                state.ghost.bad(format!("1 result of {at:?} differs: {r:?}"));
+                state
+                    .ghost
+                    .bad(format!("1 result of {at:?} differs: {r:?}"));
             }
             if r.rule == "person" && !state.ghost.looks.contains(&r.seen) {
-                state.ghost.bad(format!("2 an answer overwrote rows of {at:?} that nobody saw"));
+                state.ghost.bad(format!(
+                    "2 an answer overwrote rows of {at:?} that nobody saw"
+                ));
             }
             let asked = !r.rule.is_empty() && r.rule != "person" && r.outcome != "beside";
             if r.rule == "person" {
@@ -252,7 +260,11 @@ impl Ghost {
                 }
             }
             if r.outcome == "both" {
-                let loser = r.seen.iter().flatten().find(|s| Some(*s) != r.result[0].as_ref());
+                let loser = r
+                    .seen
+                    .iter()
+                    .flatten()
+                    .find(|s| Some(*s) != r.result[0].as_ref());
                 let lives = loser.is_none_or(|l| {
                     pending.iter().any(|(p, row)| {
                         *p != at && row.as_ref().is_some_and(|row| row[1..] == l[1..])
@@ -263,9 +275,11 @@ impl Ghost {
                 }
             }
             let versions = [cells[0].version, cells[1].version];
-            let again = state.ghost.decided.iter().find(|d| {
-                d.0 == at && d.1 == versions && d.2 != r.result
-            });
+            let again = state
+                .ghost
+                .decided
+                .iter()
+                .find(|d| d.0 == at && d.1 == versions && d.2 != r.result);
             if again.is_some() {
                 state.ghost.bad(format!("6 {at:?} decided twice"));
             }
@@ -293,9 +307,8 @@ impl Ghost {
             if recorded {
                 continue;
             }
-            let cells = [0, 1].map(|s: usize| {
-                state.ghost.locked[s].get(&at).cloned().unwrap_or_default()
-            });
+            let cells =
+                [0, 1].map(|s: usize| state.ghost.locked[s].get(&at).cloned().unwrap_or_default());
             if cells[0].row != cells[1].row {
                 let what = format!("1 conflict of {at:?} closed before its decision was written");
                 state.ghost.bad(what);

@@ -182,7 +182,10 @@ pub(crate) fn plan(tables: usize, resolver: &Arc<dyn Resolve>) -> Plan {
 }
 
 fn hash(row: Option<&Row>) -> [u8; 32] {
-    row.map_or_else(|| *blake3::hash(b"no row").as_bytes(), |r| canonical::hash(r))
+    row.map_or_else(
+        || *blake3::hash(b"no row").as_bytes(),
+        |r| canonical::hash(r),
+    )
 }
 
 /// The person's last look at a parked conflict.
@@ -268,7 +271,9 @@ impl<'c, C: Chooser> Sim<'c, C> {
     /// Lets the engine run to its next gate.
     pub(crate) fn poll(&mut self, fate: Option<Fate>) {
         let id = self.id;
-        let Some(engine) = &mut self.engine else { return };
+        let Some(engine) = &mut self.engine else {
+            return;
+        };
         {
             let mut state = self.world.state();
             if let Some(fate) = fate {
@@ -317,7 +322,9 @@ impl<'c, C: Chooser> Sim<'c, C> {
     pub(crate) fn crash(&mut self, lives_on: bool) {
         self.tally.crashes += 1;
         let id = self.id;
-        self.world.state().tell(|| format!("engine {id} crashes; lives on: {lives_on}"));
+        self.world
+            .state()
+            .tell(|| format!("engine {id} crashes; lives on: {lives_on}"));
         if let Some(driver) = self.engine.take()
             && lives_on
         {
@@ -327,7 +334,13 @@ impl<'c, C: Chooser> Sim<'c, C> {
 
     fn poll_zombie(&mut self, i: usize) {
         let (id, mut driver, left) = self.zombies.swap_remove(i);
-        let gates = self.world.state().at_gate.get(&id).cloned().unwrap_or_default();
+        let gates = self
+            .world
+            .state()
+            .at_gate
+            .get(&id)
+            .cloned()
+            .unwrap_or_default();
         let what = gates.first().copied().unwrap_or("");
         let fate = if what == "step" && left > 0 {
             Fate::Step(self.chooser.choose(7) as u8)
@@ -386,7 +399,13 @@ impl<'c, C: Chooser> Sim<'c, C> {
                 anc,
                 bit,
             });
-            state.tell(|| format!("app {side} @{seq}: {at:?} {} -> {}", show(&before), show(&after)));
+            state.tell(|| {
+                format!(
+                    "app {side} @{seq}: {at:?} {} -> {}",
+                    show(&before),
+                    show(&after)
+                )
+            });
             self.last.insert(at, after);
         }
     }
@@ -409,9 +428,15 @@ impl<'c, C: Chooser> Sim<'c, C> {
                     if now.is_some() && self.chooser.one_in(4) {
                         None
                     } else {
-                        let old = now.clone().unwrap_or_else(|| vec![at.1.into(), 0.into(), 0.into()]);
+                        let old = now
+                            .clone()
+                            .unwrap_or_else(|| vec![at.1.into(), 0.into(), 0.into()]);
                         let mut row = old.clone();
-                        let which = if now.is_none() { 2 } else { self.chooser.choose(3) };
+                        let which = if now.is_none() {
+                            2
+                        } else {
+                            self.chooser.choose(3)
+                        };
                         if which != 1 {
                             row[1] = (1 + self.chooser.choose(3) as i64).into();
                         }
@@ -749,8 +774,11 @@ impl<'c, C: Chooser> Sim<'c, C> {
 
     fn check_values(&self) {
         let state = self.world.state();
-        let rows: BTreeMap<Place, Option<Row>> =
-            state.sides[0].cells.iter().map(|(p, c)| (*p, c.row.clone())).collect();
+        let rows: BTreeMap<Place, Option<Row>> = state.sides[0]
+            .cells
+            .iter()
+            .map(|(p, c)| (*p, c.row.clone()))
+            .collect();
         drop(state);
         if self.config.writes == Writes::Deltas && self.config.strategy == "add-deltas" {
             for (at, sum) in &self.deltas {
@@ -764,7 +792,10 @@ impl<'c, C: Chooser> Sim<'c, C> {
         if self.config.writes == Writes::Fresh && last && !self.config.vague_times {
             for (at, row) in &self.last {
                 if rows.get(at) != Some(row) {
-                    self.fail(&format!("{at:?}: the last write {} is not what is there", show(row)));
+                    self.fail(&format!(
+                        "{at:?}: the last write {} is not what is there",
+                        show(row)
+                    ));
                 }
             }
         }

@@ -67,7 +67,10 @@ fn converge(strategy: &'static str, writes: Writes) {
             }
         }
     }
-    println!("{strategy} {writes:?}: {} schedules, {tally:?}", schedules());
+    println!(
+        "{strategy} {writes:?}: {} schedules, {tally:?}",
+        schedules()
+    );
     assert!(tally.decisions > 0, "no schedule made a conflict");
 }
 

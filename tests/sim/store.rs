@@ -110,7 +110,9 @@ pub(crate) struct World(Arc<Mutex<State>>);
 
 impl World {
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Waits until the scheduler lets the engine through.
@@ -316,7 +318,12 @@ impl SyncStore for MemoryStore {
                 rows.extend(cell.row.clone());
             }
             let seq = side.end;
-            state.ghost.chunks.entry(engine).or_default().push_back(seen);
+            state
+                .ghost
+                .chunks
+                .entry(engine)
+                .or_default()
+                .push_back(seen);
             let names: Vec<String> = ["id", "a", "b"].map(str::to_owned).to_vec();
             Ok(Chunk {
                 batch: from_rows(&names, &rows)?,
@@ -329,8 +336,10 @@ impl SyncStore for MemoryStore {
 
     async fn apply(&self, batch: ApplyBatch) -> Result<Applied> {
         let (role, engine) = (self.role, self.engine);
-        self.run("apply", true, move |state| apply(state, role, engine, &batch))
-            .await
+        self.run("apply", true, move |state| {
+            apply(state, role, engine, &batch)
+        })
+        .await
     }
 
     async fn lock(&self) -> Result<MemoryLock> {
@@ -359,8 +368,7 @@ impl SyncStore for MemoryStore {
         self.run("prune", true, move |state| {
             let side = &mut state.sides[role.index()];
             side.pruned = side.pruned.max(feed.min(side.end));
-            side.settled
-                .retain(|s| s.seq > settled[s.role.index()]);
+            side.settled.retain(|s| s.seq > settled[s.role.index()]);
             Ok(())
         })
         .await
@@ -465,14 +473,20 @@ fn write(
     loop {
         let mut trial = rows.clone();
         for &i in &waiting {
-            trial.insert(place(changes[i].table, &changes[i].key), changes[i].after.clone());
+            trial.insert(
+                place(changes[i].table, &changes[i].key),
+                changes[i].after.clone(),
+            );
         }
         let guilty: Vec<usize> = waiting
             .iter()
             .copied()
             .filter(|&i| {
                 let at = place(changes[i].table, &changes[i].key);
-                changes[i].after.as_ref().is_some_and(|row| taken(&trial, at, row).is_some())
+                changes[i]
+                    .after
+                    .as_ref()
+                    .is_some_and(|row| taken(&trial, at, row).is_some())
             })
             .collect();
         if guilty.is_empty() {
@@ -533,12 +547,7 @@ fn apply(state: &mut State, role: Role, engine: usize, batch: &ApplyBatch) -> Re
     Ok(applied)
 }
 
-fn apply_rows(
-    state: &mut State,
-    role: Role,
-    engine: usize,
-    batch: &ApplyBatch,
-) -> Result<Applied> {
+fn apply_rows(state: &mut State, role: Role, engine: usize, batch: &ApplyBatch) -> Result<Applied> {
     let unique = state.unique;
     let side = &mut state.sides[role.index()];
     if side.epoch != batch.epoch {
@@ -549,8 +558,11 @@ fn apply_rows(
         return Err(fenced());
     }
     let end = side.end;
-    let mut rows: BTreeMap<Place, Option<Row>> =
-        side.cells.iter().map(|(p, c)| (*p, c.row.clone())).collect();
+    let mut rows: BTreeMap<Place, Option<Row>> = side
+        .cells
+        .iter()
+        .map(|(p, c)| (*p, c.row.clone()))
+        .collect();
     let outcomes = write(unique, &mut rows, &batch.changes);
     Ghost::applied(state, role, engine, batch, &outcomes);
     let side = &mut state.sides[role.index()];

@@ -1,5 +1,7 @@
 //! Two SQLite databases and an engine between them.
 
+pub(crate) mod program;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

@@ -147,7 +147,7 @@ fn the_digest_depends_on_content_alone() {
     };
     let first = digest(&rows, 11, Level::Full);
     assert_eq!(first, digest(&rows, 1024, Level::Hash));
-    let mut other = rows.clone();
+    let mut other = rows;
     other[4321][1] = text("row 4321 ");
     assert_ne!(first, digest(&other, 11, Level::Full));
 }

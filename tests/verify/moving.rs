@@ -49,7 +49,7 @@ fn rows_that_arrive_late_are_counted_again() {
     let (source, target) = stores(&[0]);
     target.before_snapshot(0, |t| drop(t.get_mut("t").unwrap().rows.pop()));
     target.before_snapshot(2, |t| {
-        t.get_mut("t").unwrap().rows.push(vec![int(1), text("x")])
+        t.get_mut("t").unwrap().rows.push(vec![int(1), text("x")]);
     });
     let mappings = [mapping("t", &["id", "v"], &[0])];
     assert!(run(&source, &target, &mappings, Level::Count, TWICE).consistent);

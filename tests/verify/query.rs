@@ -207,11 +207,7 @@ fn projection_filter_and_limit_go_to_the_store() {
     let shop = small();
     let plan =
         shop.plan("SELECT name FROM monolith.customers WHERE id > 1 AND name = 'Bo''b' LIMIT 5");
-    let scan = plan
-        .lines()
-        .filter(|l| l.contains("StoreScan"))
-        .last()
-        .unwrap();
+    let scan = plan.lines().rfind(|l| l.contains("StoreScan")).unwrap();
     assert_eq!(
         scan.trim(),
         "StoreScan: monolith.customers, columns=[name], filter=[\"id\" > 1 AND \"name\" = 'Bo''b'], \
@@ -354,6 +350,32 @@ fn a_value_of_another_kind_is_an_error_that_names_its_row() {
 }
 
 #[test]
+fn only_what_a_query_names_is_looked_at_first() {
+    use super::memory::MemoryStore;
+    use super::support::int;
+    let store = Arc::new(MemoryStore::new("m", 10).with(
+        "t",
+        &["id", "v", "w"],
+        &[0],
+        vec![vec![int(1), int(2), int(3)]],
+    ));
+    let stores: Vec<Arc<dyn ReadStore>> = vec![Arc::<MemoryStore>::clone(&store)];
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let read = |sql: &str| {
+        let before = store.reads().len();
+        runtime.block_on(async {
+            let mut rows = query(&stores, sql, &QueryOptions::default()).await.unwrap();
+            while rows.next().await.unwrap().is_some() {}
+        });
+        store.reads()[before].columns.clone()
+    };
+    assert_eq!(read("SELECT v FROM t"), ["v"]);
+    assert_eq!(read("SELECT count(*) FROM t WHERE w > v"), ["v", "w"]);
+    assert_eq!(read("SELECT * FROM t"), ["id", "v", "w"]);
+    assert!(read("SELECT count(*) FROM t").is_empty());
+}
+
+#[test]
 fn types_follow_what_is_there() {
     let shop = shop(
         "CREATE TABLE t (id INTEGER PRIMARY KEY, whole NUMERIC, mixed DECIMAL(9,2), flag BOOLEAN, many BOOLEAN, at DATETIME, stamp TIMESTAMP, raw, none);
@@ -413,6 +435,58 @@ fn row_hash_is_the_hash_of_the_canonical_bytes() {
          WHERE row_hash(a.id, a.name) <> row_hash(b.id, b.full_name)",
     );
     assert_eq!(rows.unwrap(), "[\n  {\"id\":2}\n]\n");
+}
+
+#[test]
+fn kinds_that_only_other_engines_hold_have_their_types() {
+    use super::memory::MemoryStore;
+    let row = |n: i32| {
+        let n64 = i64::from(n);
+        vec![
+            Value::Int(n64),
+            Value::Bool(n == 1),
+            Value::UInt(u64::MAX - n.unsigned_abs() as u64),
+            Value::Decimal("1.50".parse().unwrap()),
+            Value::Date(n),
+            Value::Timestamp(n64 * 1_000_000),
+            Value::TimestampUtc(n64),
+            Value::Uuid([7; 16]),
+            Value::Json("{}".into()),
+            Value::Time(n64),
+        ]
+    };
+    let columns = ["id", "b", "u", "d", "day", "at", "utc", "uuid", "j", "t"];
+    let store = MemoryStore::new("m", 10).with("t", &columns, &[0], vec![row(1), row(2)]);
+    let stores: Vec<Arc<dyn ReadStore>> = vec![Arc::new(store)];
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let json = |sql: &str| {
+        runtime.block_on(async {
+            let mut rows = query(&stores, sql, &QueryOptions::default()).await.unwrap();
+            let mut form = JsonRows::new(&rows.schema());
+            let mut out = String::new();
+            while let Some(batch) = rows.next().await.unwrap() {
+                out.push_str(&form.push(&batch).unwrap());
+            }
+            out + form.finish()
+        })
+    };
+    insta::assert_snapshot!(json("SELECT * FROM t WHERE id = 1"), @r#"
+    [
+      {"id":1,"b":true,"u":18446744073709551614,"d":"1.50","day":"1970-01-02","at":"1970-01-01T00:00:01","utc":"1970-01-01T00:00:00.000001Z","uuid":"07070707-0707-0707-0707-070707070707","j":"{}","t":"time 1us"}
+    ]
+    "#);
+    // The hash of a cell is that of the value it holds.
+    let hash: String = canonical::hash(&[
+        row(1)[1].clone(),
+        row(1)[2].clone(),
+        row(1)[4].clone(),
+        row(1)[5].clone(),
+        row(1)[6].clone(),
+    ])
+    .iter()
+    .map(|b| format!("{b:02x}"))
+    .collect();
+    assert!(json("SELECT row_hash(b, u, day, at, utc) AS h FROM t WHERE id = 1").contains(&hash));
 }
 
 #[test]

@@ -219,7 +219,7 @@ fn children_wait_for_their_parents() {
         t.get_mut("child")
             .unwrap()
             .rows
-            .push(vec![int(9000), int(77)])
+            .push(vec![int(9000), int(77)]);
     });
     let (report, _) = repair(&source, &target, &mappings, Prefer::Source, false);
     assert!(!report.clean);
@@ -348,7 +348,7 @@ proptest! {
         };
         let (report, _) = repair(&source, &target, &mappings, prefer, false);
         prop_assert!(report.clean);
-        prop_assert_eq!(source.rows_of("t"), right.clone());
-        prop_assert_eq!(target.rows_of("t"), right);
+        prop_assert_eq!(&source.rows_of("t"), &right);
+        prop_assert_eq!(&target.rows_of("t"), &right);
     }
 }

@@ -183,7 +183,7 @@ impl RowFilter for Even {
 #[test]
 fn a_filter_that_the_store_cannot_evaluate_is_applied_here() {
     let rows: Vec<Row> = (0..20).map(|i| vec![int(i)]).collect();
-    let source = MemoryStore::new("a", 3).with("t", &["id"], &[0], rows.clone());
+    let source = MemoryStore::new("a", 3).with("t", &["id"], &[0], rows);
     let target = MemoryStore::new("b", 3).with(
         "t",
         &["id"],

@@ -7,6 +7,7 @@ CREATE TABLE categories (
     slug      TEXT NOT NULL UNIQUE,
     name      TEXT NOT NULL
 );
+CREATE INDEX categories_by_parent ON categories (parent_id);
 
 CREATE TABLE products (
     id          INTEGER PRIMARY KEY,
@@ -34,6 +35,7 @@ CREATE TABLE stock_levels (
     counted_at TEXT,
     PRIMARY KEY (product_id, depot_id)
 );
+CREATE INDEX stock_levels_by_depot ON stock_levels (depot_id);
 
 CREATE TABLE clients (
     id           INTEGER PRIMARY KEY,
@@ -116,6 +118,7 @@ CREATE TABLE deliveries (
     left_at    TEXT
 );
 CREATE INDEX deliveries_by_order ON deliveries (order_id);
+CREATE INDEX deliveries_by_depot ON deliveries (depot_id);
 
 CREATE TABLE reviews (
     id         INTEGER PRIMARY KEY,

@@ -13,6 +13,7 @@ CREATE TABLE categories (
     slug      TEXT NOT NULL UNIQUE,
     name      TEXT NOT NULL
 );
+CREATE INDEX categories_by_parent ON categories (parent_id);
 
 CREATE TABLE products (
     id             INTEGER PRIMARY KEY,
@@ -26,6 +27,7 @@ CREATE TABLE products (
     description    TEXT
 );
 CREATE INDEX products_by_category ON products (category_id);
+CREATE INDEX products_by_supplier ON products (supplier_id);
 
 CREATE TABLE warehouses (
     id       INTEGER PRIMARY KEY,
@@ -42,6 +44,7 @@ CREATE TABLE stock (
     counted_at   TEXT,
     PRIMARY KEY (product_id, warehouse_id)
 ) WITHOUT ROWID;
+CREATE INDEX stock_by_warehouse ON stock (warehouse_id);
 
 CREATE TABLE customers (
     id           INTEGER PRIMARY KEY,
@@ -120,6 +123,7 @@ CREATE TABLE shipments (
     shipped_at   TEXT
 );
 CREATE INDEX shipments_by_order ON shipments (order_id);
+CREATE INDEX shipments_by_warehouse ON shipments (warehouse_id);
 
 CREATE TABLE reviews (
     id          INTEGER PRIMARY KEY,

@@ -41,6 +41,8 @@
 
 #![deny(unsafe_op_in_unsafe_fn)]
 
+#[cfg(all(target_arch = "wasm32", feature = "allocator"))]
+mod alloc;
 #[doc(hidden)]
 pub mod bindings;
 mod export;

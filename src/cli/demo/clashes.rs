@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, ErrorCode, OptionalExtension};
+use rusqlite::{Connection, ErrorCode};
 
 use crate::error::Result;
 
@@ -36,7 +36,10 @@ fn product(random: &mut Random, sizes: &Sizes, number: i64) -> Vec<Value> {
 }
 
 fn used_coupon(random: &mut Random, sizes: &Sizes, number: i64) -> Vec<Value> {
-    vec![coupon(random.between(1, sizes.coupons * 3 / 4)).into(), number.into()]
+    vec![
+        coupon(random.between(1, sizes.coupons * 3 / 4)).into(),
+        number.into(),
+    ]
 }
 
 fn order(random: &mut Random, sizes: &Sizes, number: i64) -> Vec<Value> {
@@ -50,7 +53,10 @@ fn address(random: &mut Random, sizes: &Sizes, number: i64) -> Vec<Value> {
 /// The first half of the parcels is where latency is measured.
 fn parcel(random: &mut Random, sizes: &Sizes, number: i64) -> Vec<Value> {
     let half = sizes.shipments / 2;
-    vec![random.between(half + 1, sizes.shipments).into(), number.into()]
+    vec![
+        random.between(half + 1, sizes.shipments).into(),
+        number.into(),
+    ]
 }
 
 const CLASHES: &[Clash] = &[
@@ -84,7 +90,11 @@ const CLASHES: &[Clash] = &[
         name: "stock: both sides sell",
         pick: |random, sizes, _| {
             let product = random.between(1, sizes.products);
-            vec![product.into(), sizes.warehouse_of(product, 1).into(), random.between(1, 9).into()]
+            vec![
+                product.into(),
+                sizes.warehouse_of(product, 1).into(),
+                random.between(1, 9).into(),
+            ]
         },
         monolith: "UPDATE stock SET on_hand = on_hand - ?3 WHERE product_id = ?1 AND warehouse_id = ?2",
         service: "UPDATE stock_levels SET available = available - 10 - ?3, reserved = reserved + 1 \
@@ -98,9 +108,7 @@ const CLASHES: &[Clash] = &[
     },
     Clash {
         name: "payment: captured here, refunded there",
-        pick: |random, sizes, number| {
-            vec![random.between(1, sizes.payments).into(), number.into()]
-        },
+        pick: |random, sizes, number| vec![random.between(1, sizes.payments).into(), number.into()],
         monolith: "UPDATE payments SET state = 'captured', paid_at = 'at ' || ?2 WHERE id = ?1",
         service: "UPDATE payments SET state = 'refunded', settled_at = 'then ' || ?2 WHERE id = ?1",
     },
@@ -121,7 +129,11 @@ const CLASHES: &[Clash] = &[
         name: "review: two new ones under one number",
         pick: |random, sizes, number| {
             let product = random.between(1, sizes.products).into();
-            vec![product, random.between(1, sizes.customers).into(), number.into()]
+            vec![
+                product,
+                random.between(1, sizes.customers).into(),
+                number.into(),
+            ]
         },
         monolith: "INSERT INTO reviews (product_id, customer_id, stars, body, written_at) VALUES \
                    (?1, ?2, 4, 'monolith ' || ?3, datetime('now'))",
@@ -154,8 +166,14 @@ const CLASHES: &[Clash] = &[
     },
 ];
 
+/// With those that need more than two statements.
+const KINDS: i64 = CLASHES.len() as i64 + 4;
+
 /// After this time somebody notices two customers with one e-mail address, and asks.
 const STAFF_AFTER: Duration = Duration::from_millis(800);
+
+/// So long a new category may take to the service before nobody waits for it any more.
+const ARRIVES_WITHIN: Duration = Duration::from_secs(2);
 
 /// Makes the clashes.
 pub(super) struct Clashes<'a> {
@@ -166,8 +184,6 @@ pub(super) struct Clashes<'a> {
     provoked: BTreeMap<&'static str, u64>,
     /// Customers of the monolith whose e-mail address a client of the service has, and since when.
     twins: VecDeque<(Instant, i64)>,
-    /// New categories that the service may not know yet.
-    parents: VecDeque<i64>,
 }
 
 type Work<'w> = &'w [(&'w str, &'w [Value])];
@@ -181,14 +197,14 @@ impl<'a> Clashes<'a> {
             number: 0,
             provoked: BTreeMap::new(),
             twins: VecDeque::new(),
-            parents: VecDeque::new(),
         })
     }
 
     /// One clash after the other until the writers are told to stop; then what only a person can
     /// put right is put right. Answers how many there were of each kind.
     pub(super) fn run(mut self, pause: Duration) -> Result<BTreeMap<&'static str, u64>> {
-        while !self.traffic.is_stopped() {
+        // Every kind comes up at least twice, however slow the machine.
+        while !self.traffic.is_stopped() || self.number < 2 * KINDS {
             self.number += 1;
             self.next()?;
             self.staff(STAFF_AFTER)?;
@@ -199,15 +215,14 @@ impl<'a> Clashes<'a> {
     }
 
     fn next(&mut self) -> Result<()> {
-        let kinds = CLASHES.len() as i64 + 4;
-        let turn = self.number % kinds;
+        let turn = self.number % KINDS;
         let (name, done) = match usize::try_from(turn).ok().and_then(|i| CLASHES.get(i)) {
             Some(clash) => {
                 let values = (clash.pick)(&mut self.random, &self.traffic.sizes, self.number);
                 let done = self.both(&[(clash.monolith, &values)], &[(clash.service, &values)])?;
                 (clash.name, done)
             }
-            None => match kinds - turn {
+            None => match KINDS - turn {
                 1 => ("product: two article numbers swapped", self.swap()?),
                 2 => ("coupon: renamed", self.rename()?),
                 3 => ("customer: one e-mail address given twice", self.twin()?),
@@ -232,7 +247,9 @@ impl<'a> Clashes<'a> {
                     connection.execute_batch("BEGIN IMMEDIATE")?;
                 }
             }
-            for ((connection, steps), changes) in self.connections.iter().zip(work).zip(&mut changes) {
+            for ((connection, steps), changes) in
+                self.connections.iter().zip(work).zip(&mut changes)
+            {
                 for (sql, values) in steps {
                     let mut statement = connection.prepare_cached(sql)?;
                     let used = statement.parameter_count().min(values.len());
@@ -252,7 +269,9 @@ impl<'a> Clashes<'a> {
         })();
         for connection in &self.connections {
             if !connection.is_autocommit() {
-                connection.execute_batch("ROLLBACK").map_err(store("roll a clash back"))?;
+                connection
+                    .execute_batch("ROLLBACK")
+                    .map_err(store("roll a clash back"))?;
             }
         }
         match result {
@@ -282,7 +301,9 @@ impl<'a> Clashes<'a> {
         }
         let sku = |id: i64| -> Result<Value> {
             self.connections[0]
-                .query_row("SELECT sku FROM products WHERE id = ?1", [id], |row| row.get(0))
+                .query_row("SELECT sku FROM products WHERE id = ?1", [id], |row| {
+                    row.get(0)
+                })
                 .map_err(store("read an article number"))
         };
         let (of_a, of_b) = (sku(a)?, sku(b)?);
@@ -343,7 +364,10 @@ impl<'a> Clashes<'a> {
             }
             let sql = "UPDATE customers SET email = 'castor' || id || '@example.com' WHERE id = ?1";
             if self.both(&[(sql, &[id.into()])], &[])? {
-                *self.provoked.entry("customer: e-mail address corrected by the staff").or_insert(0) += 1;
+                *self
+                    .provoked
+                    .entry("customer: e-mail address corrected by the staff")
+                    .or_insert(0) += 1;
             }
             self.twins.pop_front();
         }
@@ -361,27 +385,31 @@ impl<'a> Clashes<'a> {
             )],
             &[],
         )?;
-        if made {
-            self.parents.push_back(id);
-        }
-        let Some(&parent) = self.parents.front() else {
-            return Ok(false);
-        };
-        let known: Option<i64> = self.connections[1]
-            .query_row("SELECT id FROM categories WHERE id = ?1", [parent], |row| row.get(0))
-            .optional()
-            .map_err(store("look for a category"))?;
-        if known.is_none() || parent == id {
+        if !made || !self.reached_service(id)? {
             return Ok(false);
         }
-        self.parents.pop_front();
         self.both(
-            &[("DELETE FROM categories WHERE id = ?1", &[parent.into()])],
+            &[("DELETE FROM categories WHERE id = ?1", &[id.into()])],
             &[(
                 "INSERT INTO products (id, sku, title, category_id, price_cents) VALUES (?1, \
                  'NEW-' || ?1, 'New', ?1, 990)",
-                &[parent.into()],
+                &[id.into()],
             )],
         )
+    }
+
+    /// Whether the category is there within a time that is enough while the sync runs.
+    fn reached_service(&self, category: i64) -> Result<bool> {
+        let deadline = Instant::now() + ARRIVES_WITHIN;
+        loop {
+            let there = self.connections[1]
+                .prepare_cached("SELECT EXISTS (SELECT 1 FROM categories WHERE id = ?1)")
+                .and_then(|mut s| s.query_row([category], |row| row.get(0)))
+                .map_err(store("look for a category"))?;
+            if there || Instant::now() > deadline {
+                return Ok(there);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }

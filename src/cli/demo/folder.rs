@@ -10,7 +10,7 @@ macro_rules! shop {
     };
 }
 
-const SHOP: [(&str, &[u8]); 11] = shop![
+const SHOP: [(&str, &[u8]); 12] = shop![
     "README.md",
     "banyan.toml",
     "schema/shop.sql",
@@ -19,14 +19,21 @@ const SHOP: [(&str, &[u8]); 11] = shop![
     "rules/products.rhai",
     "rules/payment_state.rhai",
     "rules/review_check.rhai",
-    "cases/clients.toml",
-    "cases/products.toml",
-    "cases/payment_state.toml",
+    "rules/clients.cases.toml",
+    "rules/products.cases.toml",
+    "rules/payment_state.cases.toml",
+    "rules/review_check.cases.toml",
 ];
 
 const PLUGINS: [(&str, &[u8]); 2] = [
-    ("plugins/vip_merge.wasm", include_bytes!("../../../plugins/vip_merge.wasm")),
-    ("plugins/reshape_orders.wasm", include_bytes!("../../../plugins/reshape_orders.wasm")),
+    (
+        "plugins/vip_merge.wasm",
+        include_bytes!("../../../plugins/vip_merge.wasm"),
+    ),
+    (
+        "plugins/reshape_orders.wasm",
+        include_bytes!("../../../plugins/reshape_orders.wasm"),
+    ),
 ];
 
 /// Says that the folder is a demo's, and may be replaced.
@@ -132,7 +139,10 @@ mod tests {
 
         Folder::make(&made.path, false).unwrap();
         assert!(!made.shop.exists());
-        assert_eq!(std::fs::read_to_string(made.path.join("mine.txt")).unwrap(), "mine");
+        assert_eq!(
+            std::fs::read_to_string(made.path.join("mine.txt")).unwrap(),
+            "mine"
+        );
 
         let error = Folder::make(home.path(), false).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Refused);

@@ -64,38 +64,61 @@ impl Maker<'_> {
     fn moment(&mut self) -> String {
         let year = self.random.between(2023, 2025);
         let date = self.date(year);
-        let (h, m, s) = (self.random.below(24), self.random.below(60), self.random.below(60));
+        let (h, m, s) = (
+            self.random.below(24),
+            self.random.below(60),
+            self.random.below(60),
+        );
         format!("{date} {h:02}:{m:02}:{s:02}")
     }
 
     fn street(&mut self) -> String {
-        format!("{} {}", self.random.pick(words::STREETS), self.random.between(1, 180))
+        format!(
+            "{} {}",
+            self.random.pick(words::STREETS),
+            self.random.between(1, 180)
+        )
     }
 
     /// City, zip, country. Zips are text: some begin with a zero.
     fn place(&mut self) -> (&'static str, String, &'static str) {
         let (city, country, zip) = self.random.pick(words::CITIES);
-        let width = if country == "CH" || country == "NL" { 4 } else { 5 };
+        let width = if country == "CH" || country == "NL" {
+            4
+        } else {
+            5
+        };
         let zip = zip + self.random.below(60);
         (city, format!("{zip:0width$}"), country)
     }
 
     fn suppliers(&mut self) -> Done {
-        let mut insert = self.connection.prepare("INSERT INTO suppliers VALUES (?1, ?2, ?3, ?4)")?;
+        let mut insert = self
+            .connection
+            .prepare("INSERT INTO suppliers VALUES (?1, ?2, ?3, ?4)")?;
         for id in 1..=self.sizes.suppliers {
             let name = format!("{} & Co. {id}", self.random.pick(words::LAST_NAMES));
             let (_, _, country) = self.place();
-            let rating = self.random.chance(80).then(|| self.random.between(10, 50) as f64 / 10.0);
+            let rating = self
+                .random
+                .chance(80)
+                .then(|| self.random.between(10, 50) as f64 / 10.0);
             insert.execute(params![id, name, country, rating])?;
         }
         Ok(())
     }
 
     fn categories(&mut self) -> Done {
-        let mut insert = self.connection.prepare("INSERT INTO categories VALUES (?1, ?2, ?3, ?4)")?;
+        let mut insert = self
+            .connection
+            .prepare("INSERT INTO categories VALUES (?1, ?2, ?3, ?4)")?;
         for id in 1..=self.sizes.categories {
             let parent = (id > 8).then(|| self.random.between(1, id - 1));
-            let name = format!("{} {}", self.random.pick(words::KINDS), self.random.pick(words::THINGS));
+            let name = format!(
+                "{} {}",
+                self.random.pick(words::KINDS),
+                self.random.pick(words::THINGS)
+            );
             insert.execute(params![id, parent, format!("category-{id}"), name])?;
         }
         Ok(())
@@ -108,9 +131,15 @@ impl Maker<'_> {
         )?;
         for id in 1..=self.sizes.products {
             let random = &mut self.random;
-            let name = format!("{} {}", random.pick(words::KINDS), random.pick(words::THINGS));
+            let name = format!(
+                "{} {}",
+                random.pick(words::KINDS),
+                random.pick(words::THINGS)
+            );
             let description = random.chance(70).then(|| random.pick(words::OPINIONS));
-            let supplier = random.chance(95).then(|| random.between(1, self.sizes.suppliers));
+            let supplier = random
+                .chance(95)
+                .then(|| random.between(1, self.sizes.suppliers));
             insert.execute(params![
                 id,
                 format!("SKU-{id:06}"),
@@ -126,36 +155,52 @@ impl Maker<'_> {
     }
 
     fn warehouses(&mut self) -> Done {
-        let mut insert = self.connection.prepare("INSERT INTO warehouses VALUES (?1, ?2, ?3, ?4)")?;
+        let mut insert = self
+            .connection
+            .prepare("INSERT INTO warehouses VALUES (?1, ?2, ?3, ?4)")?;
         for id in 1..=self.sizes.warehouses {
             let (city, _, country) = self.place();
-            let capacity = self.random.chance(80).then(|| self.random.money(100_000, 5_000_000).round());
+            let capacity = self
+                .random
+                .chance(80)
+                .then(|| self.random.money(100_000, 5_000_000).round());
             insert.execute(params![id, format!("{country}-{id:02}"), city, capacity])?;
         }
         Ok(())
     }
 
     fn stock(&mut self) -> Done {
-        let mut insert = self.connection.prepare("INSERT INTO stock VALUES (?1, ?2, ?3, ?4, ?5)")?;
+        let mut insert = self
+            .connection
+            .prepare("INSERT INTO stock VALUES (?1, ?2, ?3, ?4, ?5)")?;
         for n in 0..self.sizes.stock {
             // Each product lies in as many warehouses as it takes, all different.
             let product = n % self.sizes.products + 1;
             let warehouse = self.sizes.warehouse_of(product, n / self.sizes.products);
             let on_hand = self.random.between(50, 5_000);
             let counted = self.random.chance(90).then(|| self.moment());
-            insert.execute(params![product, warehouse, on_hand, self.random.below(20), counted])?;
+            insert.execute(params![
+                product,
+                warehouse,
+                on_hand,
+                self.random.below(20),
+                counted
+            ])?;
         }
         Ok(())
     }
 
     fn customers(&mut self) -> Done {
-        let mut insert = self.connection.prepare(
-            "INSERT INTO customers VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-        )?;
+        let mut insert = self
+            .connection
+            .prepare("INSERT INTO customers VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?;
         for id in 1..=self.sizes.customers {
             let first = self.random.pick(words::FIRST_NAMES);
             let last = self.random.pick(words::LAST_NAMES);
-            let phone = self.random.chance(60).then(|| format!("+41 {:07}", self.random.below(10_000_000)));
+            let phone = self
+                .random
+                .chance(60)
+                .then(|| format!("+41 {:07}", self.random.below(10_000_000)));
             let login = self.random.chance(85).then(|| self.moment());
             let born = self.random.between(1940, 2007);
             let birthday = self.random.chance(50).then(|| self.date(born));
@@ -175,10 +220,16 @@ impl Maker<'_> {
     }
 
     fn addresses(&mut self) -> Done {
-        let mut insert = self.connection.prepare("INSERT INTO addresses VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
+        let mut insert = self
+            .connection
+            .prepare("INSERT INTO addresses VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
         for id in 1..=self.sizes.addresses {
             let customer = (id - 1) % self.sizes.customers + 1;
-            let kind = if id <= self.sizes.customers { "home" } else { "work" };
+            let kind = if id <= self.sizes.customers {
+                "home"
+            } else {
+                "work"
+            };
             let street = self.street();
             let (city, zip, country) = self.place();
             let zip = self.random.chance(97).then_some(zip);
@@ -188,7 +239,9 @@ impl Maker<'_> {
     }
 
     fn coupons(&mut self) -> Done {
-        let mut insert = self.connection.prepare("INSERT INTO coupons VALUES (?1, ?2, ?3, ?4)")?;
+        let mut insert = self
+            .connection
+            .prepare("INSERT INTO coupons VALUES (?1, ?2, ?3, ?4)")?;
         for id in 1..=self.sizes.coupons {
             let until = self.random.chance(80).then(|| self.date(2027));
             let percent = self.random.between(2, 60) as f64 / 2.0;
@@ -198,13 +251,16 @@ impl Maker<'_> {
     }
 
     fn orders(&mut self) -> Done {
-        let mut insert = self.connection.prepare(
-            "INSERT INTO orders VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-        )?;
+        let mut insert = self
+            .connection
+            .prepare("INSERT INTO orders VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)")?;
         for id in 1..=self.sizes.orders {
             // The last quarter of the coupons was never used: those can be renamed.
             let used = self.sizes.coupons * 3 / 4;
-            let with_coupon = self.random.chance(20).then(|| coupon(self.random.between(1, used)));
+            let with_coupon = self
+                .random
+                .chance(20)
+                .then(|| coupon(self.random.between(1, used)));
             let placed = self.moment();
             // Orders that are fetched have no address.
             let (street, city, zip) = if self.random.chance(92) {
@@ -214,7 +270,10 @@ impl Maker<'_> {
             } else {
                 (None, None, None)
             };
-            let note = self.random.chance(15).then(|| self.random.pick(words::OPINIONS));
+            let note = self
+                .random
+                .chance(15)
+                .then(|| self.random.pick(words::OPINIONS));
             insert.execute(params![
                 id,
                 format!("M-{id:08}"),
@@ -233,7 +292,9 @@ impl Maker<'_> {
     }
 
     fn order_items(&mut self) -> Done {
-        let mut insert = self.connection.prepare("INSERT INTO order_items VALUES (?1, ?2, ?3, ?4, ?5)")?;
+        let mut insert = self
+            .connection
+            .prepare("INSERT INTO order_items VALUES (?1, ?2, ?3, ?4, ?5)")?;
         for n in 0..self.sizes.order_items {
             let (order, line) = (n % self.sizes.orders + 1, n / self.sizes.orders + 1);
             insert.execute(params![
@@ -249,7 +310,9 @@ impl Maker<'_> {
     }
 
     fn payments(&mut self) -> Done {
-        let mut insert = self.connection.prepare("INSERT INTO payments VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
+        let mut insert = self
+            .connection
+            .prepare("INSERT INTO payments VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
         for id in 1..=self.sizes.payments {
             let state = self.random.pick(&words::PAYMENT_STATES[..3]);
             let paid = (state == "captured").then(|| self.moment());
@@ -268,9 +331,14 @@ impl Maker<'_> {
     }
 
     fn shipments(&mut self) -> Done {
-        let mut insert = self.connection.prepare("INSERT INTO shipments VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
+        let mut insert = self
+            .connection
+            .prepare("INSERT INTO shipments VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
         for id in 1..=self.sizes.shipments {
-            let weight = self.random.chance(90).then(|| self.random.between(1, 40_000) as f64 / 1000.0);
+            let weight = self
+                .random
+                .chance(90)
+                .then(|| self.random.between(1, 40_000) as f64 / 1000.0);
             let shipped = self.random.chance(80).then(|| self.moment());
             insert.execute(params![
                 id,
@@ -286,10 +354,15 @@ impl Maker<'_> {
     }
 
     fn reviews(&mut self) -> Done {
-        let mut insert = self.connection.prepare("INSERT INTO reviews VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
+        let mut insert = self
+            .connection
+            .prepare("INSERT INTO reviews VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
         for id in 1..=self.sizes.reviews {
             let written = self.moment();
-            let body = self.random.chance(85).then(|| self.random.pick(words::OPINIONS));
+            let body = self
+                .random
+                .chance(85)
+                .then(|| self.random.pick(words::OPINIONS));
             insert.execute(params![
                 id,
                 self.random.between(1, self.sizes.products),

@@ -69,6 +69,8 @@ impl Probes {
     /// A write on this side was committed.
     pub(super) fn note(&self, side: Side, probe: Probe) {
         let mut waiting = locked(&self.waiting[side.index()]);
+        // What was written over before it was seen will not be seen.
+        waiting.retain(|p| (p.seen, p.key) != (probe.seen, probe.key));
         if waiting.len() < WAITING_MAX {
             waiting.push(probe);
             self.noted[side.index()].fetch_add(1, Ordering::Release);
@@ -96,7 +98,9 @@ impl Probes {
         let failed = || store(format!("look into {}", path.display()));
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags).map_err(failed())?;
-        connection.busy_timeout(Duration::from_secs(10)).map_err(failed())?;
+        connection
+            .busy_timeout(Duration::from_secs(10))
+            .map_err(failed())?;
         let mut before = (0_i64, 0_u64);
         while !self.stop.load(Ordering::Relaxed) {
             let noted = self.noted[from.index()].load(Ordering::Acquire);
@@ -131,7 +135,11 @@ impl Probes {
                 .query_row([probe.key], |row| row.get(0))
                 .optional()?;
             if row.as_ref() == Some(&probe.token) {
-                found.push(Sample { from, committed: probe.at, seen: Instant::now() });
+                found.push(Sample {
+                    from,
+                    committed: probe.at,
+                    seen: Instant::now(),
+                });
             }
         }
         if found.is_empty() {
@@ -156,7 +164,9 @@ pub(super) fn caught_up(samples: &[Sample], from: Instant) -> Option<Instant> {
     Side::BOTH
         .into_iter()
         .map(|side| {
-            let later = samples.iter().filter(|s| s.from == side && s.committed >= from);
+            let later = samples
+                .iter()
+                .filter(|s| s.from == side && s.committed >= from);
             later.map(|s| s.seen).min()
         })
         .collect::<Option<Vec<_>>>()?
@@ -178,7 +188,9 @@ impl Latency {
     /// Of the writes committed and seen within one of the windows; `None` when there are none.
     pub(super) fn of(samples: &[Sample], windows: &[Window], from: Option<Side>) -> Option<Self> {
         let within = |s: &&Sample| {
-            windows.iter().any(|w| s.committed >= w.begin && s.seen <= w.end)
+            windows
+                .iter()
+                .any(|w| s.committed >= w.begin && s.seen <= w.end)
                 && from.is_none_or(|side| side == s.from)
         };
         let mut ms: Vec<f64> = samples
@@ -188,7 +200,10 @@ impl Latency {
             .collect();
         ms.sort_by(f64::total_cmp);
         // Nearest rank: a value that was really measured.
-        let rank = |percent: usize| ms.get((ms.len() * percent).div_ceil(100).max(1) - 1).copied();
+        let rank = |percent: usize| {
+            ms.get((ms.len() * percent).div_ceil(100).max(1) - 1)
+                .copied()
+        };
         Some(Self {
             samples: ms.len(),
             p50_ms: rank(50)?,
@@ -215,11 +230,19 @@ mod tests {
     #[test]
     fn percentiles_are_measured_values() {
         let begin = Instant::now();
-        let window = Window { begin, end: begin + Duration::from_secs(1) };
+        let window = Window {
+            begin,
+            end: begin + Duration::from_secs(1),
+        };
         let latency = Latency::of(&samples(begin, 1..=200), &[window], None).unwrap();
         assert_eq!(latency.samples, 200);
         assert_eq!(
-            [latency.p50_ms, latency.p95_ms, latency.p99_ms, latency.max_ms],
+            [
+                latency.p50_ms,
+                latency.p95_ms,
+                latency.p99_ms,
+                latency.max_ms
+            ],
             [100.0, 190.0, 198.0, 200.0]
         );
         let one = Latency::of(&samples(begin, 7..=7), &[window], None).unwrap();
@@ -229,7 +252,10 @@ mod tests {
     #[test]
     fn what_lies_outside_of_the_windows_does_not_count() {
         let begin = Instant::now();
-        let window = Window { begin, end: begin + Duration::from_millis(50) };
+        let window = Window {
+            begin,
+            end: begin + Duration::from_millis(50),
+        };
         let all = samples(begin, 1..=200);
         assert_eq!(Latency::of(&all, &[window], None).unwrap().samples, 50);
         assert_eq!(Latency::of(&all, &[window], Some(Side::Service)), None);
@@ -246,7 +272,10 @@ mod tests {
             committed: begin,
             seen: begin + Duration::from_millis(20),
         });
-        assert_eq!(caught_up(&all, begin), Some(begin + Duration::from_millis(20)));
+        assert_eq!(
+            caught_up(&all, begin),
+            Some(begin + Duration::from_millis(20))
+        );
         assert_eq!(caught_up(&all, begin + Duration::from_millis(1)), None);
     }
 }

@@ -65,8 +65,9 @@ pub(super) struct DemoArgs {
 
 /// Decides what the generated rows hold, and what the applications do.
 const SEED: u64 = 2026;
-/// Longer than this nobody waits for a copy.
-const COPY_MAX: Duration = Duration::from_secs(3_600);
+/// A copy that takes longer than this, and a second for so many rows, has met a problem.
+const COPY_MAX: Duration = Duration::from_secs(60);
+const COPY_ROWS_PER_S_MIN: u32 = 2_000;
 /// How long the sync stays dead after the kill.
 const DOWN: Duration = Duration::from_millis(500);
 /// Between two clashes.
@@ -80,15 +81,24 @@ pub(super) fn run(args: &DemoArgs, printer: &mut Printer<'_>) -> Result<u8> {
     let folder = Folder::make(&args.dir, args.keep)?;
     let sizes = Sizes::of(args.rows);
     generate::generate(&folder.shop, &folder.orders, &sizes, SEED)?;
-    printer.note(format!(
-        "made {}: {} rows in 13 tables ({:.1} s)",
-        folder.shop.display(),
-        grouped(sizes.total()),
-        begun.elapsed().as_secs_f64()
-    ));
+    tell(
+        printer,
+        begun,
+        format!(
+            "made {}: {} rows in 13 tables",
+            folder.shop.display(),
+            grouped(sizes.total())
+        ),
+    );
     let program = Program::current(&folder.config, &folder.log)?;
     let traffic = Traffic::new(sizes);
-    let demo = Demo { args, folder: &folder, program: &program, traffic: &traffic };
+    let demo = Demo {
+        begun,
+        args,
+        folder: &folder,
+        program: &program,
+        traffic: &traffic,
+    };
     let live = std::thread::scope(|scope| {
         let live = demo.live(scope, printer);
         // Whatever happened, the threads must end.
@@ -96,7 +106,11 @@ pub(super) fn run(args: &DemoArgs, printer: &mut Printer<'_>) -> Result<u8> {
         traffic.probes.stop();
         live
     })?;
-    printer.note("comparing every row of both sides: banyan verify orders --level full");
+    tell(
+        printer,
+        begun,
+        "comparing every row of both sides: banyan verify orders --level full",
+    );
     let verify = program.run(&["verify", MIGRATION, "--level", "full"])?;
     let list = program.run(&["conflict", "list", MIGRATION, "--limit", "1000000"])?;
     let mut summary = demo.summary(live, verify, &list);
@@ -106,19 +120,34 @@ pub(super) fn run(args: &DemoArgs, printer: &mut Printer<'_>) -> Result<u8> {
     } else {
         summary.print(printer)?;
     }
-    let dir = folder.path.display();
-    printer.hint(format!("what was synced, and who decides: open {}", folder.config.display()));
-    printer.hint(format!("cd {dir} && banyan conflict list --limit 20"));
-    printer.hint(format!(
-        "cd {dir} && banyan query \"SELECT c.full_name, count(*) AS orders FROM orders.clients c \
-         JOIN monolith.orders o ON o.customer_id = c.id GROUP BY c.full_name ORDER BY orders DESC \
-         LIMIT 5\""
-    ));
-    printer.hint(format!("cd {dir} && banyan migration complete {MIGRATION}"));
+    next_steps(printer, &program, &folder);
     Ok(u8::from(!summary.ok))
 }
 
+/// Commands that work as they stand, from where the demo was started.
+fn next_steps(printer: &mut Printer<'_>, program: &Program, folder: &Folder) {
+    let config = folder.config.display();
+    printer.hint(format!("what was synced, and who decides: open {config}"));
+    let banyan = format!("{} --config {config}", program.shown());
+    for step in [
+        "conflict list --limit 20",
+        "query \"SELECT c.full_name, count(*) AS orders FROM orders.clients c JOIN \
+         monolith.orders o ON o.customer_id = c.id GROUP BY c.full_name ORDER BY orders DESC \
+         LIMIT 5\"",
+        "script test payment_state",
+        "migration complete orders",
+    ] {
+        printer.hint(format!("{banyan} {step}"));
+    }
+}
+
+/// What is going on, with the time since the beginning.
+fn tell(printer: &mut Printer<'_>, begun: Instant, text: impl std::fmt::Display) {
+    printer.note(format!("{:5.1} s  {text}", begun.elapsed().as_secs_f64()));
+}
+
 struct Demo<'a> {
+    begun: Instant,
     args: &'a DemoArgs,
     folder: &'a Folder,
     program: &'a Program,
@@ -128,9 +157,10 @@ struct Demo<'a> {
 /// What the live part saw.
 struct Live {
     copy: Copied,
-    writing: Duration,
+    following: Duration,
     clashes: BTreeMap<&'static str, u64>,
     copied: Instant,
+    written_at_copy: u64,
     killed: Instant,
     restarted: Instant,
     stopped: Instant,
@@ -142,7 +172,10 @@ type Running<'scope, T> = ScopedJoinHandle<'scope, Result<T>>;
 fn joined<T>(thread: Running<'_, T>) -> Result<T> {
     match thread.join() {
         Ok(result) => result,
-        Err(_) => Err(Error::new(ErrorKind::Internal, "a writer of the demo panicked")),
+        Err(_) => Err(Error::new(
+            ErrorKind::Internal,
+            "a writer of the demo panicked",
+        )),
     }
 }
 
@@ -160,31 +193,40 @@ impl<'a> Demo<'a> {
     where
         'a: 'scope,
     {
+        let begun = self.begun;
         let traffic = self.traffic;
         let per_side = f64::from(self.args.rate) / 2.0;
         let mut writers: Vec<Running<'scope, ()>> = Vec::new();
         let mut observers: Vec<Running<'scope, ()>> = Vec::new();
-        let writing_since = Instant::now();
         for (side, path) in Side::BOTH.into_iter().zip(self.paths()) {
             let writer = Writer::new(side, path, traffic, SEED)?;
             writers.push(scope.spawn(move || writer.run(per_side)));
             observers.push(scope.spawn(move || traffic.probes.observe(side, path)));
         }
-        printer.note(format!(
-            "applications write to both sides, about {} changes/s",
-            grouped(self.args.rate)
-        ));
+        tell(
+            printer,
+            begun,
+            format!(
+                "applications write to both sides, about {} changes/s",
+                grouped(self.args.rate)
+            ),
+        );
         let sync = ["sync", MIGRATION];
-        let begun = Instant::now();
+        let started = Instant::now();
         let mut process = self.program.start(&sync)?;
-        printer.note("banyan sync orders: copying");
+        tell(printer, begun, "banyan sync orders: copying");
         let copied = self.wait_for_copy(&mut process, &writers)?;
-        let copy = self.copied(copied - begun);
-        printer.note(format!(
-            "copied {} rows in {:.1} s; following both sides",
-            grouped(copy.rows),
-            copy.seconds
-        ));
+        let copy = self.copied(copied - started);
+        tell(
+            printer,
+            begun,
+            format!(
+                "copied {} rows in {:.1} s; following both sides",
+                grouped(copy.rows),
+                copy.seconds
+            ),
+        );
+        let written_at_copy = self.written();
         let clashes = Clashes::new(self.paths(), traffic, SEED)?;
         let clashes = scope.spawn(move || clashes.run(CLASH_EVERY));
         let half = Duration::from_secs_f64(self.args.seconds as f64 / 2.0);
@@ -192,11 +234,15 @@ impl<'a> Demo<'a> {
         self.watch(&mut process, &writers, half)?;
         process.kill()?;
         let killed = Instant::now();
-        printer.note("killed banyan sync (SIGKILL); the applications go on");
+        tell(
+            printer,
+            begun,
+            "killed banyan sync (SIGKILL); the applications go on",
+        );
         std::thread::sleep(DOWN);
         let restarted = Instant::now();
         let mut process = self.program.start(&sync)?;
-        printer.note("started banyan sync again");
+        tell(printer, begun, "started banyan sync again");
         self.watch(&mut process, &writers, half)?;
 
         traffic.stop();
@@ -205,7 +251,11 @@ impl<'a> Demo<'a> {
             joined(writer)?;
         }
         let stopped = Instant::now();
-        printer.note("the applications rest; banyan sync orders --until-idle");
+        tell(
+            printer,
+            begun,
+            "the applications rest; banyan sync orders --until-idle",
+        );
         let followed = process.stop()?;
         let rest = self.program.run(&["sync", MIGRATION, "--until-idle"])?;
         traffic.probes.stop();
@@ -214,9 +264,10 @@ impl<'a> Demo<'a> {
         }
         Ok(Live {
             copy,
-            writing: stopped - writing_since,
+            following: stopped - copied,
             clashes,
             copied,
+            written_at_copy,
             killed,
             restarted,
             stopped,
@@ -225,13 +276,11 @@ impl<'a> Demo<'a> {
     }
 
     /// Reviews come last, and the last of the generated ones is never deleted.
-    fn wait_for_copy(
-        &self,
-        process: &mut Process,
-        writers: &[Running<'_, ()>],
-    ) -> Result<Instant> {
+    fn wait_for_copy(&self, process: &mut Process, writers: &[Running<'_, ()>]) -> Result<Instant> {
         let service = application::open(&self.folder.orders)?;
-        let deadline = Instant::now() + COPY_MAX;
+        let deadline = Instant::now()
+            + COPY_MAX
+            + Duration::from_secs((self.args.rows / COPY_ROWS_PER_S_MIN).into());
         loop {
             let last = service
                 .prepare_cached("SELECT EXISTS (SELECT 1 FROM reviews WHERE id = ?1)")
@@ -241,7 +290,16 @@ impl<'a> Demo<'a> {
                 return Ok(Instant::now());
             }
             if Instant::now() > deadline {
-                return Err(Error::new(ErrorKind::Internal, "the copy takes too long"));
+                return Err(Error::new(
+                    ErrorKind::Internal,
+                    "the copy takes too long: rows must be waiting for something",
+                )
+                .hint(format!(
+                    "{} --config {} conflict list --which open",
+                    self.program.shown(),
+                    self.folder.config.display()
+                ))
+                .hint(format!("the log is {}", self.folder.log.display())));
             }
             self.watch(process, writers, Duration::from_millis(20))?;
         }
@@ -258,7 +316,10 @@ impl<'a> Demo<'a> {
         loop {
             process.check()?;
             if writers.iter().any(ScopedJoinHandle::is_finished) {
-                return Err(Error::new(ErrorKind::Internal, "a writer of the demo stopped"));
+                return Err(Error::new(
+                    ErrorKind::Internal,
+                    "a writer of the demo stopped",
+                ));
             }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -268,12 +329,23 @@ impl<'a> Demo<'a> {
         }
     }
 
+    /// Changes of both sides.
+    fn written(&self) -> u64 {
+        let written = Side::BOTH.map(|side| self.traffic.written(side).changes);
+        written.iter().sum()
+    }
+
     fn copied(&self, time: Duration) -> Copied {
         let sizes = &self.traffic.sizes;
         // Suppliers stay in the monolith.
         let rows = sizes.total() - sizes.suppliers;
         let seconds = time.as_secs_f64();
-        Copied { tables: 12, rows, seconds, rows_per_s: rows as f64 / seconds }
+        Copied {
+            tables: 12,
+            rows,
+            seconds,
+            rows_per_s: rows as f64 / seconds,
+        }
     }
 
     fn summary(&self, live: Live, verify: Json, list: &Json) -> Summary {
@@ -290,7 +362,7 @@ impl<'a> Demo<'a> {
         let all = of(None);
         let caught_up = caught_up(&samples, live.restarted);
         let [monolith, service] = Side::BOTH.map(|side| traffic.written(side));
-        let seconds = live.writing.as_secs_f64();
+        let seconds = live.following.as_secs_f64();
         let conflicts = Conflicts::of(list);
         let consistent = verify.get("consistent").and_then(Json::as_bool) == Some(true);
         let reports: Vec<&Json> = live.reports.iter().collect();
@@ -302,7 +374,7 @@ impl<'a> Demo<'a> {
                 monolith,
                 service,
                 seconds,
-                changes_per_s: (monolith.changes + service.changes) as f64 / seconds,
+                changes_per_s: (self.written() - live.written_at_copy) as f64 / seconds,
                 clashes: live.clashes,
             },
             applied_since_restart: Applied {

@@ -36,6 +36,15 @@ impl Program {
         })
     }
 
+    /// How to call it from the current folder.
+    pub(super) fn shown(&self) -> String {
+        let here = std::env::current_dir().ok();
+        let relative = here
+            .as_ref()
+            .and_then(|here| self.executable.strip_prefix(here).ok());
+        relative.unwrap_or(&self.executable).display().to_string()
+    }
+
     fn command(&self, arguments: &[&str]) -> Result<Command> {
         let log = OpenOptions::new()
             .create(true)
@@ -55,13 +64,22 @@ impl Program {
 
     /// Starts it.
     pub(super) fn start(&self, arguments: &[&str]) -> Result<Process> {
-        let child = self.command(arguments)?.spawn().map_err(io("start banyan"))?;
-        Ok(Process { child, log: self.log.clone() })
+        let child = self
+            .command(arguments)?
+            .spawn()
+            .map_err(io("start banyan"))?;
+        Ok(Process {
+            child,
+            log: self.log.clone(),
+        })
     }
 
     /// Runs it to its end. Exit code 1 says that a check found something: its data tells what.
     pub(super) fn run(&self, arguments: &[&str]) -> Result<Json> {
-        let output = self.command(arguments)?.output().map_err(io("run banyan"))?;
+        let output = self
+            .command(arguments)?
+            .output()
+            .map_err(io("run banyan"))?;
         self.answer(arguments, output.status, &output.stdout)
     }
 
@@ -82,7 +100,7 @@ fn failed(arguments: &[&str], status: ExitStatus, log: &Path) -> Error {
     );
     let text = std::fs::read_to_string(log).unwrap_or_default();
     let last: Vec<&str> = text.lines().rev().take(5).collect();
-    let error = last.into_iter().rev().fold(error, |e, line| e.hint(line));
+    let error = last.into_iter().rev().fold(error, Error::hint);
     error.hint(format!("the whole log is {}", log.display()))
 }
 
@@ -113,7 +131,12 @@ impl Process {
     pub(super) fn stop(mut self) -> Result<Json> {
         // The shell's own `kill` is there on every system; the standard library has only SIGKILL.
         let asked = Command::new("sh")
-            .args(["-c", "kill -TERM \"$1\"", "sh", &self.child.id().to_string()])
+            .args([
+                "-c",
+                "kill -TERM \"$1\"",
+                "sh",
+                &self.child.id().to_string(),
+            ])
             .status()
             .map_err(io("ask banyan to stop"))?;
         let deadline = Instant::now() + STOP_MAX;
@@ -123,12 +146,16 @@ impl Process {
                 break status;
             }
             if !asked.success() || Instant::now() > deadline {
-                return Err(Error::new(ErrorKind::Internal, "banyan sync did not stop when asked"));
+                return Err(Error::new(
+                    ErrorKind::Internal,
+                    "banyan sync did not stop when asked",
+                ));
             }
             std::thread::sleep(Duration::from_millis(5));
         };
         if let Some(mut pipe) = self.child.stdout.take() {
-            pipe.read_to_end(&mut stdout).map_err(io("read what banyan tells"))?;
+            pipe.read_to_end(&mut stdout)
+                .map_err(io("read what banyan tells"))?;
         }
         match serde_json::from_slice(&stdout) {
             Ok(json) if status.success() => Ok(json),

@@ -47,6 +47,7 @@ pub(super) struct Copied {
 pub(super) struct Writers {
     pub(super) monolith: Written,
     pub(super) service: Written,
+    /// How long both sides were written after the copy, and how much each second.
     pub(super) seconds: f64,
     pub(super) changes_per_s: f64,
     /// Clashes made on purpose, by kind.
@@ -101,18 +102,27 @@ impl Conflicts {
     /// From the output of `conflict list`.
     pub(super) fn of(list: &Json) -> Self {
         let text = |conflict: &Json, field: &str| {
-            conflict.get(field).and_then(Json::as_str).unwrap_or("").to_owned()
+            conflict
+                .get(field)
+                .and_then(Json::as_str)
+                .unwrap_or("")
+                .to_owned()
         };
         let mut groups: BTreeMap<(String, String, String), BTreeMap<String, u64>> = BTreeMap::new();
         let (mut decided, mut waiting) = (0, 0);
         for conflict in list.as_array().into_iter().flatten() {
             let outcome = text(conflict, "outcome");
-            if matches!(outcome.as_str(), "open" | "waiting" | "parked") {
-                waiting += 1;
-            } else {
-                decided += 1;
+            match outcome.as_str() {
+                "open" | "waiting" | "parked" => waiting += 1,
+                // The second row of a decision that is counted already.
+                "beside" => continue,
+                _ => decided += 1,
             }
-            let group = (text(conflict, "table"), text(conflict, "kind"), text(conflict, "rule"));
+            let group = (
+                text(conflict, "table"),
+                text(conflict, "kind"),
+                text(conflict, "rule"),
+            );
             *groups.entry(group).or_default().entry(outcome).or_insert(0) += 1;
         }
         Self {
@@ -120,7 +130,12 @@ impl Conflicts {
             waiting,
             groups: groups
                 .into_iter()
-                .map(|((table, kind, rule), outcomes)| Group { table, kind, rule, outcomes })
+                .map(|((table, kind, rule), outcomes)| Group {
+                    table,
+                    kind,
+                    rule,
+                    outcomes,
+                })
                 .collect(),
         }
     }
@@ -151,7 +166,7 @@ impl Summary {
             grouped(self.copy.rows_per_s as i64),
         ))?;
         printer.line(format!(
-            "Written    by the applications: {} changes in the monolith, {} in the service ({}/s)",
+            "Written    by the applications: {} changes in the monolith, {} in the service ({}/s after the copy)",
             grouped(writers.monolith.changes),
             grouped(writers.service.changes),
             grouped(writers.changes_per_s.round() as i64),
@@ -187,11 +202,21 @@ impl Summary {
             None => "no samples".to_owned(),
         };
         let latency = &self.latency;
-        printer.line("Latency    from the writer's commit until the other side's readers see it")?;
-        printer.line(format!("           to the service   {}", show(&latency.to_service)))?;
-        printer.line(format!("           to the monolith  {}", show(&latency.to_monolith)))?;
+        printer
+            .line("Latency    from the writer's commit until the other side's readers see it")?;
+        printer.line(format!(
+            "           to the service   {}",
+            show(&latency.to_service)
+        ))?;
+        printer.line(format!(
+            "           to the monolith  {}",
+            show(&latency.to_monolith)
+        ))?;
         if latency.unseen > 0 {
-            printer.line(format!("           {} writes were never seen", latency.unseen))?;
+            printer.line(format!(
+                "           {} writes were never seen",
+                latency.unseen
+            ))?;
         }
         Ok(())
     }
@@ -207,12 +232,20 @@ impl Summary {
             self.writers.clashes.len(),
         ))?;
         let width = |column: fn(&Group) -> &str| {
-            conflicts.groups.iter().map(|g| column(g).chars().count()).max().unwrap_or(0)
+            conflicts
+                .groups
+                .iter()
+                .map(|g| column(g).chars().count())
+                .max()
+                .unwrap_or(0)
         };
         let (table, kind, rule) = (width(|g| &g.table), width(|g| &g.kind), width(|g| &g.rule));
         for g in &conflicts.groups {
-            let outcomes: Vec<String> =
-                g.outcomes.iter().map(|(outcome, n)| format!("{n} {outcome}")).collect();
+            let outcomes: Vec<String> = g
+                .outcomes
+                .iter()
+                .map(|(outcome, n)| format!("{n} {outcome}"))
+                .collect();
             printer.line(format!(
                 "           {:table$}  {:kind$}  {:rule$}  {}",
                 g.table,
@@ -225,11 +258,18 @@ impl Summary {
     }
 
     fn verified(&self, printer: &mut Printer<'_>) -> Result<()> {
-        let number = |table: &Json, field: &str| table.get(field).and_then(Json::as_i64).unwrap_or(0);
+        let number =
+            |table: &Json, field: &str| table.get(field).and_then(Json::as_i64).unwrap_or(0);
         let tables = self.verify.get("tables").and_then(Json::as_array);
         let tables = tables.map_or(&[][..], Vec::as_slice);
-        let seconds = self.verify.get("seconds").and_then(Json::as_f64).unwrap_or(0.0);
-        printer.line(format!("Verified   every row and column of both sides, in {seconds:.1} s"))?;
+        let seconds = self
+            .verify
+            .get("seconds")
+            .and_then(Json::as_f64)
+            .unwrap_or(0.0);
+        printer.line(format!(
+            "Verified   every row and column of both sides, in {seconds:.1} s"
+        ))?;
         for table in tables {
             let name = table.get("table").and_then(Json::as_str).unwrap_or("?");
             let wrong: i64 = ["missing_on_target", "extra_on_target", "differs"]
@@ -239,7 +279,11 @@ impl Summary {
             printer.line(format!(
                 "           {name:16}  {:>9} rows  {}",
                 grouped(number(table, "rows_target")),
-                if wrong == 0 { "equal".to_owned() } else { format!("{wrong} DIFFERENT") },
+                if wrong == 0 {
+                    "equal".to_owned()
+                } else {
+                    format!("{wrong} DIFFERENT")
+                },
             ))?;
         }
         printer.line("")?;
@@ -254,7 +298,10 @@ impl Summary {
 /// Rows applied, from the output of `sync`.
 pub(super) fn applied(reports: &[&Json], side: Side) -> u64 {
     let field = side.choose("applied_to_source", "applied_to_target");
-    let tables = reports.iter().filter_map(|r| r.get("tables")?.as_array()).flatten();
+    let tables = reports
+        .iter()
+        .filter_map(|r| r.get("tables")?.as_array())
+        .flatten();
     tables.filter_map(|t| t.get(field)?.as_u64()).sum()
 }
 
@@ -266,16 +313,16 @@ mod tests {
 
     #[test]
     fn numbers_are_grouped() {
-        let shown: Vec<String> =
-            [0, 999, 1_000, 1_234_567, -1_000].into_iter().map(|n: i64| grouped(n)).collect();
+        let shown: Vec<String> = [0, 999, 1_000, 1_234_567, -1_000]
+            .into_iter()
+            .map(|n: i64| grouped(n))
+            .collect();
         assert_eq!(shown, ["0", "999", "1,000", "1,234,567", "-1,000"]);
     }
 
     #[test]
     fn conflicts_are_counted_by_table_kind_and_rule() {
-        let one = |outcome: &str| {
-            json!({ "table": "t", "kind": "insert_exists", "rule": "r", "outcome": outcome })
-        };
+        let one = |outcome: &str| json!({ "table": "t", "kind": "insert_exists", "rule": "r", "outcome": outcome });
         let list = json!([one("source"), one("merged"), one("source"), one("parked")]);
         let conflicts = Conflicts::of(&list);
         assert_eq!((conflicts.decided, conflicts.waiting), (3, 1));

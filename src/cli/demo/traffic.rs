@@ -14,6 +14,9 @@ use crate::error::Result;
 use super::application::{open, store};
 use super::latency::{Probe, Probes, Seen};
 use super::random::Random;
+
+/// What the other side is watched for: a row, its key, and the value it shall show.
+type Watched = (Seen, i64, Option<String>);
 use super::side::Side;
 use super::sizes::Sizes;
 use super::words;
@@ -128,7 +131,7 @@ impl<'a> Writer<'a> {
     }
 
     /// One transaction; answers its changes.
-    fn commit(&mut self, steps: &[Step], probe: Option<(Seen, i64, Option<String>)>) -> Result<u64> {
+    fn commit(&mut self, steps: &[Step], probe: Option<Watched>) -> Result<u64> {
         let connection = &self.connection;
         let result = connection.execute_batch("BEGIN IMMEDIATE").and_then(|()| {
             let mut changes = 0;
@@ -146,7 +149,12 @@ impl<'a> Writer<'a> {
                 if let Some((seen, key, token)) = probe
                     && changes > 0
                 {
-                    let probe = Probe { seen, key, token, at };
+                    let probe = Probe {
+                        seen,
+                        key,
+                        token,
+                        at,
+                    };
                     self.traffic.probes.note(self.side, probe);
                 }
                 Ok(changes)
@@ -160,7 +168,9 @@ impl<'a> Writer<'a> {
                 match error.sqlite_error_code() {
                     // A parent that is not there (yet), a number that is taken: as in real life.
                     Some(ErrorCode::ConstraintViolation | ErrorCode::DatabaseBusy) => {
-                        self.traffic.counts[self.side.index()].refused.fetch_add(1, Ordering::Relaxed);
+                        self.traffic.counts[self.side.index()]
+                            .refused
+                            .fetch_add(1, Ordering::Relaxed);
                         Ok(0)
                     }
                     _ => Err(store(format!("write to the {:?}", self.side))(error)),
@@ -169,7 +179,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn something(&mut self) -> (Vec<Step>, Option<(Seen, i64, Option<String>)>) {
+    fn something(&mut self) -> (Vec<Step>, Option<Watched>) {
         self.number += 1;
         let sizes = self.traffic.sizes;
         match self.random.below(100) {
@@ -238,7 +248,10 @@ impl<'a> Writer<'a> {
             _ => {
                 // The last of the generated ones stays: it tells that everything is copied.
                 let id = self.random.between(1, sizes.reviews - 1);
-                (vec![("DELETE FROM reviews WHERE id = ?1", vec![id.into()])], None)
+                (
+                    vec![("DELETE FROM reviews WHERE id = ?1", vec![id.into()])],
+                    None,
+                )
             }
         }
     }
@@ -260,7 +273,11 @@ impl<'a> Writer<'a> {
         let number = format!("{}-{id:08}", self.side.choose("M", "S"));
         let cents = self.random.between(500, 90_000);
         let (city, _, zip) = self.random.pick(words::CITIES);
-        let street = format!("{} {}", self.random.pick(words::STREETS), self.random.between(1, 99));
+        let street = format!(
+            "{} {}",
+            self.random.pick(words::STREETS),
+            self.random.between(1, 99)
+        );
         let address = self.random.chance(90);
         let mut steps: Vec<Step> = Vec::with_capacity(8);
         match self.side {
@@ -309,7 +326,13 @@ impl<'a> Writer<'a> {
                     "INSERT INTO order_items VALUES (?1, ?2, ?3, ?4, ?5 / 100.0)",
                     "INSERT INTO order_lines VALUES (?1, ?2, ?3, ?4, ?5 / 100.0)",
                 ),
-                vec![id.into(), line.into(), product.into(), quantity.into(), cents.into()],
+                vec![
+                    id.into(),
+                    line.into(),
+                    product.into(),
+                    quantity.into(),
+                    cents.into(),
+                ],
             ));
             steps.push((
                 self.side.choose(
@@ -318,7 +341,11 @@ impl<'a> Writer<'a> {
                     "UPDATE stock_levels SET available = available - ?2 WHERE product_id = ?1 AND \
                      depot_id = ?3",
                 ),
-                vec![product.into(), quantity.into(), sizes.warehouse_of(product, 0).into()],
+                vec![
+                    product.into(),
+                    quantity.into(),
+                    sizes.warehouse_of(product, 0).into(),
+                ],
             ));
         }
         steps.push((
@@ -336,7 +363,7 @@ impl<'a> Writer<'a> {
 
     /// A tracking code for the next parcel. Each side has parcels of its own here, and takes them
     /// in turn, so that a code stays long enough to be looked for.
-    fn track(&mut self) -> (Vec<Step>, Option<(Seen, i64, Option<String>)>) {
+    fn track(&mut self) -> (Vec<Step>, Option<Watched>) {
         let parcels = self.traffic.sizes.shipments / 4;
         let id = 1 + self.side.index() as i64 * parcels + self.number % parcels;
         let token = format!("{}{:09}", self.side.choose("M", "S"), self.number);

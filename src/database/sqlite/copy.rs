@@ -3,6 +3,7 @@
 //! Table and outbox lie in one database, so one read transaction sees both: the chunk is exactly
 //! the table as of that position, and no watermark has to be written.
 
+use datafusion::arrow::record_batch::RecordBatch;
 use rusqlite::Connection;
 
 use crate::data::Key;
@@ -46,7 +47,7 @@ pub(super) fn read_chunk(
     })();
     conn.execute_batch("COMMIT").map_err(what())?;
     let (seq, mut batches) = result?;
-    let rows: usize = batches.iter().map(|b| b.num_rows()).sum();
+    let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
     // Wide rows may end a batch early; then the rest of the chunk is read with the next one.
     let cut = batches.len() > 1;
     let batch = if batches.is_empty() {

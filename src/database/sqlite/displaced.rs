@@ -19,7 +19,9 @@ pub(super) fn conditions(conn: &Connection, table: &TableSchema) -> Result<Vec<S
     let indexes = conn
         .prepare(&format!("PRAGMA index_list({})", quote(&table.name)))
         .map_err(what())?
-        .query_map([], |row| Ok((row.get::<_, String>(1)?, row.get::<_, bool>(2)?)))
+        .query_map([], |row| {
+            Ok((row.get::<_, String>(1)?, row.get::<_, bool>(2)?))
+        })
         .map_err(what())?
         .collect::<rusqlite::Result<Vec<_>>>()
         .map_err(what())?;
@@ -134,7 +136,10 @@ fn parts(sql: &str) -> Definition {
         term.push_str(token);
     }
     let rest = rest.trim_start();
-    if rest.get(..5).is_some_and(|w| w.eq_ignore_ascii_case("where")) {
+    if rest
+        .get(..5)
+        .is_some_and(|w| w.eq_ignore_ascii_case("where"))
+    {
         // A comment at its end would swallow what follows.
         out.condition = Some(format!("{}\n", &rest[5..].trim()));
     }
@@ -144,7 +149,9 @@ fn parts(sql: &str) -> Definition {
 /// The length of the quoted text, comment or character that begins with `c`.
 fn token_len(rest: &str, c: char) -> usize {
     let until = |end: &str, from: usize| {
-        rest[from..].find(end).map_or(rest.len(), |i| from + i + end.len())
+        rest[from..]
+            .find(end)
+            .map_or(rest.len(), |i| from + i + end.len())
     };
     match c {
         // A doubled quote ends one text and begins the next: it makes no difference here.
@@ -184,7 +191,11 @@ mod tests {
         );
         assert_eq!(
             d.terms,
-            ["lower(\"x,)\" || ',)')", "[b)]", "coalesce(c, 'it''s,') COLLATE NOCASE"]
+            [
+                "lower(\"x,)\" || ',)')",
+                "[b)]",
+                "coalesce(c, 'it''s,') COLLATE NOCASE"
+            ]
         );
         assert_eq!(d.condition.as_deref(), Some("a IN (1, 2) -- only these\n"));
     }

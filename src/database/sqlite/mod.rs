@@ -5,7 +5,8 @@
 //!
 //! - [`SqliteStore`]: one database file, what reading and syncing ask of it.
 //! - `schema`: introspection. `read`: snapshots. `affinity`: what a column makes of a value.
-//! - `inspect`: what `check` asks. `capture`: triggers into a typed outbox. `feed`: reading it. `writer`: guarded writes.
+//! - `inspect`: what `check` asks. `upkeep`: what status and abort ask.
+//! - `capture`: triggers into a typed outbox. `feed`: reading it. `writer`: guarded writes.
 //! - `journal`: the protocol's own tables. `sync`: the store as the sync engine sees it.
 //!
 //! Everything Banyan adds to a database is named `_banyan_<migration>.…` and is gone after
@@ -28,6 +29,7 @@ mod schema;
 mod session;
 mod store;
 mod sync;
+mod upkeep;
 mod value;
 mod writer;
 
@@ -35,6 +37,7 @@ pub use filter::SqliteFilter;
 pub use inspect::{Inspection, Orphans};
 pub use session::{Access, Session};
 pub use store::SqliteStore;
+pub use upkeep::Lag;
 
 pub use affinity::{Affinity, SqliteStoredForm};
 pub use sync::{SqliteLock, SqliteSync, SyncOptions, SyncTable};

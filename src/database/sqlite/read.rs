@@ -1,6 +1,5 @@
 //! Snapshots.
 
-use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::arrow::record_batch::RecordBatch;
@@ -57,7 +56,7 @@ impl Snapshot for SqliteSnapshot {
         let session = Arc::clone(&self.session);
         let mut sql = format!("SELECT count(*) FROM {}", quote(table));
         if let Some(filter) = filter {
-            let _ = write!(sql, " WHERE ({filter})");
+            sql.push_str(&format!(" WHERE ({filter})"));
         }
         let table = table.to_owned();
         Box::pin(async move {
@@ -125,13 +124,15 @@ pub(super) fn select(request: &ReadRequest) -> String {
         conditions.push(format!("({filter})"));
     }
     if !conditions.is_empty() {
-        let _ = write!(sql, " WHERE {}", conditions.join(" AND "));
+        sql.push_str(" WHERE ");
+        sql.push_str(&conditions.join(" AND "));
     }
     if !order.is_empty() {
-        let _ = write!(sql, " ORDER BY {}", order.join(", "));
+        sql.push_str(" ORDER BY ");
+        sql.push_str(&order.join(", "));
     }
     if let Some(limit) = request.limit {
-        let _ = write!(sql, " LIMIT {limit}");
+        sql.push_str(&format!(" LIMIT {limit}"));
     }
     sql
 }

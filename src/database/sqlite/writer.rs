@@ -376,11 +376,7 @@ impl Writer<'_> {
         Ok(Found::Else(Some(row)))
     }
 
-    fn hit<'p>(
-        &self,
-        sql: &str,
-        parameters: impl Iterator<Item = Bind<'p>>,
-    ) -> Result<Hit> {
+    fn hit<'p>(&self, sql: &str, parameters: impl Iterator<Item = Bind<'p>>) -> Result<Hit> {
         let result = self
             .conn
             .prepare_cached(sql)

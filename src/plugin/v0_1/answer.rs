@@ -73,7 +73,9 @@ pub(crate) fn rows(answer: RowsOut, expected: &Expected<'_>) -> Result<Vec<Row>,
     }
     let width = answer.columns.len();
     let mut rows: Vec<Row> = (0..count).map(|_| Vec::with_capacity(width)).collect();
-    for (index, (column, definition)) in answer.columns.into_iter().zip(expected.columns).enumerate() {
+    for (index, (column, definition)) in
+        answer.columns.into_iter().zip(expected.columns).enumerate()
+    {
         let check = |row: usize, value: &Value| -> Result<(), Wrong> {
             if value.is_null() && definition.nullable
                 || !value.is_null() && fits(definition.logical, value)
@@ -150,8 +152,12 @@ fn column_into(column: ColumnOut, rows: &mut [Row], check: &Check<'_>) -> Result
                 put(row, Value::Uuid(*bytes))?;
             }
         }
-        CellsOut::Text(v) => texts(&v, count, |row, text| put(row, Value::Text(text.to_owned())))?,
-        CellsOut::Json(v) => texts(&v, count, |row, text| put(row, Value::Json(text.to_owned())))?,
+        CellsOut::Text(v) => texts(&v, count, |row, text| {
+            put(row, Value::Text(text.to_owned()))
+        })?,
+        CellsOut::Json(v) => texts(&v, count, |row, text| {
+            put(row, Value::Json(text.to_owned()))
+        })?,
         CellsOut::Decimal(v) => texts(&v, count, |row, text| {
             if is_null(row) {
                 return put(row, Value::Null);
@@ -236,9 +242,10 @@ fn texts(
     mut each: impl FnMut(usize, &str) -> Result<(), Wrong>,
 ) -> Result<(), Wrong> {
     ranges(&answer.ends, answer.data.len(), count, |row, start, end| {
-        let text = answer.data.get(start..end).ok_or_else(|| {
-            Wrong::new(format!("ends[{row}] is {end}, inside a character"))
-        })?;
+        let text = answer
+            .data
+            .get(start..end)
+            .ok_or_else(|| Wrong::new(format!("ends[{row}] is {end}, inside a character")))?;
         each(row, text)
     })
 }

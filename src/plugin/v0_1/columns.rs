@@ -4,6 +4,9 @@ use crate::data::{Value, canonical};
 
 use super::wire::{Binary, Cells, Column, Rows, Utf8};
 
+/// Bytes reserved ahead for a column of texts; more are taken as they come.
+const RESERVE_MAX: usize = 1 << 20;
+
 /// One column of a batch, owned; [`ColumnBuffer::wire`] lends it to a call.
 #[derive(Debug)]
 pub(crate) struct ColumnBuffer {
@@ -31,29 +34,29 @@ enum Buffer {
     Other(Blobs),
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Strings {
     ends: Vec<u32>,
     data: String,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Blobs {
     ends: Vec<u32>,
     data: Vec<u8>,
 }
 
 /// The end of a row's data. A batch that large is refused before it is lent out: see
-/// [`ColumnBuffer::bytes`].
+/// [`RowsBuffer::bytes`].
 fn end(len: usize) -> u32 {
     u32::try_from(len).unwrap_or(u32::MAX)
 }
 
 impl Strings {
-    fn with(rows: usize, bytes: usize) -> Self {
+    fn new(rows: usize, first: &str) -> Self {
         Self {
             ends: Vec::with_capacity(rows),
-            data: String::with_capacity(bytes),
+            data: String::with_capacity(rows.saturating_mul(first.len() + 4).min(RESERVE_MAX)),
         }
     }
 
@@ -61,6 +64,10 @@ impl Strings {
     fn push(&mut self, text: &str) {
         self.data.push_str(text);
         self.ends.push(end(self.data.len()));
+    }
+
+    fn get(&self, row: usize) -> &str {
+        &self.data[range(&self.ends, row)]
     }
 
     fn wire(&self) -> Utf8<'_> {
@@ -76,16 +83,21 @@ impl Strings {
 }
 
 impl Blobs {
-    fn with_rows(rows: usize) -> Self {
+    fn new(rows: usize, first: &[u8]) -> Self {
         Self {
             ends: Vec::with_capacity(rows),
-            data: Vec::with_capacity(rows * 12),
+            data: Vec::with_capacity(rows.saturating_mul(first.len() + 4).min(RESERVE_MAX)),
         }
     }
 
+    #[inline]
     fn push(&mut self, bytes: &[u8]) {
         self.data.extend_from_slice(bytes);
         self.ends.push(end(self.data.len()));
+    }
+
+    fn get(&self, row: usize) -> &[u8] {
+        &self.data[range(&self.ends, row)]
     }
 
     fn wire(&self) -> Binary<'_> {
@@ -100,114 +112,141 @@ impl Blobs {
     }
 }
 
-/// The bytes of all texts of a column: reserving them once is cheaper than growing.
-fn bytes<'v>(rows: usize, cell: &impl Fn(usize) -> Option<&'v Value>) -> usize {
-    (0..rows)
-        .filter_map(cell)
-        .map(|value| match value {
-            Value::Text(v) | Value::Json(v) => v.len(),
-            Value::Decimal(v) => v.as_str().len(),
-            _ => 0,
-        })
-        .sum()
-}
-
-/// Marks a row as NULL; the flags are only made when there is one.
-#[cold]
-fn mark(nulls: &mut Vec<u8>, rows: usize, row: usize) {
-    if nulls.is_empty() {
-        nulls.resize(rows, 0);
-    }
-    nulls[row] = 1;
-}
-
-/// Fills a column of one kind. Gives up at the first value of another kind.
-macro_rules! fill {
-    ($rows:expr, $cell:expr, $buffer:ident, $value:ident => $case:pat, $new:expr, $column:ident, $push:expr, $empty:expr) => {{
-        let mut $column = $new;
-        let mut nulls = Vec::new();
-        for row in 0..$rows {
-            match $cell(row) {
-                Some($case) => $push,
-                None | Some(Value::Null) => {
-                    mark(&mut nulls, $rows, row);
-                    $empty;
-                }
-                Some(_) => return Self::mixed($rows, &$cell),
-            }
-        }
-        Self {
-            nulls,
-            cells: Buffer::$buffer($column),
-        }
-    }};
+fn range(ends: &[u32], row: usize) -> std::ops::Range<usize> {
+    let start = if row == 0 { 0 } else { ends[row - 1] };
+    start as usize..ends[row] as usize
 }
 
 impl ColumnBuffer {
-    /// A column from its cells; `None` is NULL, too.
-    pub(crate) fn new<'v>(rows: usize, cell: impl Fn(usize) -> Option<&'v Value>) -> Self {
-        let first = (0..rows).find_map(|row| cell(row).filter(|v| !v.is_null()));
-        macro_rules! plain {
-            ($buffer:ident, $case:pat, $v:expr, $empty:expr) => {
-                fill!(rows, cell, $buffer, v => $case, Vec::with_capacity(rows), out,
-                      out.push($v), out.push($empty))
-            };
-        }
-        macro_rules! strings {
-            ($buffer:ident, $case:pat, $v:expr) => {
-                fill!(rows, cell, $buffer, v => $case, Strings::with(rows, bytes(rows, &cell)), out,
-                      out.push($v), out.push(""))
-            };
-        }
-        match first {
-            None => Self {
-                nulls: Vec::new(),
-                cells: Buffer::Nothing,
-            },
-            Some(Value::Int(_)) => plain!(Int64, Value::Int(v), *v, 0),
-            Some(Value::Text(_)) => strings!(Text, Value::Text(v), v),
-            Some(Value::Float(_)) => plain!(Float64, Value::Float(v), *v, 0.0),
-            Some(Value::Bool(_)) => plain!(Boolean, Value::Bool(v), u8::from(*v), 0),
-            Some(Value::UInt(_)) => plain!(Uint64, Value::UInt(v), *v, 0),
-            Some(Value::Decimal(_)) => strings!(Decimal, Value::Decimal(v), v.as_str()),
-            Some(Value::Bytes(_)) => {
-                fill!(rows, cell, Bytes, v => Value::Bytes(v), Blobs::with_rows(rows), out,
-                      out.push(v), out.push(&[]))
-            }
-            Some(Value::Date(_)) => plain!(Date, Value::Date(v), *v, 0),
-            Some(Value::Time(_)) => plain!(Time, Value::Time(v), *v, 0),
-            Some(Value::Timestamp(_)) => plain!(Timestamp, Value::Timestamp(v), *v, 0),
-            Some(Value::TimestampUtc(_)) => plain!(TimestampUtc, Value::TimestampUtc(v), *v, 0),
-            Some(Value::Uuid(_)) => {
-                fill!(rows, cell, Uuid, v => Value::Uuid(v), Vec::with_capacity(rows * 16), out,
-                      out.extend_from_slice(v), out.extend_from_slice(&[0; 16]))
-            }
-            Some(Value::Json(_)) => strings!(Json, Value::Json(v), v),
-            Some(Value::Null | Value::Array(_) | Value::Other(_)) => Self::mixed(rows, &cell),
+    fn new() -> Self {
+        Self {
+            nulls: Vec::new(),
+            cells: Buffer::Nothing,
         }
     }
 
-    /// Each cell in its canonical form: kinds are mixed, or have no case of their own.
-    fn mixed<'v>(rows: usize, cell: &impl Fn(usize) -> Option<&'v Value>) -> Self {
-        let mut out = Blobs::with_rows(rows);
-        let mut nulls = Vec::new();
-        for row in 0..rows {
-            match cell(row) {
-                None | Some(Value::Null) => {
-                    mark(&mut nulls, rows, row);
-                    out.push(&[]);
-                }
-                Some(value) => out.push(&canonical::encode_exact(std::slice::from_ref(value))),
+    /// Appends the cell of row `row` of `rows`. The kind of the column is that of its first
+    /// value; a value of another kind makes it a column of mixed kinds.
+    #[inline]
+    fn push(&mut self, row: usize, rows: usize, value: &Value) {
+        match (&mut self.cells, value) {
+            (Buffer::Int64(out), Value::Int(v)) => out.push(*v),
+            (Buffer::Text(out), Value::Text(v)) => out.push(v),
+            (Buffer::Float64(out), Value::Float(v)) => out.push(*v),
+            (_, Value::Null) => self.push_null(row, rows),
+            _ => self.push_rare(row, rows, value),
+        }
+    }
+
+    fn push_rare(&mut self, row: usize, rows: usize, value: &Value) {
+        match (&mut self.cells, value) {
+            (Buffer::Boolean(out), Value::Bool(v)) => out.push(u8::from(*v)),
+            (Buffer::Uint64(out), Value::UInt(v)) => out.push(*v),
+            (Buffer::Decimal(out), Value::Decimal(v)) => out.push(v.as_str()),
+            (Buffer::Bytes(out), Value::Bytes(v)) => out.push(v),
+            (Buffer::Date(out), Value::Date(v)) => out.push(*v),
+            (Buffer::Time(out), Value::Time(v))
+            | (Buffer::Timestamp(out), Value::Timestamp(v))
+            | (Buffer::TimestampUtc(out), Value::TimestampUtc(v)) => out.push(*v),
+            (Buffer::Uuid(out), Value::Uuid(v)) => out.extend_from_slice(v),
+            (Buffer::Json(out), Value::Json(v)) => out.push(v),
+            (Buffer::Other(out), value) => {
+                out.push(&canonical::encode_exact(std::slice::from_ref(value)));
+            }
+            (Buffer::Nothing, value) => {
+                self.start(row, rows, value);
+                self.push(row, rows, value);
+            }
+            (_, value) => {
+                self.mix(row, rows);
+                self.push_rare(row, rows, value);
             }
         }
-        Self {
-            nulls,
-            cells: Buffer::Other(out),
+    }
+
+    #[cold]
+    fn push_null(&mut self, row: usize, rows: usize) {
+        match &mut self.cells {
+            // Without any value, flags say nothing new.
+            Buffer::Nothing => return,
+            Buffer::Boolean(out) => out.push(0),
+            Buffer::Int64(out)
+            | Buffer::Time(out)
+            | Buffer::Timestamp(out)
+            | Buffer::TimestampUtc(out) => out.push(0),
+            Buffer::Uint64(out) => out.push(0),
+            Buffer::Float64(out) => out.push(0.0),
+            Buffer::Date(out) => out.push(0),
+            Buffer::Uuid(out) => out.extend_from_slice(&[0; 16]),
+            Buffer::Decimal(out) | Buffer::Text(out) | Buffer::Json(out) => out.push(""),
+            Buffer::Bytes(out) | Buffer::Other(out) => out.push(&[]),
+        }
+        if self.nulls.is_empty() {
+            self.nulls.resize(rows, 0);
+        }
+        self.nulls[row] = 1;
+    }
+
+    /// Chooses the kind; the rows so far are NULL.
+    #[cold]
+    fn start(&mut self, row: usize, rows: usize, first: &Value) {
+        self.cells = match first {
+            Value::Bool(_) => Buffer::Boolean(Vec::with_capacity(rows)),
+            Value::Int(_) => Buffer::Int64(Vec::with_capacity(rows)),
+            Value::UInt(_) => Buffer::Uint64(Vec::with_capacity(rows)),
+            Value::Float(_) => Buffer::Float64(Vec::with_capacity(rows)),
+            Value::Decimal(v) => Buffer::Decimal(Strings::new(rows, v.as_str())),
+            Value::Text(v) => Buffer::Text(Strings::new(rows, v)),
+            Value::Json(v) => Buffer::Json(Strings::new(rows, v)),
+            Value::Bytes(v) => Buffer::Bytes(Blobs::new(rows, v)),
+            Value::Date(_) => Buffer::Date(Vec::with_capacity(rows)),
+            Value::Time(_) => Buffer::Time(Vec::with_capacity(rows)),
+            Value::Timestamp(_) => Buffer::Timestamp(Vec::with_capacity(rows)),
+            Value::TimestampUtc(_) => Buffer::TimestampUtc(Vec::with_capacity(rows)),
+            Value::Uuid(_) => Buffer::Uuid(Vec::with_capacity(rows * 16)),
+            Value::Null | Value::Array(_) | Value::Other(_) => Buffer::Other(Blobs::new(rows, &[])),
+        };
+        for earlier in 0..row {
+            self.push_null(earlier, rows);
+        }
+    }
+
+    /// Writes the rows so far in their canonical form, as the rest will be.
+    #[cold]
+    fn mix(&mut self, row: usize, rows: usize) {
+        let mut out = Blobs::new(rows, &[0; 16]);
+        for earlier in 0..row {
+            if self.nulls.get(earlier) == Some(&1) {
+                out.push(&[]);
+            } else {
+                out.push(&canonical::encode_exact(&[self.value(earlier)]));
+            }
+        }
+        self.cells = Buffer::Other(out);
+    }
+
+    /// A cell that is not NULL, in a column of one kind.
+    fn value(&self, row: usize) -> Value {
+        match &self.cells {
+            Buffer::Nothing | Buffer::Other(_) => Value::Null,
+            Buffer::Boolean(v) => Value::Bool(v[row] == 1),
+            Buffer::Int64(v) => Value::Int(v[row]),
+            Buffer::Uint64(v) => Value::UInt(v[row]),
+            Buffer::Float64(v) => Value::Float(v[row]),
+            Buffer::Decimal(v) => v.get(row).parse().map_or(Value::Null, Value::Decimal),
+            Buffer::Text(v) => Value::Text(v.get(row).to_owned()),
+            Buffer::Json(v) => Value::Json(v.get(row).to_owned()),
+            Buffer::Bytes(v) => Value::Bytes(v.get(row).to_vec()),
+            Buffer::Date(v) => Value::Date(v[row]),
+            Buffer::Time(v) => Value::Time(v[row]),
+            Buffer::Timestamp(v) => Value::Timestamp(v[row]),
+            Buffer::TimestampUtc(v) => Value::TimestampUtc(v[row]),
+            Buffer::Uuid(v) => Value::Uuid(v.as_chunks::<16>().0[row]),
         }
     }
 
     /// Lends the column to a call.
-    pub(crate) fn wire(&self) -> Column<'_> {
+    fn wire(&self) -> Column<'_> {
         Column {
             nulls: &self.nulls,
             cells: match &self.cells {
@@ -231,7 +270,7 @@ impl ColumnBuffer {
     }
 
     /// The bytes that it takes in the guest's memory.
-    pub(crate) fn bytes(&self) -> usize {
+    fn bytes(&self) -> usize {
         self.nulls.len()
             + match &self.cells {
                 Buffer::Nothing => 0,
@@ -264,12 +303,18 @@ impl RowsBuffer {
         width: usize,
         row: impl Fn(usize) -> Option<&'v [Value]>,
     ) -> Self {
-        Self {
-            count,
-            columns: (0..width)
-                .map(|c| ColumnBuffer::new(count, |i| row(i).and_then(|cells| cells.get(c))))
-                .collect(),
+        let mut columns: Vec<ColumnBuffer> = (0..width).map(|_| ColumnBuffer::new()).collect();
+        // Row by row: each row is fetched from memory once.
+        for i in 0..count {
+            let cells = row(i).unwrap_or_default();
+            for (column, value) in columns.iter_mut().zip(cells) {
+                column.push(i, count, value);
+            }
+            for column in columns.iter_mut().skip(cells.len()) {
+                column.push_null(i, count);
+            }
         }
+        Self { count, columns }
     }
 
     /// The bytes that they take in the guest's memory.

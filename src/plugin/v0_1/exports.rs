@@ -107,7 +107,8 @@ impl Exports {
         store: &mut Store<GuestState>,
         instance: &Instance,
     ) -> Result<Info, Stop> {
-        let (info,) = call::<wire::DescribeIn, wire::DescribeOut>(store, instance, &self.describe, ())?;
+        let (info,) =
+            call::<wire::DescribeIn, wire::DescribeOut>(store, instance, &self.describe, ())?;
         Ok(info)
     }
 

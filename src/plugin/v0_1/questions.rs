@@ -489,7 +489,11 @@ fn headers(set: Vec<wire::HeaderOut>) -> Result<Vec<(String, String)>, Wrong> {
                     header.name
                 )));
             }
-            if header.value.bytes().any(|b| b < 0x20 && b != b'\t' || b == 0x7f) {
+            if header
+                .value
+                .bytes()
+                .any(|b| b < 0x20 && b != b'\t' || b == 0x7f)
+            {
                 return Err(Wrong::new(format!(
                     "the value of header {} holds control characters",
                     header.name

@@ -214,6 +214,7 @@ pub(crate) enum Direction {
 #[derive(Clone, Copy, PartialEq, Debug, ComponentType, Lift)]
 #[component(enum)]
 #[repr(u8)]
+#[expect(dead_code, reason = "made by lifting what a guest answers")]
 pub(crate) enum Severity {
     #[component(name = "warning")]
     Warning,
@@ -252,6 +253,7 @@ pub(crate) enum Failure {
 #[derive(Clone, Copy, PartialEq, Debug, ComponentType, Lift)]
 #[component(enum)]
 #[repr(u8)]
+#[expect(dead_code, reason = "made by lifting what a guest answers")]
 pub(crate) enum Level {
     #[component(name = "error")]
     Error,

@@ -115,9 +115,13 @@ fn add_deltas(base: &Value, source: &Value, target: &Value) -> Option<Result<Val
         let sum = source + target - base;
         let unsigned = cells.iter().all(|v| matches!(v, V::UInt(_)));
         return Some(if unsigned {
-            u64::try_from(sum).map(V::UInt).map_err(|_| "leaves the range of the column")
+            u64::try_from(sum)
+                .map(V::UInt)
+                .map_err(|_| "leaves the range of the column")
         } else {
-            i64::try_from(sum).map(V::Int).map_err(|_| "leaves the range of 64-bit integers")
+            i64::try_from(sum)
+                .map(V::Int)
+                .map_err(|_| "leaves the range of 64-bit integers")
         });
     }
     if let [V::Float(base), V::Float(source), V::Float(target)] = cells {

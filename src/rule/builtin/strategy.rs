@@ -1,9 +1,7 @@
 //! The strategies and their common frame.
 
 use crate::data::Value;
-use crate::rule::{
-    Conflict, FailureKind, Resolve, RuleError, RuleInfo, RuleTable, Verdict,
-};
+use crate::rule::{Conflict, FailureKind, Resolve, RuleError, RuleInfo, RuleTable, Verdict};
 
 use super::merge::{self, Rule};
 use super::settings::Settings;
@@ -79,10 +77,14 @@ impl Builtin {
         names
             .iter()
             .map(|name| match table.column(name) {
-                None => Err(format!("columns names {name:?}, which table {} does not have", table.name)),
-                Some(i) if table.key.contains(&i) => {
-                    Err(format!("columns names {name:?}, which belongs to the key of table {}", table.name))
-                }
+                None => Err(format!(
+                    "columns names {name:?}, which table {} does not have",
+                    table.name
+                )),
+                Some(i) if table.key.contains(&i) => Err(format!(
+                    "columns names {name:?}, which belongs to the key of table {}",
+                    table.name
+                )),
                 Some(i) => Ok(i),
             })
             .collect::<Result<_, _>>()
@@ -115,7 +117,10 @@ impl Builtin {
         let (Some(source), Some(target)) = (source, target) else {
             return match changed_alone(conflict) {
                 Some(winner) => winner.verdict(),
-                None => self.otherwise(conflict, "the row was deleted on one side and changed on the other"),
+                None => self.otherwise(
+                    conflict,
+                    "the row was deleted on one side and changed on the other",
+                ),
             };
         };
         if table.key.iter().any(|&k| source.get(k) != target.get(k)) {

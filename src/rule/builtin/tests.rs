@@ -1,6 +1,8 @@
 //! What the strategies answer, and that every one is deterministic, symmetric and idempotent.
 
-use proptest::prelude::{BoxedStrategy, Just, Strategy as Generator, any, prop_assert, prop_assert_eq, prop_oneof};
+use proptest::prelude::{
+    BoxedStrategy, Just, Strategy as Generator, any, prop_assert, prop_assert_eq, prop_oneof,
+};
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use serde_json::json;
 
@@ -101,7 +103,11 @@ fn cell(column: usize) -> BoxedStrategy<Value> {
             Value::Float(1.0),
         ],
         4 => vec![Value::from(""), Value::from("a"), Value::from("b")],
-        _ => vec![Value::TimestampUtc(0), Value::TimestampUtc(7), Value::Int(7)],
+        _ => vec![
+            Value::TimestampUtc(0),
+            Value::TimestampUtc(7),
+            Value::Int(7),
+        ],
     };
     prop_oneof![1 => Just(Value::Null), 6 => proptest::sample::select(some)].boxed()
 }
@@ -132,22 +138,28 @@ fn any_conflict() -> impl Generator<Value = Conflict> {
         proptest::bool::weighted(0.8),
         proptest::sample::select(ConflictKind::ALL),
     )
-        .prop_map(|(base, source, target, like, at_source, at_target, forward, base_known, kind)| {
-            let (source, target) = match like {
-                0 => (base.clone(), target),
-                1 => (source, base.clone()),
-                2 => (source.clone(), source),
-                _ => (source, target),
-            };
-            Conflict {
-                kind,
-                direction: if forward { Direction::Forward } else { Direction::Backward },
-                base,
-                base_known,
-                source: side(source, at_source),
-                target: side(target, at_target),
-            }
-        })
+        .prop_map(
+            |(base, source, target, like, at_source, at_target, forward, base_known, kind)| {
+                let (source, target) = match like {
+                    0 => (base.clone(), target),
+                    1 => (source, base.clone()),
+                    2 => (source.clone(), source),
+                    _ => (source, target),
+                };
+                Conflict {
+                    kind,
+                    direction: if forward {
+                        Direction::Forward
+                    } else {
+                        Direction::Backward
+                    },
+                    base,
+                    base_known,
+                    source: side(source, at_source),
+                    target: side(target, at_target),
+                }
+            },
+        )
 }
 
 fn mirror(conflict: &Conflict) -> Conflict {
@@ -179,7 +191,12 @@ fn outcome(conflict: &Conflict, verdict: &Verdict) -> Result<Option<Row>, &'stat
 }
 
 /// Every strategy with every setting that changes its decisions, and its mirror image.
-fn variants() -> Vec<(&'static str, serde_json::Value, &'static str, serde_json::Value)> {
+fn variants() -> Vec<(
+    &'static str,
+    serde_json::Value,
+    &'static str,
+    serde_json::Value,
+)> {
     let mut out = Vec::new();
     for &name in NAMES {
         let image = match name {
@@ -187,7 +204,9 @@ fn variants() -> Vec<(&'static str, serde_json::Value, &'static str, serde_json:
             "target-wins" => "source-wins",
             other => other,
         };
-        let known = super::strategy::Strategy::from_name(name).unwrap().settings();
+        let known = super::strategy::Strategy::from_name(name)
+            .unwrap()
+            .settings();
         if !known.contains(&"prefer") {
             out.push((name, json!({}), image, json!({})));
             continue;
@@ -231,13 +250,17 @@ fn holds(
             ..Config::default()
         });
         runner
-            .run(&any_conflict(), |conflict| check(here.as_ref(), there.as_ref(), &conflict))
+            .run(&any_conflict(), |conflict| {
+                check(here.as_ref(), there.as_ref(), &conflict)
+            })
             .unwrap_or_else(|e| panic!("{name} {settings}: {law}: {e}"));
     }
 }
 
 fn one(rule: &dyn Resolve, conflict: &Conflict) -> Verdict {
-    rule.resolve(&table(), std::slice::from_ref(conflict)).unwrap().remove(0)
+    rule.resolve(&table(), std::slice::from_ref(conflict))
+        .unwrap()
+        .remove(0)
 }
 
 #[test]
@@ -292,7 +315,11 @@ fn merged_rows_keep_the_key_and_take_cells_from_nowhere_else() {
             prop_assert_eq!(&row[0], &source[0]);
             prop_assert_eq!(row.len(), source.len());
             for (i, cell) in row.iter().enumerate() {
-                prop_assert!(adds || *cell == source[i] || *cell == target[i], "column {}", i);
+                prop_assert!(
+                    adds || *cell == source[i] || *cell == target[i],
+                    "column {}",
+                    i
+                );
             }
         }
         Ok(())
@@ -304,13 +331,21 @@ fn merged_rows_keep_the_key_and_take_cells_from_nowhere_else() {
 #[test]
 fn an_unknown_time_is_never_the_oldest() {
     let (s, t) = (row(1, "1", 0.0, "s", 0), row(2, "1", 0.0, "t", 0));
-    for (at_source, at_target) in [(None, Some(5)), (Some(5), None), (None, None), (Some(5), Some(5))] {
+    for (at_source, at_target) in [
+        (None, Some(5)),
+        (Some(5), None),
+        (None, None),
+        (Some(5), Some(5)),
+    ] {
         let mut c = conflict(None, Some(s.clone()), Some(t.clone()));
         c.source.committed_us = at_source;
         c.target.committed_us = at_target;
         for name in ["last-write-wins", "first-write-wins"] {
             assert_eq!(ask(name, &c), Verdict::Source);
-            assert_eq!(ask_with(name, &json!({"prefer": "target"}), &c), Verdict::Target);
+            assert_eq!(
+                ask_with(name, &json!({"prefer": "target"}), &c),
+                Verdict::Target
+            );
         }
     }
 }
@@ -322,7 +357,10 @@ fn a_delete_has_a_time_like_any_other_write() {
     assert_eq!(ask("last-write-wins", &c), Verdict::Target);
     assert_eq!(ask("first-write-wins", &c), Verdict::Source);
     assert_eq!(ask("merge-columns", &c), Verdict::Target);
-    assert_eq!(ask_with("merge-columns", &json!({"otherwise": "source-wins"}), &c), Verdict::Source);
+    assert_eq!(
+        ask_with("merge-columns", &json!({"otherwise": "source-wins"}), &c),
+        Verdict::Source
+    );
     assert_eq!(
         ask_with("merge-columns", &json!({"otherwise": "park"}), &c),
         Verdict::Park("the row was deleted on one side and changed on the other".into())
@@ -334,13 +372,17 @@ fn a_delete_has_a_time_like_any_other_write() {
 #[test]
 fn a_side_that_did_not_move_loses() {
     let base = row(1, "1", 0.0, "b", 0);
-    let mut c = conflict(Some(base.clone()), None, Some(base.clone()));
+    let mut c = conflict(Some(base.clone()), None, Some(base));
     c.target.committed_us = Some(99);
     for name in ["merge-columns", "add-deltas", "max", "min", "keep-both"] {
         assert_eq!(ask(name, &c), Verdict::Source, "{name}: the delete wins");
     }
     c.base_known = false;
-    assert_eq!(ask("merge-columns", &c), Verdict::Target, "nothing says that it did not move");
+    assert_eq!(
+        ask("merge-columns", &c),
+        Verdict::Target,
+        "nothing says that it did not move"
+    );
 }
 
 #[test]
@@ -358,7 +400,10 @@ fn columns_merge_three_ways() {
     );
     assert_eq!(
         ask_with("merge-columns", &json!({"otherwise": "park"}), &c),
-        Verdict::Park("column name was changed on both sides: \"s\" at the source, \"t\" at the target".into())
+        Verdict::Park(
+            "column name was changed on both sides: \"s\" at the source, \"t\" at the target"
+                .into()
+        )
     );
     c.base_known = false;
     assert_eq!(ask("merge-columns", &c), Verdict::Target);
@@ -372,7 +417,10 @@ fn counters_add_up_exactly_or_park() {
         Some(row(7, "1.20", 1.5, "s", 0)),
         Some(row(15, "1.35", 1.25, "b", 0)),
     );
-    assert_eq!(ask("add-deltas", &c), Verdict::Merged(row(12, "1.45", 1.75, "s", 0)));
+    assert_eq!(
+        ask("add-deltas", &c),
+        Verdict::Merged(row(12, "1.45", 1.75, "s", 0))
+    );
     assert_eq!(
         ask_with("add-deltas", &json!({"columns": ["stock"]}), &c),
         Verdict::Merged(row(12, "1.35", 1.25, "s", 0)),
@@ -391,7 +439,10 @@ fn counters_add_up_exactly_or_park() {
         "column stock: 10 changed to 9223372036854775807 at the source and to 11 at the target; \
          their sum leaves the range of 64-bit integers"
     );
-    let unknown = Conflict { base_known: false, ..over };
+    let unknown = Conflict {
+        base_known: false,
+        ..over
+    };
     assert_eq!(ask("add-deltas", &unknown), Verdict::Target);
 }
 
@@ -402,8 +453,14 @@ fn max_and_min_choose_by_column() {
         Some(row(7, "1.20", -1.5, "a", 9)),
         Some(row(5, "1.35", 1.25, "b", 3)),
     );
-    assert_eq!(ask("max", &c), Verdict::Merged(row(7, "1.35", 1.25, "b", 9)));
-    assert_eq!(ask("min", &c), Verdict::Merged(row(5, "1.20", -1.5, "a", 3)));
+    assert_eq!(
+        ask("max", &c),
+        Verdict::Merged(row(7, "1.35", 1.25, "b", 9))
+    );
+    assert_eq!(
+        ask("min", &c),
+        Verdict::Merged(row(5, "1.20", -1.5, "a", 3))
+    );
     assert_eq!(
         ask_with("max", &json!({"columns": ["seen"]}), &c),
         Verdict::Merged(row(5, "1.35", 1.25, "b", 9))
@@ -421,7 +478,10 @@ fn both_rows_stay_and_the_later_keeps_the_key() {
 fn skip_leaves_the_receiving_side_alone() {
     let c = conflict(None, Some(row(1, "1", 0.0, "s", 0)), None);
     assert_eq!(ask("skip", &c), Verdict::Target);
-    let back = Conflict { direction: Direction::Backward, ..c };
+    let back = Conflict {
+        direction: Direction::Backward,
+        ..c
+    };
     assert_eq!(ask("skip", &back), Verdict::Source);
 }
 
@@ -455,11 +515,19 @@ fn wrong_names_and_settings_say_what_is_allowed() {
 fn a_column_that_the_table_lacks_is_a_failure_of_the_configuration() {
     let c = conflict(None, None, Some(row(1, "1", 0.0, "s", 0)));
     for (column, message) in [
-        ("stok", "columns names \"stok\", which table items does not have"),
-        ("id", "columns names \"id\", which belongs to the key of table items"),
+        (
+            "stok",
+            "columns names \"stok\", which table items does not have",
+        ),
+        (
+            "id",
+            "columns names \"id\", which belongs to the key of table items",
+        ),
     ] {
         let rule = strategy("max", &json!({"columns": [column]})).unwrap();
-        let error = rule.resolve(&table(), std::slice::from_ref(&c)).unwrap_err();
+        let error = rule
+            .resolve(&table(), std::slice::from_ref(&c))
+            .unwrap_err();
         assert_eq!(error.message, message);
         assert_eq!(error.kind, crate::rule::FailureKind::Fatal);
     }

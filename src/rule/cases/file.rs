@@ -39,6 +39,9 @@ pub struct Case {
     pub question: Question,
 }
 
+/// What becomes of a row: by table number, the columns that are set and their cells.
+pub type Became = Vec<(usize, Vec<(usize, Value)>)>;
+
 /// What the rule is asked and should answer.
 #[derive(Clone, Debug)]
 pub enum Question {
@@ -54,7 +57,7 @@ pub enum Question {
         /// The rows.
         rows: Vec<Row>,
         /// For each row, the rows that come of it.
-        expect: std::result::Result<Vec<Vec<(usize, Vec<(usize, Value)>)>>, String>,
+        expect: std::result::Result<Vec<Became>, String>,
     },
     /// Rows to be validated, and the notes on each.
     Validate {
@@ -157,9 +160,9 @@ impl CaseFile {
     /// Reads cases from text. Fails with [`ErrorKind::Config`], naming file, line and case.
     pub fn parse(name: &str, text: &str) -> Result<Self> {
         let config = |message: String| Error::new(ErrorKind::Config, message);
-        let root: Table = text
-            .parse()
-            .map_err(|e: toml::de::Error| config(format!("{name}: {}", e.to_string().trim_end())))?;
+        let root: Table = text.parse().map_err(|e: toml::de::Error| {
+            config(format!("{name}: {}", e.to_string().trim_end()))
+        })?;
         Reader { text }
             .file(name, &root)
             .map_err(|message| config(format!("{name}: {message}")))
@@ -181,7 +184,10 @@ impl Reader<'_> {
             .transpose()
             .map_err(|e| format!("settings: {e}"))?
             .unwrap_or_default();
-        let table = root.get("table").map(|t| rule_table("[table]", t)).transpose()?;
+        let table = root
+            .get("table")
+            .map(|t| rule_table("[table]", t))
+            .transpose()?;
         let tables = match (root.get("source"), root.get("target")) {
             (None, None) => None,
             (Some(source), Some(Toml::Array(targets))) => Some(TransformTables {
@@ -222,7 +228,11 @@ impl Reader<'_> {
                 .ok_or_else(|| "is no table".to_owned())
                 .and_then(|case| question(&file, case))
                 .map_err(|e| format!("line {line}, case {case_name:?}: {e}"))?;
-            file.cases.push(Case { name: case_name, line, question });
+            file.cases.push(Case {
+                name: case_name,
+                line,
+                question,
+            });
         }
         Ok(file)
     }
@@ -242,7 +252,9 @@ fn known(table: &Table, names: &[&str]) -> Read<()> {
 
 fn rule_table(place: &str, written: &Toml) -> Read<RuleTable> {
     let at = |e: String| format!("{place}: {e}");
-    let table = written.as_table().ok_or_else(|| at("is no table".to_owned()))?;
+    let table = written
+        .as_table()
+        .ok_or_else(|| at("is no table".to_owned()))?;
     known(table, &["name", "columns", "key"]).map_err(at)?;
     let name = table
         .get("name")
@@ -258,10 +270,20 @@ fn rule_table(place: &str, written: &Toml) -> Read<RuleTable> {
             None => Err(at(format!("{name}: a type is a text, found {kind}"))),
         })
         .collect::<Read<Vec<_>>>()?;
-    let mut out = RuleTable { name: name.to_owned(), columns, key: Vec::new() };
-    for name in table.get("key").and_then(Toml::as_array).into_iter().flatten() {
+    let mut out = RuleTable {
+        name: name.to_owned(),
+        columns,
+        key: Vec::new(),
+    };
+    for name in table
+        .get("key")
+        .and_then(Toml::as_array)
+        .into_iter()
+        .flatten()
+    {
         let column = name.as_str().and_then(|name| out.column(name));
-        out.key.push(column.ok_or_else(|| at(format!("key names {name}, which is no column")))?);
+        out.key
+            .push(column.ok_or_else(|| at(format!("key names {name}, which is no column")))?);
     }
     Ok(out)
 }
@@ -278,7 +300,9 @@ fn direction(case: &Table) -> Read<Direction> {
     match text(case, "direction")? {
         None | Some("forward") => Ok(Direction::Forward),
         Some("backward") => Ok(Direction::Backward),
-        Some(other) => Err(format!("direction is \"forward\" or \"backward\", found {other:?}")),
+        Some(other) => Err(format!(
+            "direction is \"forward\" or \"backward\", found {other:?}"
+        )),
     }
 }
 
@@ -291,7 +315,11 @@ fn question(file: &CaseFile, case: &Table) -> Read<Question> {
     if !case.contains_key("row") && !case.contains_key("rows") {
         return resolve(file, case, expect);
     }
-    if file.tables.is_some() { transform(file, case, expect) } else { validate(file, case, expect) }
+    if file.tables.is_some() {
+        transform(file, case, expect)
+    } else {
+        validate(file, case, expect)
+    }
 }
 
 fn fails(expect: &Toml) -> Option<String> {
@@ -303,8 +331,15 @@ fn resolve(file: &CaseFile, case: &Table, expect: &Toml) -> Read<Question> {
     known(
         case,
         &[
-            "name", "kind", "direction", "base", "source", "target", "source_committed",
-            "target_committed", "expect",
+            "name",
+            "kind",
+            "direction",
+            "base",
+            "source",
+            "target",
+            "source_committed",
+            "target_committed",
+            "expect",
         ],
     )?;
     let table = file.table.as_ref().ok_or("the file has no [table]")?;
@@ -314,7 +349,8 @@ fn resolve(file: &CaseFile, case: &Table, expect: &Toml) -> Read<Question> {
             let names = ConflictKind::ALL.iter().map(|k| k.as_str());
             format!(
                 "kind {name:?} is unknown{}",
-                nearest(name, names).map_or_else(String::new, |n| format!(" (did you mean {n:?}?)"))
+                nearest(name, names)
+                    .map_or_else(String::new, |n| format!(" (did you mean {n:?}?)"))
             )
         })?,
     };
@@ -334,8 +370,14 @@ fn resolve(file: &CaseFile, case: &Table, expect: &Toml) -> Read<Question> {
         direction: direction(case)?,
         base: if base_known { row("base")? } else { None },
         base_known,
-        source: Side { row: row("source")?, committed_us: committed("source_committed")? },
-        target: Side { row: row("target")?, committed_us: committed("target_committed")? },
+        source: Side {
+            row: row("source")?,
+            committed_us: committed("source_committed")?,
+        },
+        target: Side {
+            row: row("target")?,
+            committed_us: committed("target_committed")?,
+        },
     };
     let part = |key: &str| expect.get(key).and_then(Toml::as_str).map(str::to_owned);
     let expect = match expect.as_str() {
@@ -363,7 +405,11 @@ fn resolve(file: &CaseFile, case: &Table, expect: &Toml) -> Read<Question> {
 }
 
 /// The rows of a case and, for each, what is written in `expect`.
-fn rows<'a>(table: &RuleTable, case: &'a Table, expect: &'a Toml) -> Read<(Vec<Row>, Vec<&'a Toml>)> {
+fn rows<'a>(
+    table: &RuleTable,
+    case: &'a Table,
+    expect: &'a Toml,
+) -> Read<(Vec<Row>, Vec<&'a Toml>)> {
     match (case.get("row"), case.get("rows")) {
         (Some(row), None) => Ok((
             vec![value::row(table, row).map_err(|e| format!("row: {e}"))?],
@@ -378,7 +424,12 @@ fn rows<'a>(table: &RuleTable, case: &'a Table, expect: &'a Toml) -> Read<(Vec<R
             let expects: Vec<&Toml> = match expect {
                 Toml::Array(list) if list.len() == rows.len() => list.iter().collect(),
                 _ if fails(expect).is_some() => Vec::new(),
-                _ => return Err(format!("expect must be a list of {}, one for each row", rows.len())),
+                _ => {
+                    return Err(format!(
+                        "expect must be a list of {}, one for each row",
+                        rows.len()
+                    ));
+                }
             };
             Ok((rows, expects))
         }
@@ -387,8 +438,14 @@ fn rows<'a>(table: &RuleTable, case: &'a Table, expect: &'a Toml) -> Read<(Vec<R
 }
 
 fn transform(file: &CaseFile, case: &Table, expect: &Toml) -> Read<Question> {
-    known(case, &["name", "direction", "table", "row", "rows", "expect"])?;
-    let tables = file.tables.as_ref().ok_or("the file has no [source] and [[target]]")?;
+    known(
+        case,
+        &["name", "direction", "table", "row", "rows", "expect"],
+    )?;
+    let tables = file
+        .tables
+        .as_ref()
+        .ok_or("the file has no [source] and [[target]]")?;
     let direction = direction(case)?;
     let number = |name: &str| {
         tables
@@ -412,9 +469,14 @@ fn transform(file: &CaseFile, case: &Table, expect: &Toml) -> Read<Question> {
     let schema = tables.get(table).ok_or("no such table")?;
     let (rows, written) = rows(schema, case, expect)?;
     if let Some(message) = fails(expect) {
-        return Ok(Question::Transform { direction, table, rows, expect: Err(message) });
+        return Ok(Question::Transform {
+            direction,
+            table,
+            rows,
+            expect: Err(message),
+        });
     }
-    let one = |written: &Toml| -> Read<Vec<(usize, Vec<(usize, Value)>)>> {
+    let one = |written: &Toml| -> Read<Became> {
         if written.as_str() == Some("drop") {
             return Ok(Vec::new());
         }
@@ -438,7 +500,12 @@ fn transform(file: &CaseFile, case: &Table, expect: &Toml) -> Read<Question> {
         .into_iter()
         .map(|w| one(w).map_err(|e| format!("expect: {e}")))
         .collect::<Read<_>>()?;
-    Ok(Question::Transform { direction, table, rows, expect: Ok(expect) })
+    Ok(Question::Transform {
+        direction,
+        table,
+        rows,
+        expect: Ok(expect),
+    })
 }
 
 fn validate(file: &CaseFile, case: &Table, expect: &Toml) -> Read<Question> {
@@ -446,13 +513,19 @@ fn validate(file: &CaseFile, case: &Table, expect: &Toml) -> Read<Question> {
     let table = file.table.as_ref().ok_or("the file has no [table]")?;
     let (rows, written) = rows(table, case, expect)?;
     if let Some(message) = fails(expect) {
-        return Ok(Question::Validate { rows, expect: Err(message) });
+        return Ok(Question::Validate {
+            rows,
+            expect: Err(message),
+        });
     }
     let expect = written
         .into_iter()
         .map(|w| notes(w).map_err(|e| format!("expect: {e}")))
         .collect::<Read<_>>()?;
-    Ok(Question::Validate { rows, expect: Ok(expect) })
+    Ok(Question::Validate {
+        rows,
+        expect: Ok(expect),
+    })
 }
 
 fn notes(written: &Toml) -> Read<Vec<ExpectNote>> {
@@ -473,7 +546,10 @@ fn notes(written: &Toml) -> Read<Vec<ExpectNote>> {
                 "warning" => Severity::Warning,
                 _ => return wrong(),
             };
-            Ok(vec![ExpectNote { severity, message: message.clone() }])
+            Ok(vec![ExpectNote {
+                severity,
+                message: message.clone(),
+            }])
         }
         _ => wrong(),
     }

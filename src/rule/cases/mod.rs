@@ -83,7 +83,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-pub use file::{Case, CaseFile, Expect, ExpectNote, Question};
+pub use file::{Became, Case, CaseFile, Expect, ExpectNote, Question};
 pub use run::{Rules, run};
 pub use show::{show_conflict, show_row, show_side, show_state, show_value};
 

@@ -8,13 +8,16 @@ use crate::rule::{
     RuleTable, Severity, Transform, TransformTables, Validate, Verdict, answer,
 };
 
-use super::file::{Case, CaseFile, Expect, ExpectNote, Question};
+use super::file::{Became, Case, CaseFile, Expect, ExpectNote, Question};
 use super::show::{quote, show_cells, show_row, show_value, show_verdict};
 use super::{CaseReport, CaseResult};
 
 /// The roles that a rule fulfils.
 #[derive(Clone, Copy, Default)]
-#[expect(missing_debug_implementations, reason = "the traits do not ask for Debug")]
+#[expect(
+    missing_debug_implementations,
+    reason = "the traits do not ask for Debug"
+)]
 pub struct Rules<'a> {
     /// Decides conflicts.
     pub resolve: Option<&'a dyn Resolve>,
@@ -31,7 +34,11 @@ pub struct Rules<'a> {
 pub fn run(file: &CaseFile, rules: &Rules<'_>) -> CaseReport {
     CaseReport {
         file: file.name.clone(),
-        cases: file.cases.iter().map(|case| one(file, case, rules)).collect(),
+        cases: file
+            .cases
+            .iter()
+            .map(|case| one(file, case, rules))
+            .collect(),
     }
 }
 
@@ -46,7 +53,12 @@ fn one(file: &CaseFile, case: &Case, rules: &Rules<'_>) -> CaseResult {
                 None => Err("the file has no [table]".to_owned()),
             }),
         ),
-        Question::Transform { direction, table, rows, expect } => (
+        Question::Transform {
+            direction,
+            table,
+            rows,
+            expect,
+        } => (
             "transform",
             rules.transform.map(|rule| match &file.tables {
                 Some(tables) => {
@@ -63,9 +75,10 @@ fn one(file: &CaseFile, case: &Case, rules: &Rules<'_>) -> CaseResult {
                 None => Err("the file has no [table]".to_owned()),
             }),
         ),
-        Question::Route(request, expect) => {
-            ("route", rules.route.map(|rule| route(rule.route(request), expect)))
-        }
+        Question::Route(request, expect) => (
+            "route",
+            rules.route.map(|rule| route(rule.route(request), expect)),
+        ),
     };
     let outcome = outcome.unwrap_or_else(|| Err(format!("the rule does not answer {role}")));
     CaseResult {
@@ -85,7 +98,10 @@ fn differ(expected: &str, found: &str) -> String {
 fn failed(error: &RuleError, expected: Option<&str>, otherwise: &str) -> Check {
     match expected {
         Some(part) if error.message.contains(part) => Ok(()),
-        Some(part) => Err(differ(&format!("a failure with {part:?}"), &error.to_string())),
+        Some(part) => Err(differ(
+            &format!("a failure with {part:?}"),
+            &error.to_string(),
+        )),
         None => Err(differ(otherwise, &error.to_string())),
     }
 }
@@ -144,9 +160,6 @@ fn resolve(rule: &dyn Resolve, table: &RuleTable, conflict: &Conflict, expect: &
     Err(text)
 }
 
-/// What becomes of one row: by table, its cells by column.
-type Became = Vec<(usize, Vec<(usize, Value)>)>;
-
 fn show_became(tables: &TransformTables, direction: Direction, became: &Became) -> String {
     let show = |(n, cells): &(usize, Vec<(usize, Value)>)| {
         tables.get(*n).map_or_else(String::new, |table| {
@@ -161,7 +174,10 @@ fn show_became(tables: &TransformTables, direction: Direction, became: &Became) 
         (true, _) => "\"drop\"".to_owned(),
         (false, Direction::Backward) => became.iter().map(show).collect(),
         (false, Direction::Forward) => {
-            format!("{{ {} }}", became.iter().map(show).collect::<Vec<_>>().join(", "))
+            format!(
+                "{{ {} }}",
+                became.iter().map(show).collect::<Vec<_>>().join(", ")
+            )
         }
     }
 }
@@ -188,8 +204,7 @@ fn transform(
         Ok(answer) => answer,
         Err(e) => return failed(&e, expect.as_ref().err().map(String::as_str), &expected),
     };
-    answer::routed(tables, direction, rows, &answer)
-        .map_err(|w| differ(&expected, &w.message))?;
+    answer::routed(tables, direction, rows, &answer).map_err(|w| differ(&expected, &w.message))?;
     let mut found: Vec<Became> = vec![Vec::new(); rows.len()];
     for group in answer {
         for (row, origin) in group.rows.into_iter().zip(group.origins) {
@@ -224,7 +239,11 @@ fn validate(
         notes => notes
             .iter()
             .map(|(severity, message)| {
-                let kind = if *severity == Severity::Error { "error" } else { "warning" };
+                let kind = if *severity == Severity::Error {
+                    "error"
+                } else {
+                    "warning"
+                };
                 format!("{{ {kind} = {} }}", quote(message))
             })
             .collect::<Vec<_>>()
@@ -235,7 +254,10 @@ fn validate(
         Ok(expect) => expect
             .iter()
             .map(|notes| {
-                let notes: Vec<_> = notes.iter().map(|n| (n.severity, n.message.as_str())).collect();
+                let notes: Vec<_> = notes
+                    .iter()
+                    .map(|n| (n.severity, n.message.as_str()))
+                    .collect();
                 show(&notes)
             })
             .collect::<Vec<_>>()
@@ -258,10 +280,9 @@ fn validate(
     let agrees = expect.as_ref().is_ok_and(|expect| {
         expect.iter().zip(&found).all(|(expect, found)| {
             expect.len() == found.len()
-                && expect
-                    .iter()
-                    .zip(found)
-                    .all(|(e, (severity, message))| e.severity == *severity && message.contains(&e.message))
+                && expect.iter().zip(found).all(|(e, (severity, message))| {
+                    e.severity == *severity && message.contains(&e.message)
+                })
         })
     });
     if agrees {
@@ -292,7 +313,10 @@ pub(super) fn route_question(case: &Table, expect: &Toml) -> Result<Question, St
         .get("request")
         .and_then(Toml::as_table)
         .ok_or("request must be { method = …, path = … }")?;
-    let mut request = RequestHead { method: "GET".to_owned(), ..RequestHead::default() };
+    let mut request = RequestHead {
+        method: "GET".to_owned(),
+        ..RequestHead::default()
+    };
     for (key, value) in written {
         if key == "headers" {
             request.headers = headers(value)?
@@ -326,9 +350,13 @@ pub(super) fn route_question(case: &Table, expect: &Toml) -> Result<Question, St
         Toml::String(text) if text == "default" => Ok(RouteDecision::Default),
         Toml::Table(table) => {
             if let Some(set) = table.get("monolith") {
-                Ok(RouteDecision::Monolith { headers: headers(set)? })
+                Ok(RouteDecision::Monolith {
+                    headers: headers(set)?,
+                })
             } else if let Some(set) = table.get("service") {
-                Ok(RouteDecision::Service { headers: headers(set)? })
+                Ok(RouteDecision::Service {
+                    headers: headers(set)?,
+                })
             } else if let Some(Toml::Integer(status)) = table.get("refuse") {
                 Ok(RouteDecision::Refuse {
                     status: u16::try_from(*status).map_err(|_| format!("{status} is no status"))?,
@@ -356,10 +384,16 @@ fn unknown_decision(expect: &Toml) -> String {
     )
 }
 
-fn route(answer: Result<RouteDecision, RuleError>, expect: &Result<RouteDecision, String>) -> Check {
+fn route(
+    answer: Result<RouteDecision, RuleError>,
+    expect: &Result<RouteDecision, String>,
+) -> Check {
     let show = |decision: &RouteDecision| {
         let set = |headers: &[(String, String)]| {
-            headers.iter().map(|(n, v)| format!(", setting {n}: {v}")).collect::<String>()
+            headers
+                .iter()
+                .map(|(n, v)| format!(", setting {n}: {v}"))
+                .collect::<String>()
         };
         match decision {
             RouteDecision::Monolith { headers } => format!("monolith{}", set(headers)),
@@ -380,12 +414,19 @@ fn route(answer: Result<RouteDecision, RuleError>, expect: &Result<RouteDecision
                 // A message that the case does not give is not compared.
                 (
                     Ok(RouteDecision::Refuse { status, message }),
-                    RouteDecision::Refuse { status: found, message: said },
+                    RouteDecision::Refuse {
+                        status: found,
+                        message: said,
+                    },
                 ) => status == found && said.contains(message.as_str()),
                 (Ok(expect), found) => expect == found,
                 (Err(_), _) => false,
             };
-            if agrees { Ok(()) } else { Err(differ(&expected, &show(&found))) }
+            if agrees {
+                Ok(())
+            } else {
+                Err(differ(&expected, &show(&found)))
+            }
         }
     }
 }

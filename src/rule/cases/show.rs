@@ -11,7 +11,11 @@ pub fn show_value(logical: LogicalType, value: &Value) -> String {
     use LogicalType as L;
     let text = quote;
     let tagged = |kind: &str, plain: bool, s: &str| {
-        if plain { text(s) } else { format!("{{ {kind} = {} }}", text(s)) }
+        if plain {
+            text(s)
+        } else {
+            format!("{{ {kind} = {} }}", text(s))
+        }
     };
     match value {
         Value::Null => "{ null = true }".to_owned(),
@@ -26,16 +30,22 @@ pub fn show_value(logical: LogicalType, value: &Value) -> String {
         },
         Value::Decimal(v) => tagged("decimal", logical == L::Decimal, v.as_str()),
         Value::Float(v) if matches!(logical, L::Any | L::Float) => {
-            if v.is_nan() { "nan".to_owned() } else { format!("{v:?}") }
+            if v.is_nan() {
+                "nan".to_owned()
+            } else {
+                format!("{v:?}")
+            }
         }
         Value::Float(v) => format!("{{ float = {v:?} }}"),
         Value::Text(v) => tagged("text", matches!(logical, L::Any | L::Text), v),
         Value::Bytes(v) => tagged("bytes", logical == L::Bytes, &notation::format_hex(v)),
         Value::Date(v) => tagged("date", logical == L::Date, &notation::format_date(*v)),
         Value::Time(v) => tagged("time", logical == L::Time, &notation::format_time(*v)),
-        Value::Timestamp(v) => {
-            tagged("timestamp", logical == L::Timestamp, &notation::format_timestamp(*v))
-        }
+        Value::Timestamp(v) => tagged(
+            "timestamp",
+            logical == L::Timestamp,
+            &notation::format_timestamp(*v),
+        ),
         Value::TimestampUtc(v) => tagged(
             "timestamp-utc",
             logical == L::TimestampUtc,
@@ -97,12 +107,20 @@ pub(super) fn show_cells<'a>(
         .filter(|(_, value)| nulls || !value.is_null())
         .map(|(i, value)| match table.columns.get(i) {
             Some(column) => {
-                format!("{} = {}", key(&column.name), show_value(column.logical, value))
+                format!(
+                    "{} = {}",
+                    key(&column.name),
+                    show_value(column.logical, value)
+                )
             }
             None => format!("column {i} = {value}"),
         })
         .collect();
-    if cells.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", cells.join(", ")) }
+    if cells.is_empty() {
+        "{}".to_owned()
+    } else {
+        format!("{{ {} }}", cells.join(", "))
+    }
 }
 
 /// A row: `{ id = 1, name = "Ada" }`. NULLs are left out.

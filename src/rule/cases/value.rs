@@ -56,7 +56,9 @@ pub(super) fn row(table: &RuleTable, written: &Toml) -> Result<Row, String> {
 /// The cells that are written, with their columns.
 pub(super) fn cells(table: &RuleTable, written: &Toml) -> Result<Vec<(usize, Value)>, String> {
     let Toml::Table(cells) = written else {
-        return Err(format!("a row is written {{ column = value, … }}, found {written}"));
+        return Err(format!(
+            "a row is written {{ column = value, … }}, found {written}"
+        ));
     };
     cells
         .iter()
@@ -76,7 +78,12 @@ pub(super) fn cells(table: &RuleTable, written: &Toml) -> Result<Vec<(usize, Val
 /// A cell of a column of this type.
 fn cell(logical: LogicalType, written: &Toml) -> Result<Value, String> {
     use LogicalType as L;
-    let type_name = || TYPES.iter().find(|(_, l)| *l == logical).map_or("?", |(n, _)| n);
+    let type_name = || {
+        TYPES
+            .iter()
+            .find(|(_, l)| *l == logical)
+            .map_or("?", |(n, _)| n)
+    };
     let other = |kind: &str| {
         Err(format!(
             "the column is {}; write {{ {kind} = {written} }} to give it a value of that type",
@@ -132,14 +139,21 @@ fn explicit(tagged: &toml::Table) -> Result<Value, String> {
         Err(format!(
             "a value is written {{ type = … }} with one of null, {}, array, other; found {{ {} }}",
             TYPES.map(|(name, _)| name)[1..].join(", "),
-            tagged.keys().map(String::as_str).collect::<Vec<_>>().join(", ")
+            tagged
+                .keys()
+                .map(String::as_str)
+                .collect::<Vec<_>>()
+                .join(", ")
         ))
     };
     if let (2, Some(Toml::String(kind)), Some(Toml::String(hex))) =
         (tagged.len(), tagged.get("other"), tagged.get("bytes"))
     {
         let bytes = notation::parse_hex(hex).ok_or_else(|| format!("{hex:?} is no hexadecimal"))?;
-        return Ok(Value::Other(Box::new(OtherValue { kind: kind.clone(), bytes })));
+        return Ok(Value::Other(Box::new(OtherValue {
+            kind: kind.clone(),
+            bytes,
+        })));
     }
     let mut entries = tagged.iter();
     let (Some((kind, value)), None) = (entries.next(), entries.next()) else {
@@ -159,7 +173,11 @@ fn explicit(tagged: &toml::Table) -> Result<Value, String> {
             .collect::<Result<_, _>>()
             .map(Value::Array),
         (kind, Toml::String(text)) => named(kind, text).or_else(|e| {
-            if TYPES.iter().any(|(name, _)| *name == kind) { Err(e) } else { only() }
+            if TYPES.iter().any(|(name, _)| *name == kind) {
+                Err(e)
+            } else {
+                only()
+            }
         }),
         (kind, Toml::Datetime(at)) => named(kind, &at.to_string()),
         _ => only(),

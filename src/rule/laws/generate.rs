@@ -68,15 +68,63 @@ pub(super) fn plain(column: &RuleColumn) -> Value {
 }
 
 const TEXTS: &[&str] = &[
-    "", "a", "b", "ab", "NULL", "O'Brien", "ä€😀", "a\u{0}b", "line\nline", " padded ", "a|b,c;d",
-    "0", "-1", "true", "gold", "silver", "anna@example.org", "bob@example.org",
+    "",
+    "a",
+    "b",
+    "ab",
+    "NULL",
+    "O'Brien",
+    "ä€😀",
+    "a\u{0}b",
+    "line\nline",
+    " padded ",
+    "a|b,c;d",
+    "0",
+    "-1",
+    "true",
+    "gold",
+    "silver",
+    "anna@example.org",
+    "bob@example.org",
 ];
-const INTS: &[i64] = &[0, 1, -1, 2, 3, 7, 10, 100, 1_000, i64::MAX, i64::MIN, 1 << 53];
+const INTS: &[i64] = &[
+    0,
+    1,
+    -1,
+    2,
+    3,
+    7,
+    10,
+    100,
+    1_000,
+    i64::MAX,
+    i64::MIN,
+    1 << 53,
+];
 const DECIMALS: &[&str] = &[
-    "0", "1", "-1", "0.5", "1.50", "19.99", "-0.05", "100", "123456789012345678901234567890.12",
+    "0",
+    "1",
+    "-1",
+    "0.5",
+    "1.50",
+    "19.99",
+    "-0.05",
+    "100",
+    "123456789012345678901234567890.12",
 ];
 const FLOATS: &[f64] = &[
-    0.0, -0.0, 1.0, -1.0, 0.1, 0.2, 0.3, 1.5, 1e308, -1e308, 5e-324, f64::INFINITY,
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    0.1,
+    0.2,
+    0.3,
+    1.5,
+    1e308,
+    -1e308,
+    5e-324,
+    f64::INFINITY,
 ];
 const DAY_US: i64 = 86_400_000_000;
 
@@ -113,7 +161,12 @@ fn value(seeded: &mut Seeded, logical: LogicalType) -> Value {
                 .map_or_else(String::new, |s| (*s).to_owned()),
         ),
         LogicalType::Any => {
-            let any = [LogicalType::Int, LogicalType::Text, LogicalType::Float, LogicalType::Bytes];
+            let any = [
+                LogicalType::Int,
+                LogicalType::Text,
+                LogicalType::Float,
+                LogicalType::Bytes,
+            ];
             let logical = seeded.pick(&any).copied().unwrap_or(LogicalType::Text);
             value(seeded, logical)
         }
@@ -196,17 +249,42 @@ pub(super) fn conflict(seeded: &mut Seeded, table: &RuleTable, n: usize) -> Conf
     let target = changed(seeded, table, &common);
     let (kind, base, source, target) = match seeded.below(8) {
         0 => (ConflictKind::InsertExists, None, Some(source), Some(target)),
-        1 => (ConflictKind::UpdateDeleted, Some(common), Some(source), None),
-        2 => (ConflictKind::DeleteOriginDiffers, Some(common), None, Some(target)),
-        _ => (ConflictKind::UpdateOriginDiffers, Some(common), Some(source), Some(target)),
+        1 => (
+            ConflictKind::UpdateDeleted,
+            Some(common),
+            Some(source),
+            None,
+        ),
+        2 => (
+            ConflictKind::DeleteOriginDiffers,
+            Some(common),
+            None,
+            Some(target),
+        ),
+        _ => (
+            ConflictKind::UpdateOriginDiffers,
+            Some(common),
+            Some(source),
+            Some(target),
+        ),
     };
     Conflict {
         kind,
-        direction: if seeded.one_in(4) { Direction::Backward } else { Direction::Forward },
+        direction: if seeded.one_in(4) {
+            Direction::Backward
+        } else {
+            Direction::Forward
+        },
         base,
         base_known: !seeded.one_in(8),
-        source: Side { row: source, committed_us: time(seeded) },
-        target: Side { row: target, committed_us: time(seeded) },
+        source: Side {
+            row: source,
+            committed_us: time(seeded),
+        },
+        target: Side {
+            row: target,
+            committed_us: time(seeded),
+        },
     }
 }
 
@@ -218,7 +296,14 @@ pub(super) fn request(seeded: &mut Seeded) -> RequestHead {
     };
     let mut request = RequestHead {
         method: pick(&["GET", "POST", "PUT", "DELETE", "HEAD"]),
-        path: pick(&["/", "/orders", "/orders/7", "/customers/1/orders", "/ä%20b", "/a//b/../c"]),
+        path: pick(&[
+            "/",
+            "/orders",
+            "/orders/7",
+            "/customers/1/orders",
+            "/ä%20b",
+            "/a//b/../c",
+        ]),
         query: pick(&["", "page=2", "a=1&a=2", "q=%00", "debug"]),
         headers: Vec::new(),
         client: pick(&["127.0.0.1", "10.0.0.7", "2001:db8::1"]),
@@ -233,7 +318,9 @@ pub(super) fn request(seeded: &mut Seeded) -> RequestHead {
     ] {
         if seeded.one_in(2) {
             let n = seeded.below(values.len());
-            request.headers.push((name.to_owned(), values[n].to_owned()));
+            request
+                .headers
+                .push((name.to_owned(), values[n].to_owned()));
         }
     }
     request
@@ -260,7 +347,10 @@ pub(super) fn simpler_conflict(table: &RuleTable, conflict: &Conflict) -> Vec<Co
         }
         let plain = plain(column);
         push(&|c| {
-            for row in [&mut c.base, &mut c.source.row, &mut c.target.row].into_iter().flatten() {
+            for row in [&mut c.base, &mut c.source.row, &mut c.target.row]
+                .into_iter()
+                .flatten()
+            {
                 row[i] = plain.clone();
             }
         });

@@ -166,7 +166,13 @@ impl fmt::Display for LawReport {
 fn indent(text: &str, by: &str) -> String {
     text.trim_end()
         .lines()
-        .map(|line| if line.is_empty() { String::new() } else { format!("{by}{line}") })
+        .map(|line| {
+            if line.is_empty() {
+                String::new()
+            } else {
+                format!("{by}{line}")
+            }
+        })
         .collect::<Vec<_>>()
         .join("\n")
 }

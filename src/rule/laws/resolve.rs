@@ -29,10 +29,16 @@ pub fn check_resolve(
     let show = |batch: &[Conflict]| laws.show(batch);
     let order_seed = options.seed;
     let mut results = vec![
-        law("determinism", &batches, simpler, show, |b| laws.determinism(b)),
+        law("determinism", &batches, simpler, show, |b| {
+            laws.determinism(b)
+        }),
         law("split", &batches, simpler, show, |b| laws.split(b)),
-        law("order", &batches, simpler, show, |b| laws.order(b, order_seed)),
-        law("idempotence", &batches, simpler, show, |b| laws.idempotence(b)),
+        law("order", &batches, simpler, show, |b| {
+            laws.order(b, order_seed)
+        }),
+        law("idempotence", &batches, simpler, show, |b| {
+            laws.idempotence(b)
+        }),
         law("valid-answers", &batches, simpler, show, |b| laws.valid(b)),
         property(
             "mirror",
@@ -88,7 +94,9 @@ fn words(table: &RuleTable, verdict: &Verdict) -> String {
         Verdict::Delete => "delete".to_owned(),
         Verdict::Park(why) => format!("park ({why})"),
         Verdict::Merged(row) => format!("merged {}", cases::show_row(table, row)),
-        Verdict::KeepBoth { row, .. } => format!("keep both, first {}", cases::show_row(table, row)),
+        Verdict::KeepBoth { row, .. } => {
+            format!("keep both, first {}", cases::show_row(table, row))
+        }
     }
 }
 
@@ -165,12 +173,12 @@ impl Laws<'_> {
                     a.extend(b);
                     self.differ(whole, &a, &format!("cut after conflict {at}"))
                 }
-                (Ok(_), Err(e), _) | (Ok(_), _, Err(e)) => {
-                    Some(format!("answered whole, failed when cut after conflict {at}: {e}"))
-                }
-                (Err(e), Ok(_), Ok(_)) => {
-                    Some(format!("failed whole, answered when cut after conflict {at}: {e}"))
-                }
+                (Ok(_), Err(e), _) | (Ok(_), _, Err(e)) => Some(format!(
+                    "answered whole, failed when cut after conflict {at}: {e}"
+                )),
+                (Err(e), Ok(_), Ok(_)) => Some(format!(
+                    "failed whole, answered when cut after conflict {at}: {e}"
+                )),
                 (Err(_), _, _) => None,
             }
         })
@@ -186,7 +194,9 @@ impl Laws<'_> {
         [reversed, shuffled].into_iter().find_map(|order| {
             let permuted: Vec<Conflict> = order.iter().map(|&i| batch[i].clone()).collect();
             match self.ask(&permuted) {
-                Err(e) => Some(format!("failed when the conflicts came in another order: {e}")),
+                Err(e) => Some(format!(
+                    "failed when the conflicts came in another order: {e}"
+                )),
                 Ok(answers) => {
                     let mut back = vec![Verdict::Delete; batch.len()];
                     if answers.len() != batch.len() {
@@ -203,28 +213,41 @@ impl Laws<'_> {
 
     fn idempotence(&self, batch: &[Conflict]) -> Breach {
         let answers = self.ask(batch).ok()?;
-        batch.iter().zip(&answers).enumerate().find_map(|(i, (conflict, verdict))| {
-            // Two absent rows are never asked about, nor is a row of another shape.
-            let row = winner(conflict, verdict)??;
-            if row.len() != self.table.columns.len() {
-                return None;
-            }
-            let again = Conflict {
-                source: Side { row: Some(row.clone()), ..conflict.source.clone() },
-                target: Side { row: Some(row.clone()), ..conflict.target.clone() },
-                ..conflict.clone()
-            };
-            let answer = self.ask(std::slice::from_ref(&again)).ok()?;
-            let second = winner(&again, answer.first()?)?;
-            (second.as_ref() != Some(&row)).then(|| {
-                format!(
-                    "conflict {} was won by {}; that row against itself gave {}",
-                    i + 1,
-                    cases::show_row(self.table, &row),
-                    second.map_or_else(|| "delete".to_owned(), |r| cases::show_row(self.table, &r)),
-                )
+        batch
+            .iter()
+            .zip(&answers)
+            .enumerate()
+            .find_map(|(i, (conflict, verdict))| {
+                // Two absent rows are never asked about, nor is a row of another shape.
+                let row = winner(conflict, verdict)??;
+                if row.len() != self.table.columns.len() {
+                    return None;
+                }
+                let again = Conflict {
+                    source: Side {
+                        row: Some(row.clone()),
+                        ..conflict.source.clone()
+                    },
+                    target: Side {
+                        row: Some(row.clone()),
+                        ..conflict.target.clone()
+                    },
+                    ..conflict.clone()
+                };
+                let answer = self.ask(std::slice::from_ref(&again)).ok()?;
+                let second = winner(&again, answer.first()?)?;
+                (second.as_ref() != Some(&row)).then(|| {
+                    format!(
+                        "conflict {} was won by {}; that row against itself gave {}",
+                        i + 1,
+                        cases::show_row(self.table, &row),
+                        second.map_or_else(
+                            || "delete".to_owned(),
+                            |r| cases::show_row(self.table, &r)
+                        ),
+                    )
+                })
             })
-        })
     }
 
     fn valid(&self, batch: &[Conflict]) -> Breach {
@@ -286,8 +309,10 @@ impl Laws<'_> {
             &batches,
             "the order in which three writers meet does not matter",
             |(first, third)| {
-                let mut out: Vec<(Conflict, Conflict)> =
-                    simpler(first).into_iter().map(|f| (f, third.clone())).collect();
+                let mut out: Vec<(Conflict, Conflict)> = simpler(first)
+                    .into_iter()
+                    .map(|f| (f, third.clone()))
+                    .collect();
                 out.extend(simpler(third).into_iter().map(|t| (first.clone(), t)));
                 out
             },
@@ -299,7 +324,10 @@ impl Laws<'_> {
                             format!("{name} = {}", cases::show_side(self.table, s))
                         };
                         [
-                            format!("base = {}", cases::show_state(self.table, first.base.as_ref())),
+                            format!(
+                                "base = {}",
+                                cases::show_state(self.table, first.base.as_ref())
+                            ),
                             side("a", &first.source),
                             side("b", &first.target),
                             side("c", &third.target),
@@ -328,9 +356,16 @@ impl Laws<'_> {
 
     fn merge(&self, frame: &Conflict, a: &Side, b: &Side) -> Option<Side> {
         if a.row == b.row {
-            return Some(Side { row: a.row.clone(), committed_us: later(a, b) });
+            return Some(Side {
+                row: a.row.clone(),
+                committed_us: later(a, b),
+            });
         }
-        let conflict = Conflict { source: a.clone(), target: b.clone(), ..frame.clone() };
+        let conflict = Conflict {
+            source: a.clone(),
+            target: b.clone(),
+            ..frame.clone()
+        };
         let answer = self.ask(std::slice::from_ref(&conflict)).ok()?;
         let verdict = answer.first()?;
         let committed_us = match verdict {
@@ -338,7 +373,10 @@ impl Laws<'_> {
             Verdict::Target => b.committed_us,
             _ => later(a, b),
         };
-        Some(Side { row: winner(&conflict, verdict)?, committed_us })
+        Some(Side {
+            row: winner(&conflict, verdict)?,
+            committed_us,
+        })
     }
 }
 

@@ -7,14 +7,13 @@ use super::{LawOptions, LawReport, law};
 
 /// Tries the laws on `rule` with generated requests and with `recorded` ones.
 #[must_use]
-pub fn check_route(
-    rule: &dyn Route,
-    recorded: &[RequestHead],
-    options: &LawOptions,
-) -> LawReport {
+pub fn check_route(rule: &dyn Route, recorded: &[RequestHead], options: &LawOptions) -> LawReport {
     let mut seeded = Seeded::new(options.seed);
     let mut batches: Vec<Vec<RequestHead>> = recorded.iter().map(|r| vec![r.clone()]).collect();
-    let count = options.batches.saturating_mul(options.rows.max(1)).min(2_000);
+    let count = options
+        .batches
+        .saturating_mul(options.rows.max(1))
+        .min(2_000);
     batches.extend((0..count).map(|_| vec![generate::request(&mut seeded)]));
     let show = |batch: &[RequestHead]| {
         batch
@@ -32,7 +31,10 @@ pub fn check_route(
             })
             .collect();
         if !request.query.is_empty() {
-            out.push(RequestHead { query: String::new(), ..request.clone() });
+            out.push(RequestHead {
+                query: String::new(),
+                ..request.clone()
+            });
         }
         out
     };
@@ -43,12 +45,14 @@ pub fn check_route(
         batches: batches.len(),
         laws: vec![
             law("determinism", &batches, simpler, show, |batch| {
-                batch.iter().find_map(|r| match (rule.route(r), rule.route(r)) {
-                    (Ok(a), Ok(b)) if a == b => None,
-                    (Ok(a), Ok(b)) => Some(format!("decided {a:?} and, asked again, {b:?}")),
-                    (Err(a), Err(b)) if (a.kind, &a.message) == (b.kind, &b.message) => None,
-                    (Err(e), _) | (_, Err(e)) => Some(format!("answered two ways: {e}")),
-                })
+                batch
+                    .iter()
+                    .find_map(|r| match (rule.route(r), rule.route(r)) {
+                        (Ok(a), Ok(b)) if a == b => None,
+                        (Ok(a), Ok(b)) => Some(format!("decided {a:?} and, asked again, {b:?}")),
+                        (Err(a), Err(b)) if (a.kind, &a.message) == (b.kind, &b.message) => None,
+                        (Err(e), _) | (_, Err(e)) => Some(format!("answered two ways: {e}")),
+                    })
             }),
             law("valid-answers", &batches, simpler, show, |batch| {
                 batch.iter().find_map(|r| match rule.route(r) {

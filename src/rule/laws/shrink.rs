@@ -57,7 +57,13 @@ mod tests {
         let batch: Vec<u32> = (0..100).collect();
         let small = shrink(
             batch,
-            |&n| if n > 1 { vec![n / 2, n - 1, n - 2] } else { vec![] },
+            |&n| {
+                if n > 1 {
+                    vec![n / 2, n - 1, n - 2]
+                } else {
+                    vec![]
+                }
+            },
             |b| b.iter().any(|&n| n >= 17) && b.iter().any(|&n| n % 2 == 1),
         );
         assert_eq!(small, [17]);

@@ -10,7 +10,12 @@ use crate::rule::{
 };
 
 fn column(name: &str, logical: LogicalType, nullable: bool) -> RuleColumn {
-    RuleColumn { name: name.to_owned(), declared_type: String::new(), logical, nullable }
+    RuleColumn {
+        name: name.to_owned(),
+        declared_type: String::new(),
+        logical,
+        nullable,
+    }
 }
 
 fn table() -> RuleTable {
@@ -28,11 +33,20 @@ fn table() -> RuleTable {
 }
 
 fn options() -> LawOptions {
-    LawOptions { seed: 7, batches: 30, rows: 12 }
+    LawOptions {
+        seed: 7,
+        batches: 30,
+        rows: 12,
+    }
 }
 
 fn info(name: &str) -> RuleInfo {
-    RuleInfo { name: name.to_owned(), version: "1".to_owned(), summary: String::new(), digest: None }
+    RuleInfo {
+        name: name.to_owned(),
+        version: "1".to_owned(),
+        summary: String::new(),
+        digest: None,
+    }
 }
 
 /// A resolver made of a closure over the whole batch.
@@ -83,7 +97,10 @@ fn the_reported_properties_tell_strategies_apart() {
         outcome(&report, law).holds().unwrap()
     };
     assert!(!holds("source-wins", "mirror"));
-    assert!(!holds("last-write-wins", "mirror"), "ties go to the preferred side");
+    assert!(
+        !holds("last-write-wins", "mirror"),
+        "ties go to the preferred side"
+    );
     assert!(holds("skip", "mirror"));
     assert!(holds("source-wins", "three-writers"));
     assert!(!holds("keep-both", "three-writers") || holds("park", "three-writers"));
@@ -94,7 +111,14 @@ fn a_rule_that_counts_its_calls_is_not_deterministic() {
     let calls = AtomicU64::new(0);
     let rule = Made(|batch: &[Conflict]| {
         let odd = calls.fetch_add(1, Ordering::Relaxed) % 2 == 1;
-        vec![if odd { Verdict::Source } else { Verdict::Target }; batch.len()]
+        vec![
+            if odd {
+                Verdict::Source
+            } else {
+                Verdict::Target
+            };
+            batch.len()
+        ]
     });
     let report = check_resolve(&rule, &table(), &[], &options());
     let message = fails_with(&report, "determinism", 1);
@@ -106,7 +130,14 @@ fn a_rule_that_looks_at_its_neighbours_is_shown_with_two_rows() {
     // The first conflict of a batch decides for all.
     let rule = Made(|batch: &[Conflict]| {
         let deleted = batch[0].source.row.is_none();
-        vec![if deleted { Verdict::Delete } else { Verdict::Target }; batch.len()]
+        vec![
+            if deleted {
+                Verdict::Delete
+            } else {
+                Verdict::Target
+            };
+            batch.len()
+        ]
     });
     let report = check_resolve(&rule, &table(), &[], &options());
     fails_with(&report, "split", 2);
@@ -132,8 +163,11 @@ fn an_order_sensitive_merge_is_reported_with_its_three_writers() {
             .collect()
     });
     let report = check_resolve(&rule, &table(), &[], &options());
-    let Outcome::Reported { holds: false, message, example: Some(example) } =
-        outcome(&report, "three-writers")
+    let Outcome::Reported {
+        holds: false,
+        message,
+        example: Some(example),
+    } = outcome(&report, "three-writers")
     else {
         panic!("{report}");
     };
@@ -144,8 +178,12 @@ fn an_order_sensitive_merge_is_reported_with_its_three_writers() {
 
 #[test]
 fn wrong_answers_are_named() {
-    let cases: [(fn(&[Conflict]) -> Vec<Verdict>, &str); 4] = [
-        (|_| Vec::new(), "1 conflicts were asked, 0 verdicts came back"),
+    type Answer = fn(&[Conflict]) -> Vec<Verdict>;
+    let cases: [(Answer, &str); 4] = [
+        (
+            |_| Vec::new(),
+            "1 conflicts were asked, 0 verdicts came back",
+        ),
         (
             |b| vec![Verdict::Merged(vec![Value::Int(1)]); b.len()],
             "conflict 1: the merged row has 1 cells, table items has 5 columns",
@@ -155,7 +193,12 @@ fn wrong_answers_are_named() {
                 let key = Value::Int(-7);
                 b.iter()
                     .map(|c| {
-                        let mut row = c.source.row.clone().or_else(|| c.target.row.clone()).unwrap();
+                        let mut row = c
+                            .source
+                            .row
+                            .clone()
+                            .or_else(|| c.target.row.clone())
+                            .unwrap();
                         row[0] = key.clone();
                         Verdict::Merged(row)
                     })
@@ -167,7 +210,12 @@ fn wrong_answers_are_named() {
             |b| {
                 b.iter()
                     .map(|c| {
-                        let mut row = c.source.row.clone().or_else(|| c.target.row.clone()).unwrap();
+                        let mut row = c
+                            .source
+                            .row
+                            .clone()
+                            .or_else(|| c.target.row.clone())
+                            .unwrap();
                         row[3] = Value::Null;
                         Verdict::Merged(row)
                     })
@@ -216,14 +264,33 @@ fn a_recorded_batch_is_tried_as_well() {
 fn the_report_reads_well() {
     let rule = Made(|batch: &[Conflict]| {
         let first_is_deleted = batch[0].source.row.is_none();
-        vec![if first_is_deleted { Verdict::Delete } else { Verdict::Target }; batch.len()]
+        vec![
+            if first_is_deleted {
+                Verdict::Delete
+            } else {
+                Verdict::Target
+            };
+            batch.len()
+        ]
     });
     let small = RuleTable {
         name: "t".to_owned(),
-        columns: vec![column("id", LogicalType::Int, false), column("v", LogicalType::Int, true)],
+        columns: vec![
+            column("id", LogicalType::Int, false),
+            column("v", LogicalType::Int, true),
+        ],
         key: vec![0],
     };
-    let report = check_resolve(&rule, &small, &[], &LawOptions { seed: 3, batches: 20, rows: 6 });
+    let report = check_resolve(
+        &rule,
+        &small,
+        &[],
+        &LawOptions {
+            seed: 3,
+            batches: 20,
+            rows: 6,
+        },
+    );
     insta::assert_snapshot!(report.to_string(), @r#"
     laws of made, resolve on table t (20 batches)
       passed     determinism
@@ -307,7 +374,12 @@ impl Transform for Reshape {
                 row
             })
             .collect();
-        Ok(vec![Routed { table: to, columns, origins: (0..rows.len()).collect(), rows }])
+        Ok(vec![Routed {
+            table: to,
+            columns,
+            origins: (0..rows.len()).collect(),
+            rows,
+        }])
     }
 }
 
@@ -315,18 +387,33 @@ impl Transform for Reshape {
 fn transforms_are_tried_both_ways() {
     let one = |name: &str| RuleTable {
         name: name.to_owned(),
-        columns: vec![column("id", LogicalType::Int, false), column("t", LogicalType::Text, true)],
+        columns: vec![
+            column("id", LogicalType::Int, false),
+            column("t", LogicalType::Text, true),
+        ],
         key: vec![0],
     };
-    let tables = TransformTables { source: one("here"), targets: vec![one("there")] };
+    let tables = TransformTables {
+        source: one("here"),
+        targets: vec![one("there")],
+    };
     let check = |rule: &Reshape| check_transform(rule, &tables, &[], &options());
-    let good = check(&Reshape { lossy: false, peeks: false });
+    let good = check(&Reshape {
+        lossy: false,
+        peeks: false,
+    });
     assert!(good.passed(), "{good}");
     assert_eq!(outcome(&good, "round-trip").holds(), Some(true));
-    let lossy = check(&Reshape { lossy: true, peeks: false });
+    let lossy = check(&Reshape {
+        lossy: true,
+        peeks: false,
+    });
     assert!(lossy.passed(), "a lossy transform is legitimate: {lossy}");
     assert_eq!(outcome(&lossy, "round-trip").holds(), Some(false));
-    let peeks = check(&Reshape { lossy: false, peeks: true });
+    let peeks = check(&Reshape {
+        lossy: false,
+        peeks: true,
+    });
     assert_eq!(
         fails_with(&peeks, "split", 2),
         "row 2 of there has another t when cut after row 1"
@@ -343,7 +430,11 @@ impl Validate for Duplicates {
     fn validate(&self, _: &RuleTable, rows: &[Row]) -> Result<Vec<Note>, RuleError> {
         Ok((1..rows.len())
             .filter(|&i| rows[..i].iter().any(|r| r[2] == rows[i][2]))
-            .map(|row| Note { row, severity: Severity::Error, message: "again".to_owned() })
+            .map(|row| Note {
+                row,
+                severity: Severity::Error,
+                message: "again".to_owned(),
+            })
             .collect())
     }
 }
@@ -361,7 +452,11 @@ impl Resolve for Crashes {
         info("crashes")
     }
 
-    fn resolve(&self, table: &RuleTable, conflicts: &[Conflict]) -> Result<Vec<Verdict>, RuleError> {
+    fn resolve(
+        &self,
+        table: &RuleTable,
+        conflicts: &[Conflict],
+    ) -> Result<Vec<Verdict>, RuleError> {
         let bad = conflicts.iter().position(|c| c.target.row.is_none());
         match bad {
             None => Ok(vec![Verdict::Target; conflicts.len()]),

@@ -22,7 +22,14 @@ pub fn check_transform(
     let mut seeded = Seeded::new(options.seed);
     let mut forward: Vec<Vec<Sent>> = recorded
         .iter()
-        .map(|rows| rows.iter().map(|row| Sent { table: 0, row: row.clone() }).collect())
+        .map(|rows| {
+            rows.iter()
+                .map(|row| Sent {
+                    table: 0,
+                    row: row.clone(),
+                })
+                .collect()
+        })
         .collect();
     let mut generate = |table: usize| -> Vec<Vec<Sent>> {
         let Some(schema) = tables.get(table) else {
@@ -31,7 +38,10 @@ pub fn check_transform(
         (0..options.batches)
             .map(|_| {
                 (0..options.rows.max(1))
-                    .map(|n| Sent { table, row: generate::row(&mut seeded, schema, n) })
+                    .map(|n| Sent {
+                        table,
+                        row: generate::row(&mut seeded, schema, n),
+                    })
                     .collect()
             })
             .collect()
@@ -46,7 +56,10 @@ pub fn check_transform(
         tables.get(sent.table).map_or_else(Vec::new, |schema| {
             generate::simpler_row(schema, &sent.row)
                 .into_iter()
-                .map(|row| Sent { table: sent.table, row })
+                .map(|row| Sent {
+                    table: sent.table,
+                    row,
+                })
                 .collect()
         })
     };
@@ -109,7 +122,8 @@ impl Laws<'_> {
     fn ask(&self, batch: &[Sent]) -> Result<Vec<Routed>, RuleError> {
         let table = batch.first().map_or(0, |sent| sent.table);
         let rows: Vec<Row> = batch.iter().map(|sent| sent.row.clone()).collect();
-        self.rule.transform(self.tables, direction(table), table, &rows)
+        self.rule
+            .transform(self.tables, direction(table), table, &rows)
     }
 
     fn show(&self, batch: &[Sent]) -> String {
@@ -153,7 +167,10 @@ impl Laws<'_> {
         match (self.ask(batch), self.ask(batch)) {
             (Ok(a), Ok(b)) => self
                 .differ(&became(&a), &became(&b), "when asked again")
-                .or_else(|| (a != b).then(|| "the rows came grouped differently when asked again".to_owned())),
+                .or_else(|| {
+                    (a != b)
+                        .then(|| "the rows came grouped differently when asked again".to_owned())
+                }),
             (Err(a), Err(b)) if (a.kind, &a.message) == (b.kind, &b.message) => None,
             (Err(a), Err(b)) => Some(format!("failed with {a} and, asked again, with {b}")),
             (Ok(_), Err(e)) | (Err(e), Ok(_)) => Some(format!("failed only once of twice: {e}")),

@@ -55,6 +55,9 @@ pub fn check_validate(
     }
 }
 
+/// Asks the rule.
+type Ask<'a> = &'a dyn Fn(&[Row]) -> Result<Vec<Note>, RuleError>;
+
 /// Notes by row; those of one row in the order given.
 fn sorted(mut notes: Vec<Note>) -> Vec<Note> {
     notes.sort_by_key(|n| n.row);
@@ -72,10 +75,14 @@ fn differ(first: &[Note], then: &[Note], how: &str) -> Breach {
             .collect::<Vec<_>>()
             .join("; ")
     };
-    Some(format!("noted [{}] and, {how}, [{}]", words(first), words(then)))
+    Some(format!(
+        "noted [{}] and, {how}, [{}]",
+        words(first),
+        words(then)
+    ))
 }
 
-fn split(rows: &[Row], ask: &dyn Fn(&[Row]) -> Result<Vec<Note>, RuleError>) -> Breach {
+fn split(rows: &[Row], ask: Ask<'_>) -> Breach {
     if rows.len() < 2 {
         return None;
     }
@@ -83,14 +90,17 @@ fn split(rows: &[Row], ask: &dyn Fn(&[Row]) -> Result<Vec<Note>, RuleError>) -> 
     let whole = ask(rows).ok()?;
     match (ask(&rows[..at]), ask(&rows[at..])) {
         (Ok(mut parts), Ok(rest)) => {
-            parts.extend(rest.into_iter().map(|n| Note { row: n.row + at, ..n }));
+            parts.extend(rest.into_iter().map(|n| Note {
+                row: n.row + at,
+                ..n
+            }));
             differ(&whole, &parts, &format!("cut after row {at}"))
         }
         (Err(e), _) | (_, Err(e)) => Some(format!("failed only when cut after row {at}: {e}")),
     }
 }
 
-fn order(rows: &[Row], seed: u64, ask: &dyn Fn(&[Row]) -> Result<Vec<Note>, RuleError>) -> Breach {
+fn order(rows: &[Row], seed: u64, ask: Ask<'_>) -> Breach {
     if rows.len() < 2 {
         return None;
     }
@@ -104,7 +114,12 @@ fn order(rows: &[Row], seed: u64, ask: &dyn Fn(&[Row]) -> Result<Vec<Note>, Rule
             Ok(notes) => {
                 let back = notes
                     .into_iter()
-                    .filter_map(|n| Some(Note { row: *order.get(n.row)?, ..n }))
+                    .filter_map(|n| {
+                        Some(Note {
+                            row: *order.get(n.row)?,
+                            ..n
+                        })
+                    })
                     .collect();
                 differ(&whole, &sorted(back), "in another order")
             }

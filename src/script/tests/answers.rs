@@ -57,12 +57,19 @@ fn numbers_take_the_type_of_their_column() {
     let mut large = conflict();
     large.source.row = Some(row(1, "1", u64::MAX));
     assert_eq!(
-        ask_about("fn resolve(conflict) { conflict.source.merge(#{ stock: 5 }) }", &large).unwrap(),
+        ask_about(
+            "fn resolve(conflict) { conflict.source.merge(#{ stock: 5 }) }",
+            &large
+        )
+        .unwrap(),
         Verdict::Merged(row(5, "1", u64::MAX)),
     );
     assert_eq!(
-        ask_about("fn resolve(conflict) { let m = conflict.source.to_map(); m.stock = 5; m }", &large)
-            .unwrap(),
+        ask_about(
+            "fn resolve(conflict) { let m = conflict.source.to_map(); m.stock = 5; m }",
+            &large
+        )
+        .unwrap(),
         Verdict::Merged(row(5, "1", u64::MAX)),
         "also through a decimal"
     );
@@ -72,14 +79,29 @@ fn numbers_take_the_type_of_their_column() {
 fn a_truth_value_becomes_the_integer_that_the_store_holds() {
     let flags = RuleTable {
         name: "flags".to_owned(),
-        columns: vec![column("id", LogicalType::Int, false), column("on", LogicalType::Bool, false)],
+        columns: vec![
+            column("id", LogicalType::Int, false),
+            column("on", LogicalType::Bool, false),
+        ],
         key: vec![0],
     };
-    let side = |on: i64| Side { row: Some(vec![Value::Int(1), Value::Int(on)]), committed_us: None };
-    let conflict = Conflict { base: None, source: side(0), target: side(1), ..conflict() };
+    let side = |on: i64| Side {
+        row: Some(vec![Value::Int(1), Value::Int(on)]),
+        committed_us: None,
+    };
+    let conflict = Conflict {
+        base: None,
+        source: side(0),
+        target: side(1),
+        ..conflict()
+    };
     let written = Written::new("fn resolve(conflict) { conflict.source.merge(#{ on: true }) }");
     assert_eq!(
-        written.load().unwrap().resolve(&flags, &[conflict]).unwrap(),
+        written
+            .load()
+            .unwrap()
+            .resolve(&flags, &[conflict])
+            .unwrap(),
         [Verdict::Merged(vec![Value::Int(1), Value::Int(1)])]
     );
 }
@@ -91,8 +113,14 @@ fn the_conflict_says_what_is_known() {
         ("conflict.direction", "forward"),
         ("conflict.base_known", "true"),
         ("conflict.source_committed", "1970-01-01T00:00:00.00002Z"),
-        ("conflict.source_committed - conflict.target_committed", "10"),
-        ("conflict.source.differences(conflict.target)", "[\"stock\", \"price\", \"sold\"]"),
+        (
+            "conflict.source_committed - conflict.target_committed",
+            "10",
+        ),
+        (
+            "conflict.source.differences(conflict.target)",
+            "[\"stock\", \"price\", \"sold\"]",
+        ),
         ("conflict.source == conflict.target", "false"),
         ("conflict.source == conflict.source", "true"),
         ("conflict.source.columns().len()", "7"),
@@ -100,8 +128,11 @@ fn the_conflict_says_what_is_known() {
         ("\"sku\" in conflict.source", "true"),
         ("\"sk\" in conflict.source", "false"),
         ("conflict.source[\"sku\"]", "a"),
-        ("conflict.source", "{ id = 1, sku = \"a\", stock = 8, price = \"1.50\", sold = 4, weight = 1.5, \
-          seen = \"1970-01-01T00:00:00Z\" }"),
+        (
+            "conflict.source",
+            "{ id = 1, sku = \"a\", stock = 8, price = \"1.50\", sold = 4, weight = 1.5, \
+          seen = \"1970-01-01T00:00:00Z\" }",
+        ),
     ] {
         assert_eq!(value_of(expression), value, "{expression}");
     }
@@ -111,7 +142,10 @@ fn the_conflict_says_what_is_known() {
     let text = "fn resolve(conflict) {
         park(`${conflict.base == ()} ${conflict.target == ()} ${conflict.target_committed == ()} ${conflict.later == ()}`)
     }";
-    assert_eq!(ask_about(text, &unknown).unwrap(), Verdict::Park("true true true true".into()));
+    assert_eq!(
+        ask_about(text, &unknown).unwrap(),
+        Verdict::Park("true true true true".into())
+    );
 }
 
 #[test]
@@ -121,14 +155,21 @@ fn an_unknown_time_is_not_older() {
     let text = "fn resolve(conflict) { if conflict.source_committed > conflict.target_committed { source } else { target } }";
     let e = ask_about(text, &unknown).unwrap_err();
     assert_eq!(e.kind, FailureKind::Trapped);
-    assert!(e.message.starts_with("compares a timestamp with (): it is unknown or NULL, not older"), "{e}");
+    assert!(
+        e.message
+            .starts_with("compares a timestamp with (): it is unknown or NULL, not older"),
+        "{e}"
+    );
 }
 
 #[test]
 fn the_types_of_cells_are_real() {
     for (expression, value) in [
         ("decimal(\"0.1\") + decimal(\"0.2\")", "0.3"),
-        ("decimal(\"0.1\") + decimal(\"0.2\") == decimal(\"0.30\")", "true"),
+        (
+            "decimal(\"0.1\") + decimal(\"0.2\") == decimal(\"0.30\")",
+            "true",
+        ),
         ("decimal(\"19.90\") * 3 - 1", "58.70"),
         ("decimal(\"2.345\").round(2)", "2.35"),
         ("-decimal(\"1.5\")", "-1.5"),
@@ -143,10 +184,22 @@ fn the_types_of_cells_are_real() {
         ("date(\"2026-12-01\") - date(\"2026-11-21\")", "10"),
         ("time(\"13:05:09.5\").minute", "5"),
         ("timestamp(\"2026-11-21T13:05:09\").year", "2026"),
-        ("timestamp_utc(\"2026-11-21T13:05:09+01:00\")", "2026-11-21T12:05:09Z"),
-        ("date(timestamp_utc(\"2026-11-21T23:59:59Z\"))", "2026-11-21"),
-        ("timestamp_utc(0).plus_us(1500000)", "1970-01-01T00:00:01.5Z"),
-        ("uuid(\"6ba7b810-9dad-11d1-80b4-00c04fd430c8\")", "6ba7b810-9dad-11d1-80b4-00c04fd430c8"),
+        (
+            "timestamp_utc(\"2026-11-21T13:05:09+01:00\")",
+            "2026-11-21T12:05:09Z",
+        ),
+        (
+            "date(timestamp_utc(\"2026-11-21T23:59:59Z\"))",
+            "2026-11-21",
+        ),
+        (
+            "timestamp_utc(0).plus_us(1500000)",
+            "1970-01-01T00:00:01.5Z",
+        ),
+        (
+            "uuid(\"6ba7b810-9dad-11d1-80b4-00c04fd430c8\")",
+            "6ba7b810-9dad-11d1-80b4-00c04fd430c8",
+        ),
         ("bytes(\"00ff\").len", "2"),
         ("bytes(\"00ff\") == bytes(\"00FF\")", "true"),
         ("json(#{ a: [1, (), \"x\"] })", "{\"a\":[1,null,\"x\"]}"),
@@ -165,7 +218,10 @@ fn every_kind_of_cell_passes_through_unchanged() {
     let any = |v: Value| vec![Value::Int(1), v];
     let table = RuleTable {
         name: "t".to_owned(),
-        columns: vec![column("id", LogicalType::Int, false), column("v", LogicalType::Any, true)],
+        columns: vec![
+            column("id", LogicalType::Int, false),
+            column("v", LogicalType::Any, true),
+        ],
         key: vec![0],
     };
     let decimal: Decimal = "-0.0500".parse().unwrap();
@@ -193,16 +249,27 @@ fn every_kind_of_cell_passes_through_unchanged() {
         Value::Uuid([7; 16]),
         Value::Json("{\"b\":1, \"a\":1}".into()),
         Value::Array(vec![Value::Int(1), Value::Null, Value::Json("[]".into())]),
-        Value::Other(Box::new(crate::data::OtherValue { kind: "text".into(), bytes: vec![0xff] })),
+        Value::Other(Box::new(crate::data::OtherValue {
+            kind: "text".into(),
+            bytes: vec![0xff],
+        })),
     ] {
         let conflict = Conflict {
             base: None,
-            source: Side { row: Some(any(value.clone())), committed_us: None },
-            target: Side { row: Some(any(Value::from("other"))), committed_us: None },
+            source: Side {
+                row: Some(any(value.clone())),
+                committed_us: None,
+            },
+            target: Side {
+                row: Some(any(Value::from("other"))),
+                committed_us: None,
+            },
             ..conflict()
         };
         let answer = script.resolve(&table, &[conflict]).unwrap();
-        let Verdict::Merged(row) = &answer[0] else { panic!("{answer:?}") };
+        let Verdict::Merged(row) = &answer[0] else {
+            panic!("{answer:?}")
+        };
         let (out, given) = (
             crate::data::canonical::encode_exact(&row[1..]),
             crate::data::canonical::encode_exact(std::slice::from_ref(&value)),
@@ -248,10 +315,15 @@ fn a_rejected_row_is_named_and_so_is_a_wrong_configuration() {
     );
     let script = written.load().unwrap();
     let with = |stock: i64| Conflict {
-        source: Side { row: Some(row(stock, "1", 1)), committed_us: None },
+        source: Side {
+            row: Some(row(stock, "1", 1)),
+            committed_us: None,
+        },
         ..conflict()
     };
-    let e = script.resolve(&table(), &[with(1), with(2), with(0), with(0)]).unwrap_err();
+    let e = script
+        .resolve(&table(), &[with(1), with(2), with(0), with(0)])
+        .unwrap_err();
     assert_eq!((e.kind, e.rows.clone()), (FailureKind::Rejected, 2..3));
     assert!(e.message.starts_with("no stock\n  --> "), "{e}");
     let e = script.resolve(&table(), &[with(-1)]).unwrap_err();
@@ -266,17 +338,30 @@ fn a_rejected_row_is_named_and_so_is_a_wrong_configuration() {
 fn people() -> TransformTables {
     let one = |name: &str, columns: &[(&str, LogicalType)]| RuleTable {
         name: name.to_owned(),
-        columns: columns.iter().map(|(n, l)| column(n, *l, *n != "id")).collect(),
+        columns: columns
+            .iter()
+            .map(|(n, l)| column(n, *l, *n != "id"))
+            .collect(),
         key: vec![0],
     };
     TransformTables {
         source: one(
             "customers",
-            &[("id", LogicalType::Int), ("name", LogicalType::Text), ("street", LogicalType::Text)],
+            &[
+                ("id", LogicalType::Int),
+                ("name", LogicalType::Text),
+                ("street", LogicalType::Text),
+            ],
         ),
         targets: vec![
-            one("people", &[("id", LogicalType::Int), ("full_name", LogicalType::Text)]),
-            one("addresses", &[("id", LogicalType::Int), ("street", LogicalType::Text)]),
+            one(
+                "people",
+                &[("id", LogicalType::Int), ("full_name", LogicalType::Text)],
+            ),
+            one(
+                "addresses",
+                &[("id", LogicalType::Int), ("street", LogicalType::Text)],
+            ),
         ],
     }
 }
@@ -303,7 +388,9 @@ fn one_row_becomes_rows_of_several_tables_and_comes_back() {
         vec![Value::Int(2), text("drop"), Value::Null],
         vec![Value::Int(3), text("Bob"), Value::Null],
     ];
-    let forward = script.transform(&people(), Direction::Forward, 0, &rows).unwrap();
+    let forward = script
+        .transform(&people(), Direction::Forward, 0, &rows)
+        .unwrap();
     assert_eq!(
         forward,
         [
@@ -325,7 +412,12 @@ fn one_row_becomes_rows_of_several_tables_and_comes_back() {
         ]
     );
     let back = script
-        .transform(&people(), Direction::Backward, 2, &[vec![Value::Int(1), text("Main")]])
+        .transform(
+            &people(),
+            Direction::Backward,
+            2,
+            &[vec![Value::Int(1), text("Main")]],
+        )
         .unwrap();
     assert_eq!(back[0].columns, [0, 2]);
     assert_eq!(back[0].table, 0);
@@ -341,15 +433,30 @@ fn transforms_of_one_table_need_not_name_it() {
     ] {
         let written = Written::new(&format!("fn transform(row, direction) {{ {text} }}"));
         let rows = [vec![Value::Int(1), Value::from("Ada"), Value::Null]];
-        let out = written.load().unwrap().transform(&tables, Direction::Forward, 0, &rows).unwrap();
-        assert_eq!(out[0].rows, [vec![Value::Int(1), Value::from("Ada")]], "{text}");
+        let out = written
+            .load()
+            .unwrap()
+            .transform(&tables, Direction::Forward, 0, &rows)
+            .unwrap();
+        assert_eq!(
+            out[0].rows,
+            [vec![Value::Int(1), Value::from("Ada")]],
+            "{text}"
+        );
     }
     let mut same = people();
-    same.targets = vec![RuleTable { name: "copy".into(), ..same.source.clone() }];
+    same.targets = vec![RuleTable {
+        name: "copy".into(),
+        ..same.source.clone()
+    }];
     let rows = [vec![Value::Int(1), Value::from("Ada"), Value::Null]];
     for (text, name) in [("row", "Ada"), ("row.merge(#{ name: \"Eve\" })", "Eve")] {
         let written = Written::new(&format!("fn transform(row, direction) {{ {text} }}"));
-        let out = written.load().unwrap().transform(&same, Direction::Forward, 0, &rows).unwrap();
+        let out = written
+            .load()
+            .unwrap()
+            .transform(&same, Direction::Forward, 0, &rows)
+            .unwrap();
         assert_eq!(out[0].rows[0][1], Value::from(name));
     }
 }
@@ -369,7 +476,11 @@ fn validators_note_what_is_wrong() {
     );
     let script = written.load().unwrap();
     let rows: Vec<Row> = (0..5).map(|n| row(n, "1", 1)).collect();
-    let note = |row, severity, message: &str| Note { row, severity, message: message.to_owned() };
+    let note = |row, severity, message: &str| Note {
+        row,
+        severity,
+        message: message.to_owned(),
+    };
     assert_eq!(
         script.validate(&table(), &rows).unwrap(),
         [
@@ -400,24 +511,35 @@ fn routers_decide_by_the_head_of_a_request() {
             method: "GET".into(),
             path: path.into(),
             query: query.into(),
-            headers: header.into_iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect(),
+            headers: header
+                .into_iter()
+                .map(|(n, v)| (n.to_owned(), v.to_owned()))
+                .collect(),
             ..RequestHead::default()
         };
         script.route(&request).unwrap()
     };
     assert_eq!(
         ask("/admin/x", "", None),
-        RouteDecision::Refuse { status: 403, message: "not here".into() }
+        RouteDecision::Refuse {
+            status: 403,
+            message: "not here".into()
+        }
     );
     assert_eq!(
         ask("/", "", Some(("x-tier", "gold"))),
-        RouteDecision::Service { headers: vec![("x-by".into(), "vip".into())] }
+        RouteDecision::Service {
+            headers: vec![("x-by".into(), "vip".into())]
+        }
     );
     assert_eq!(
         ask("/", "", Some(("cookie", "a=2; beta=1"))),
         RouteDecision::Service { headers: vec![] }
     );
-    assert_eq!(ask("/", "a=1&old", None), RouteDecision::Monolith { headers: vec![] });
+    assert_eq!(
+        ask("/", "a=1&old", None),
+        RouteDecision::Monolith { headers: vec![] }
+    );
     assert_eq!(ask("/", "", None), RouteDecision::Default);
 }
 
@@ -448,7 +570,18 @@ fn an_order_sensitive_script_is_caught() {
     );
     let script = written.load().unwrap();
     let report = check_resolve(script.as_ref(), &table(), &[], &LawOptions::default());
-    let holds = |law: &str| report.laws.iter().find(|l| l.name == law).unwrap().outcome.holds();
+    let holds = |law: &str| {
+        report
+            .laws
+            .iter()
+            .find(|l| l.name == law)
+            .unwrap()
+            .outcome
+            .holds()
+    };
     assert_eq!(holds("mirror"), Some(false), "{report}");
-    assert!(!report.passed(), "a text that grows with every merge is not idempotent: {report}");
+    assert!(
+        !report.passed(),
+        "a text that grows with every merge is not idempotent: {report}"
+    );
 }

@@ -41,9 +41,11 @@ fn lines(signatures: &[&String]) -> String {
 
 /// Rhai has arithmetic for integers of all widths; scripts hold 64-bit ones only.
 fn takes_a_type_that_no_script_has(signature: &str) -> bool {
-    ["i8", "i16", "i32", "i128", "u8", "u16", "u32", "u64", "u128", "f32"]
-        .iter()
-        .any(|t| signature.contains(&format!(": {t}")))
+    [
+        "i8", "i16", "i32", "i128", "u8", "u16", "u32", "u64", "u128", "f32",
+    ]
+    .iter()
+    .any(|t| signature.contains(&format!(": {t}")))
 }
 
 /// A signature without the paths of types.
@@ -53,7 +55,10 @@ fn plain(signature: &str) -> String {
         ("core::result::Result<", "Result<"),
         (",alloc::boxed::Box<rhai::types::error::EvalAltResult>", ""),
         (", Box<EvalAltResult>", ""),
-        ("smartstring::SmartString<smartstring::config::LazyCompact>", "string"),
+        (
+            "smartstring::SmartString<smartstring::config::LazyCompact>",
+            "string",
+        ),
     ] {
         out = out.replace(long, short);
     }
@@ -64,7 +69,9 @@ fn plain(signature: &str) -> String {
         let keep = if i + 1 == parts.len() {
             part
         } else {
-            let cut = part.rfind(|c: char| !c.is_alphanumeric() && c != '_').map_or(0, |n| n + 1);
+            let cut = part
+                .rfind(|c: char| !c.is_alphanumeric() && c != '_')
+                .map_or(0, |n| n + 1);
             &part[..cut]
         };
         plain.push_str(keep);
@@ -84,9 +91,15 @@ fn nothing_tells_the_time_or_waits() {
         assert_eq!(e.kind, FailureKind::Trapped, "{text}");
         assert!(e.message.starts_with("a rule cannot sleep"), "{text}: {e}");
     }
-    for text in ["timestamp(); source", "Fn(\"time\" + \"stamp\").call(); source"] {
+    for text in [
+        "timestamp(); source",
+        "Fn(\"time\" + \"stamp\").call(); source",
+    ] {
         let e = failure_of(text);
-        assert!(e.message.starts_with("a rule cannot read the clock"), "{text}: {e}");
+        assert!(
+            e.message.starts_with("a rule cannot read the clock"),
+            "{text}: {e}"
+        );
     }
 }
 
@@ -106,7 +119,10 @@ fn other_code_cannot_be_reached() {
     assert!(written.load().is_err());
     let e = failure_of("get_fn_metadata_list(); source");
     assert!(e.message.starts_with("a rule cannot list functions"), "{e}");
-    for text in ["Fn(\"ev\" + \"al\").call(\"source\")", "Fn(\"cur\" + \"ry\").call(Fn(\"x\"), 1)"] {
+    for text in [
+        "Fn(\"ev\" + \"al\").call(\"source\")",
+        "Fn(\"cur\" + \"ry\").call(Fn(\"x\"), 1)",
+    ] {
         let e = failure_of(text);
         assert_eq!(e.kind, FailureKind::Trapped, "{text}: {e}");
     }
@@ -138,6 +154,8 @@ fn two_runs_are_equal_whatever_the_script_does() {
         sorted.sort();
         park(`${out} ${sorted} ${conflict} ${conflict.source} ${type_of(conflict.source)} ${Fn(\"x\")}`)
     }";
-    let answers: BTreeSet<String> = (0..5).map(|_| format!("{:?}", ask(text).unwrap())).collect();
+    let answers: BTreeSet<String> = (0..5)
+        .map(|_| format!("{:?}", ask(text).unwrap()))
+        .collect();
     assert_eq!(answers.len(), 1);
 }

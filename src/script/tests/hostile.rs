@@ -29,7 +29,11 @@ fn endless_loops_run_out_of_operations() {
         "for i in 0..9223372036854775807 { let x = i; }",
         "do { } until false;",
     ] {
-        stopped(&in_resolve(text), FailureKind::OutOfFuel, "more than 100000 operations for one row");
+        stopped(
+            &in_resolve(text),
+            FailureKind::OutOfFuel,
+            "more than 100000 operations for one row",
+        );
     }
     stopped(
         "fn helper() { loop {} } fn resolve(conflict) { helper() }",
@@ -55,27 +59,41 @@ fn an_error_caught_by_the_script_does_not_outlive_a_limit() {
         FailureKind::OutOfFuel,
         "operations",
     );
-    assert_eq!(body("try { reject(\"no\"); } catch { return target; }").unwrap(), Verdict::Target);
+    assert_eq!(
+        body("try { reject(\"no\"); } catch { return target; }").unwrap(),
+        Verdict::Target
+    );
 }
 
 #[test]
 fn the_clock_stops_what_the_operations_do_not() {
     let written = Written::new("fn resolve(conflict) { loop { } }");
     let mut spec = written.spec();
-    spec.limits = Limits { call_ms: 20, memory_mb: 64, operations_per_row: u64::MAX };
+    spec.limits = Limits {
+        call_ms: 20,
+        memory_mb: 64,
+        operations_per_row: u64::MAX,
+    };
     let script = Script::load(spec).unwrap();
     let e = script.resolve(&table(), &[conflict()]).unwrap_err();
     assert_eq!(e.kind, FailureKind::Deadline);
-    assert!(e.message.starts_with("ran longer than 20 ms (limits.call_ms)"), "{e}");
+    assert!(
+        e.message
+            .starts_with("ran longer than 20 ms (limits.call_ms)"),
+        "{e}"
+    );
 }
 
 #[test]
 fn many_cheap_rows_are_stopped_by_the_clock_as_well() {
-    let written = Written::new("fn resolve(conflict) { let x = 0; while x < 50 { x += 1; } source }");
+    let written =
+        Written::new("fn resolve(conflict) { let x = 0; while x < 50 { x += 1; } source }");
     let mut spec = written.spec();
     spec.limits.call_ms = 1;
     let script = Script::load(spec).unwrap();
-    let e = script.resolve(&table(), &vec![conflict(); 100_000]).unwrap_err();
+    let e = script
+        .resolve(&table(), &vec![conflict(); 100_000])
+        .unwrap_err();
     assert_eq!(e.kind, FailureKind::Deadline);
     assert_eq!(e.rows.len(), 1, "the row at which the time was up");
 }
@@ -99,14 +117,29 @@ fn growing_values_hit_their_limit() {
     for (text, part) in [
         ("let s = \"x\"; loop { s += s; }", "Length of string"),
         ("let s = \"x\"; loop { s = s + s; }", "Length of string"),
-        ("let s = \"x\"; loop { s = `${s}${s}`; }", "Length of string"),
-        ("let a = []; loop { a.push(1); a += [1, 2, 3, 4, 5, 6, 7, 8]; }", "over the limit"),
+        (
+            "let s = \"x\"; loop { s = `${s}${s}`; }",
+            "Length of string",
+        ),
+        (
+            "let a = []; loop { a.push(1); a += [1, 2, 3, 4, 5, 6, 7, 8]; }",
+            "over the limit",
+        ),
         ("let a = [1]; loop { a += a; }", "over the limit"),
         ("let a = [1]; loop { a = [a, a]; }", "over the limit"),
         ("let a = []; a.pad(1000000, 0); a", "over the limit"),
-        ("let m = #{}; loop { m = #{ a: m, b: m }; }", "over the limit"),
-        ("let s = \"x\"; s.pad(100000000, 'x'); s", "Length of string"),
-        ("let a = []; let s = \"x\"; s.pad(500, 'x'); let i = 0; loop { a.push(s + i); i += 1; }", "over the limit"),
+        (
+            "let m = #{}; loop { m = #{ a: m, b: m }; }",
+            "over the limit",
+        ),
+        (
+            "let s = \"x\"; s.pad(100000000, 'x'); s",
+            "Length of string",
+        ),
+        (
+            "let a = []; let s = \"x\"; s.pad(500, 'x'); let i = 0; loop { a.push(s + i); i += 1; }",
+            "over the limit",
+        ),
     ] {
         stopped(&in_resolve(text), FailureKind::OutOfMemory, part);
     }
@@ -153,15 +186,23 @@ fn one_call_cannot_blow_up_a_value() {
         "s.split_rev(\"a\")",
         "s.split(\"\")",
     ] {
-        stopped(&in_resolve(&format!("{long}{text}")), FailureKind::OutOfMemory, "over the limit");
+        stopped(
+            &in_resolve(&format!("{long}{text}")),
+            FailureKind::OutOfMemory,
+            "over the limit",
+        );
     }
 }
 
 #[test]
 fn many_large_variables_are_added_up() {
-    let many: String = (0..90).map(|i| format!("let v{i} = s + \"{i}\";\n")).collect();
+    let many: String = (0..90)
+        .map(|i| format!("let v{i} = s + \"{i}\";\n"))
+        .collect();
     stopped(
-        &in_resolve(&format!("let s = \"x\"; s.pad(1000000, 'x');\n{many} source")),
+        &in_resolve(&format!(
+            "let s = \"x\"; s.pad(1000000, 'x');\n{many} source"
+        )),
         FailureKind::OutOfMemory,
         "its variables hold more than 64 MiB",
     );
@@ -175,7 +216,11 @@ fn many_large_variables_are_added_up() {
         "its variables hold more than 64 MiB",
     );
     let many: String = (0..200).map(|i| format!("let v{i} = 1;\n")).collect();
-    stopped(&in_resolve(&format!("{many} source")), FailureKind::OutOfMemory, "too many variables");
+    stopped(
+        &in_resolve(&format!("{many} source")),
+        FailureKind::OutOfMemory,
+        "too many variables",
+    );
 }
 
 /// The deepest values that the limits allow are copied, compared, printed and dropped on the
@@ -183,7 +228,15 @@ fn many_large_variables_are_added_up() {
 #[test]
 fn the_deepest_values_fit_the_stack() {
     for build in ["a = [a];", "a = #{ a: a };", "a = [#{ a: a }];"] {
-        for use_it in ["let b = a; b == a", "`${a}`", "let b = a; b", "print(a)", "debug(a)", "json(a)", "[a].contains(a)"] {
+        for use_it in [
+            "let b = a; b == a",
+            "`${a}`",
+            "let b = a; b",
+            "print(a)",
+            "debug(a)",
+            "json(a)",
+            "[a].contains(a)",
+        ] {
             let text = format!(
                 "let a = 1; for i in 0..62 {{ {build} }} try {{ {use_it} }} catch {{ }} source"
             );
@@ -227,29 +280,105 @@ fn numbers_do_not_wrap_around() {
 fn no_bytes_make_the_loader_panic() {
     use proptest::test_runner::{Config, TestRunner};
     let words = [
-        "fn", "resolve", "(", ")", "{", "}", "conflict", "row", "let", "const", "=", "==", "#{", "[",
-        "]", ":", ",", ";", "loop", "for", "in", "0..", "if", "else", "switch", "=>", "return",
-        "\"", "`", "${", "1", "0x", "1e999", "'", "\\", ".", "?.", "??", "|", "||", "//", "/*", "*/",
-        "//!", "throw", "try", "catch", "while", "do", "until", "this", "private", "\n", " ", "é",
-        "settings", "source", "-", "!", "fn resolve(conflict) {", "Fn", "call", "is", "import",
+        "fn",
+        "resolve",
+        "(",
+        ")",
+        "{",
+        "}",
+        "conflict",
+        "row",
+        "let",
+        "const",
+        "=",
+        "==",
+        "#{",
+        "[",
+        "]",
+        ":",
+        ",",
+        ";",
+        "loop",
+        "for",
+        "in",
+        "0..",
+        "if",
+        "else",
+        "switch",
+        "=>",
+        "return",
+        "\"",
+        "`",
+        "${",
+        "1",
+        "0x",
+        "1e999",
+        "'",
+        "\\",
+        ".",
+        "?.",
+        "??",
+        "|",
+        "||",
+        "//",
+        "/*",
+        "*/",
+        "//!",
+        "throw",
+        "try",
+        "catch",
+        "while",
+        "do",
+        "until",
+        "this",
+        "private",
+        "\n",
+        " ",
+        "é",
+        "settings",
+        "source",
+        "-",
+        "!",
+        "fn resolve(conflict) {",
+        "Fn",
+        "call",
+        "is",
+        "import",
     ];
     let noise = proptest::collection::vec(proptest::num::u8::ANY, 0..80);
     let shuffled = proptest::collection::vec(proptest::sample::select(words.to_vec()), 0..40);
     let written = Written::new("");
     let load = |bytes: Vec<u8>| {
         let mut spec = written.spec();
-        spec.limits = Limits { call_ms: 50, memory_mb: 1, operations_per_row: 1_000 };
+        spec.limits = Limits {
+            call_ms: 50,
+            memory_mb: 1,
+            operations_per_row: 1_000,
+        };
         let loaded = std::panic::catch_unwind(|| crate::script::load::compile(&spec, bytes));
         proptest::prop_assert!(loaded.is_ok(), "panicked");
         Ok(())
     };
-    let config = || Config { cases: 10_000, failure_persistence: None, ..Config::default() };
+    let config = || Config {
+        cases: 10_000,
+        failure_persistence: None,
+        ..Config::default()
+    };
     TestRunner::new(config()).run(&noise, load).unwrap();
     TestRunner::new(config())
         .run(&shuffled, |words| load(words.join(" ").into_bytes()))
         .unwrap();
     for depth in [100, 10_000, 100_000] {
-        for (open, close) in [("(", ")"), ("[", "]"), ("{", "}"), ("-", ""), ("!", ""), ("if 1 {", "}"), ("fn f() {", "}"), ("a.", "")] {
+        for (open, close) in [
+            ("(", ")"),
+            ("[", "]"),
+            ("{", "}"),
+            ("-", ""),
+            ("!", ""),
+            ("if 1 {", "}"),
+            ("fn f() {", "}"),
+            ("a.", ""),
+        ] {
             let text = format!("{}1{}", open.repeat(depth), close.repeat(depth));
             load(text.into_bytes()).unwrap();
         }

@@ -11,7 +11,14 @@ fn roles_are_found_by_name_and_number_of_parameters() {
         "fn helper(a) { a } fn resolve(conflict) { helper(source) } fn validate(row) { () }",
     );
     let roles = written.load().unwrap().roles();
-    assert_eq!(roles, Roles { resolve: true, validate: true, ..Roles::default() });
+    assert_eq!(
+        roles,
+        Roles {
+            resolve: true,
+            validate: true,
+            ..Roles::default()
+        }
+    );
     assert_eq!(roles.to_string(), "resolve, validate");
 }
 
@@ -21,8 +28,15 @@ fn a_question_that_the_script_does_not_answer_fails() {
     let e = script.resolve(&table(), &[conflict()]).unwrap_err();
     assert_eq!(e.kind, FailureKind::Fatal);
     assert_eq!(e.message, "the script has no function resolve");
-    let tables = crate::rule::TransformTables { source: table(), targets: vec![table()] };
-    assert!(script.transform(&tables, Direction::Forward, 0, &[]).is_err());
+    let tables = crate::rule::TransformTables {
+        source: table(),
+        targets: vec![table()],
+    };
+    assert!(
+        script
+            .transform(&tables, Direction::Forward, 0, &[])
+            .is_err()
+    );
 }
 
 #[test]
@@ -30,12 +44,20 @@ fn another_digest_than_the_pinned_one_is_refused() {
     let text = "fn resolve(conflict) { source }";
     let written = Written::new(text);
     let mut spec = written.spec();
-    spec.blake3 = Some(blake3::hash(text.as_bytes()).to_hex().to_string().to_uppercase());
+    spec.blake3 = Some(
+        blake3::hash(text.as_bytes())
+            .to_hex()
+            .to_string()
+            .to_uppercase(),
+    );
     let script = Script::load(spec.clone()).unwrap();
     written.write("fn resolve(conflict) { target }");
     let e = script.reload_if_changed().unwrap_err();
     assert!(e.to_string().contains("the configuration pins"), "{e}");
-    assert_eq!(script.resolve(&table(), &[conflict()]).unwrap(), [Verdict::Source]);
+    assert_eq!(
+        script.resolve(&table(), &[conflict()]).unwrap(),
+        [Verdict::Source]
+    );
     assert_eq!(Script::load(spec).unwrap_err().kind(), ErrorKind::Rule);
 }
 
@@ -60,19 +82,40 @@ fn a_bad_change_is_refused_and_the_old_script_stays() {
     let script = written.load().unwrap();
     for (text, why) in [
         ("fn resolve(conflict) { source", "Expecting ';'"),
-        ("fn resolve(a, b) { source }", "found resolve(a, b), expected resolve(conflict)"),
-        ("fn validate(row) { () }", "the changed script no longer has resolve"),
-        ("const X = 1 / 0; fn resolve(conflict) { target }", "Division by zero"),
+        (
+            "fn resolve(a, b) { source }",
+            "found resolve(a, b), expected resolve(conflict)",
+        ),
+        (
+            "fn validate(row) { () }",
+            "the changed script no longer has resolve",
+        ),
+        (
+            "const X = 1 / 0; fn resolve(conflict) { target }",
+            "Division by zero",
+        ),
     ] {
         written.write(text);
         let e = script.reload_if_changed().unwrap_err();
-        assert!(e.to_string().to_lowercase().contains(&why.to_lowercase()), "{e}");
-        assert_eq!(e.hints().last().unwrap(), "the version in use before stays in use");
-        assert_eq!(script.resolve(&table(), &[conflict()]).unwrap(), [Verdict::Source]);
+        assert!(
+            e.to_string().to_lowercase().contains(&why.to_lowercase()),
+            "{e}"
+        );
+        assert_eq!(
+            e.hints().last().unwrap(),
+            "the version in use before stays in use"
+        );
+        assert_eq!(
+            script.resolve(&table(), &[conflict()]).unwrap(),
+            [Verdict::Source]
+        );
         assert!(script.stats().refused_reload.is_some());
     }
     std::fs::remove_file(&script.spec().path).unwrap();
-    assert_eq!(script.reload_if_changed().unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(
+        script.reload_if_changed().unwrap_err().kind(),
+        ErrorKind::NotFound
+    );
     written.write("fn resolve(conflict) { target }");
     assert!(script.reload_if_changed().unwrap());
     assert_eq!(script.stats().refused_reload, None);
@@ -109,13 +152,21 @@ fn files_that_are_no_scripts_are_named() {
     spec.path = written.folder.path().join("missing.rhai");
     let e = Script::load(spec).unwrap_err();
     assert_eq!(e.kind(), ErrorKind::NotFound);
-    assert!(written.plain(&e).starts_with("script missing.rhai cannot be read"), "{e}");
+    assert!(
+        written
+            .plain(&e)
+            .starts_with("script missing.rhai cannot be read"),
+        "{e}"
+    );
     written.write([b'f', b'n', 0xff]);
     let e = written.load().unwrap_err();
     assert_eq!(written.plain(e), "script rule.rhai is not UTF-8 at byte 2");
     written.write(vec![b' '; (1 << 20) + 1]);
     let e = written.load().unwrap_err();
-    assert_eq!(written.plain(e), "script rule.rhai has 1048577 bytes; a script has 1048576 at most");
+    assert_eq!(
+        written.plain(e),
+        "script rule.rhai has 1048577 bytes; a script has 1048576 at most"
+    );
     let mut spec = written.spec();
     written.write("fn resolve(conflict) { source }");
     spec.settings = serde_json::json!([1]);

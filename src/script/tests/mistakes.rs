@@ -203,14 +203,22 @@ fn wrong_answers_of_the_other_roles() {
     let tables = |targets: usize| TransformTables {
         source: table(),
         targets: (0..targets)
-            .map(|n| RuleTable { name: format!("t{n}"), ..table() })
+            .map(|n| RuleTable {
+                name: format!("t{n}"),
+                ..table()
+            })
             .collect(),
     };
     let transform = |targets: usize, text: &str| {
         let written = Written::new(&format!("fn transform(row, direction) {{ {text} }}"));
         let rows = [row(1, "1", 1)];
         let script = written.load().unwrap();
-        written.plain(script.transform(&tables(targets), Direction::Forward, 0, &rows).unwrap_err().message)
+        written.plain(
+            script
+                .transform(&tables(targets), Direction::Forward, 0, &rows)
+                .unwrap_err()
+                .message,
+        )
     };
     insta::assert_snapshot!(transform(1, "5"), @r#"transform answered 5; it answers a map of columns, a map of tables, or () to drop the row"#);
     insta::assert_snapshot!(transform(2, "row"), @r#"there are several tables; transform answers #{ t0: #{ … }, t1: #{ … } }"#);
@@ -220,13 +228,23 @@ fn wrong_answers_of_the_other_roles() {
     insta::assert_snapshot!(transform(1, "#{ stock: \"x\" }"), @r#"table t0: column stock is int, the answer has the text "x""#);
     let validate = |text: &str| {
         let written = Written::new(&format!("fn validate(row) {{ {text} }}"));
-        written.load().unwrap().validate(&table(), &[row(1, "1", 1)]).unwrap_err().message
+        written
+            .load()
+            .unwrap()
+            .validate(&table(), &[row(1, "1", 1)])
+            .unwrap_err()
+            .message
     };
     insta::assert_snapshot!(validate("false"), @r#"validate answered false; it answers () when the row is fine, error("…"), warning("…") or a list of these"#);
     insta::assert_snapshot!(validate("[[\"x\"]]"), @r#"validate answered a value of type array; it answers () when the row is fine, error("…"), warning("…") or a list of these"#);
     let route = |text: &str| {
         let written = Written::new(&format!("fn route(request) {{ {text} }}"));
-        written.load().unwrap().route(&RequestHead::default()).unwrap_err().message
+        written
+            .load()
+            .unwrap()
+            .route(&RequestHead::default())
+            .unwrap_err()
+            .message
     };
     insta::assert_snapshot!(route("\"servise\""), @r#"route answered "servise" (did you mean "service"?); it answers monolith, service, default_route, to_service(#{ header: "…" }), to_monolith(…) or refuse(403, "why")"#);
     insta::assert_snapshot!(route("refuse(200, \"fine\")"), @r#"status 200 is not within 400 to 599"#);

@@ -26,7 +26,9 @@ struct Written {
 
 impl Written {
     fn new(text: &str) -> Self {
-        let written = Self { folder: tempfile::tempdir().unwrap() };
+        let written = Self {
+            folder: tempfile::tempdir().unwrap(),
+        };
         written.write(text);
         written
     }
@@ -41,7 +43,10 @@ impl Written {
             path: self.folder.path().join("rule.rhai"),
             blake3: None,
             settings: Json::Null,
-            limits: Limits { call_ms: 5_000, ..Limits::default() },
+            limits: Limits {
+                call_ms: 5_000,
+                ..Limits::default()
+            },
         }
     }
 
@@ -57,7 +62,12 @@ impl Written {
 }
 
 fn column(name: &str, logical: LogicalType, nullable: bool) -> RuleColumn {
-    RuleColumn { name: name.to_owned(), declared_type: String::new(), logical, nullable }
+    RuleColumn {
+        name: name.to_owned(),
+        declared_type: String::new(),
+        logical,
+        nullable,
+    }
 }
 
 fn table() -> RuleTable {
@@ -94,8 +104,14 @@ fn conflict() -> Conflict {
         direction: Direction::Forward,
         base: Some(row(10, "1.50", 3)),
         base_known: true,
-        source: Side { row: Some(row(8, "1.50", 4)), committed_us: Some(20) },
-        target: Side { row: Some(row(9, "1.75", 5)), committed_us: Some(10) },
+        source: Side {
+            row: Some(row(8, "1.50", 4)),
+            committed_us: Some(20),
+        },
+        target: Side {
+            row: Some(row(9, "1.75", 5)),
+            committed_us: Some(10),
+        },
     }
 }
 

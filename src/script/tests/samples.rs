@@ -50,8 +50,12 @@ fn stock() {
 #[test]
 fn customers() {
     let (script, file) = passes("customers");
-    let report =
-        check_validate(script.as_ref(), file.table().unwrap(), &[file.rows(0)], &LawOptions::default());
+    let report = check_validate(
+        script.as_ref(),
+        file.table().unwrap(),
+        &[file.rows(0)],
+        &LawOptions::default(),
+    );
     assert!(report.passed(), "{report}");
 }
 

@@ -34,7 +34,9 @@ impl fmt::Display for DecimalNumber {
 fn computed(what: &str, result: Option<Decimal>) -> Answer<DecimalNumber> {
     match result {
         Some(decimal) => Ok(DecimalNumber(decimal)),
-        None => raise(format!("{what} cannot be computed: not a finite number, or too many digits")),
+        None => raise(format!(
+            "{what} cannot be computed: not a finite number, or too many digits"
+        )),
     }
 }
 
@@ -53,9 +55,13 @@ pub(super) fn register(engine: &mut Engine) {
         })
         .register_fn("decimal", |v: i64| D::int(v))
         .register_fn("decimal", |v: D| v)
-        .register_fn("round", |v: &mut D, scale: i64| match usize::try_from(scale) {
-            Ok(scale) if scale <= 1_000 => computed("the rounded number", number::decimal_round(&v.0, scale)),
-            _ => raise("a decimal has 0 to 1000 digits behind the point"),
+        .register_fn("round", |v: &mut D, scale: i64| {
+            match usize::try_from(scale) {
+                Ok(scale) if scale <= 1_000 => {
+                    computed("the rounded number", number::decimal_round(&v.0, scale))
+                }
+                _ => raise("a decimal has 0 to 1000 digits behind the point"),
+            }
         })
         .register_fn("abs", |v: &mut D| match v.0.as_str().strip_prefix('-') {
             Some(_) => computed("the absolute value", number::decimal_neg(&v.0)),
@@ -65,11 +71,15 @@ pub(super) fn register(engine: &mut Engine) {
             Ok(float) => Ok(float),
             Err(_) => raise(format!("{v} is no float")),
         })
-        .register_fn("to_int", |v: &mut D| match v.0.normalized().parse::<i64>() {
-            Ok(int) => Ok(int),
-            Err(_) => raise(format!("{v} is no integer of 64 bits; round it first")),
+        .register_fn("to_int", |v: &mut D| {
+            match v.0.normalized().parse::<i64>() {
+                Ok(int) => Ok(int),
+                Err(_) => raise(format!("{v} is no integer of 64 bits; round it first")),
+            }
         })
-        .register_fn("-", |v: &mut D| computed("the negative", number::decimal_neg(&v.0)));
+        .register_fn("-", |v: &mut D| {
+            computed("the negative", number::decimal_neg(&v.0))
+        });
     macro_rules! arithmetic {
         ($($op:literal $name:literal $f:path),*) => {$(
             engine

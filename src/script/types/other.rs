@@ -57,8 +57,7 @@ impl PartialEq for Json {
         fn parse(json: &Json) -> Option<serde_json::Value> {
             serde_json::from_str(&json.0).ok()
         }
-        self.0 == other.0
-            || matches!((parse(self), parse(other)), (Some(a), Some(b)) if a == b)
+        self.0 == other.0 || matches!((parse(self), parse(other)), (Some(a), Some(b)) if a == b)
     }
 }
 
@@ -87,8 +86,12 @@ pub(super) fn register(engine: &mut Engine) {
             None => raise(format!("{hex:?} is no hexadecimal")),
         })
         .register_fn("to_hex", |v: &mut Bytes| notation::format_hex(&v.0))
-        .register_fn("len", |v: &mut Bytes| i64::try_from(v.0.len()).unwrap_or(i64::MAX))
-        .register_get("len", |v: &mut Bytes| i64::try_from(v.0.len()).unwrap_or(i64::MAX))
+        .register_fn("len", |v: &mut Bytes| {
+            i64::try_from(v.0.len()).unwrap_or(i64::MAX)
+        })
+        .register_get("len", |v: &mut Bytes| {
+            i64::try_from(v.0.len()).unwrap_or(i64::MAX)
+        })
         .register_fn("uuid", |text: &str| match notation::parse_uuid(text) {
             Some(uuid) => Ok(Uuid(uuid)),
             None => raise(format!("{text:?} is no UUID")),
@@ -101,13 +104,17 @@ pub(super) fn register(engine: &mut Engine) {
         })
         .register_indexer_get(|v: &mut Json, key: &str| {
             Ok::<_, Box<rhai::EvalAltResult>>(
-                parse(v)?.get(key).map_or(Dynamic::UNIT, convert::json_to_script),
+                parse(v)?
+                    .get(key)
+                    .map_or(Dynamic::UNIT, convert::json_to_script),
             )
         })
         .register_indexer_get(|v: &mut Json, index: i64| {
             let index = usize::try_from(index).unwrap_or(usize::MAX);
             Ok::<_, Box<rhai::EvalAltResult>>(
-                parse(v)?.get(index).map_or(Dynamic::UNIT, convert::json_to_script),
+                parse(v)?
+                    .get(index)
+                    .map_or(Dynamic::UNIT, convert::json_to_script),
             )
         })
         .register_fn("json", |v: Dynamic| {

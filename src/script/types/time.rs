@@ -36,11 +36,13 @@ points! {
 }
 
 fn plus(a: i64, b: i64) -> Answer<i64> {
-    a.checked_add(b).map_or_else(|| raise("the time is out of range"), Ok)
+    a.checked_add(b)
+        .map_or_else(|| raise("the time is out of range"), Ok)
 }
 
 fn minus(a: i64, b: i64) -> Answer<i64> {
-    a.checked_sub(b).map_or_else(|| raise("the difference is out of range"), Ok)
+    a.checked_sub(b)
+        .map_or_else(|| raise("the difference is out of range"), Ok)
 }
 
 fn days_later(date: Date, days: i64) -> Answer<Date> {
@@ -74,9 +76,7 @@ fn compared<T: Copy + Send + Sync + 'static + PartialOrd>(engine: &mut Engine, n
 }
 
 fn time_parts<T: Copy + Send + Sync + 'static>(engine: &mut Engine, us: fn(T) -> i64) {
-    let part = move |unit: i64, of: i64| {
-        move |v: &mut T| us(*v).rem_euclid(DAY_US) / unit % of
-    };
+    let part = move |unit: i64, of: i64| move |v: &mut T| us(*v).rem_euclid(DAY_US) / unit % of;
     engine
         .register_get("hour", part(3_600_000_000, 24))
         .register_get("minute", part(60_000_000, 60))
@@ -87,10 +87,16 @@ fn time_parts<T: Copy + Send + Sync + 'static>(engine: &mut Engine, us: fn(T) ->
 fn date_parts<T: Copy + Send + Sync + 'static>(engine: &mut Engine, day: fn(T) -> i32) {
     engine
         .register_get("year", move |v: &mut T| notation::civil(day(*v)).0)
-        .register_get("month", move |v: &mut T| i64::from(notation::civil(day(*v)).1))
-        .register_get("day", move |v: &mut T| i64::from(notation::civil(day(*v)).2))
+        .register_get("month", move |v: &mut T| {
+            i64::from(notation::civil(day(*v)).1)
+        })
+        .register_get("day", move |v: &mut T| {
+            i64::from(notation::civil(day(*v)).2)
+        })
         // Monday is 1, Sunday 7; 1970-01-01 was a Thursday.
-        .register_get("weekday", move |v: &mut T| (i64::from(day(*v)) + 3).rem_euclid(7) + 1);
+        .register_get("weekday", move |v: &mut T| {
+            (i64::from(day(*v)) + 3).rem_euclid(7) + 1
+        });
 }
 
 fn day_of(us: i64) -> i32 {
@@ -117,22 +123,40 @@ pub(super) fn register(engine: &mut Engine) {
     date_parts::<Timestamp>(engine, |v| day_of(v.0));
     date_parts::<TimestampUtc>(engine, |v| day_of(v.0));
     engine
-        .register_fn("date", |t: &str| text("date", t, notation::parse_date(t).map(Date)))
+        .register_fn("date", |t: &str| {
+            text("date", t, notation::parse_date(t).map(Date))
+        })
         .register_fn("date", |v: Timestamp| Date(day_of(v.0)))
         .register_fn("date", |v: TimestampUtc| Date(day_of(v.0)))
-        .register_fn("time", |t: &str| text("time", t, notation::parse_time(t).map(TimeOfDay)))
+        .register_fn("time", |t: &str| {
+            text("time", t, notation::parse_time(t).map(TimeOfDay))
+        })
         .register_fn("timestamp", |t: &str| {
             let read = notation::parse_timestamp(t).filter(|(_, zone)| zone.is_none());
-            text("timestamp without a zone", t, read.map(|(us, _)| Timestamp(us)))
+            text(
+                "timestamp without a zone",
+                t,
+                read.map(|(us, _)| Timestamp(us)),
+            )
         })
         .register_fn("timestamp_utc", |t: &str| {
-            text("timestamp with a zone", t, notation::parse_timestamp_utc(t).map(TimestampUtc))
+            text(
+                "timestamp with a zone",
+                t,
+                notation::parse_timestamp_utc(t).map(TimestampUtc),
+            )
         })
         .register_fn("timestamp_utc", |us: i64| TimestampUtc(us))
         .register_fn("plus_days", |v: &mut Date, days: i64| days_later(*v, days))
-        .register_fn("plus_us", |v: &mut TimeOfDay, us: i64| plus(v.0, us).map(TimeOfDay))
-        .register_fn("plus_us", |v: &mut Timestamp, us: i64| plus(v.0, us).map(Timestamp))
-        .register_fn("plus_us", |v: &mut TimestampUtc, us: i64| plus(v.0, us).map(TimestampUtc))
+        .register_fn("plus_us", |v: &mut TimeOfDay, us: i64| {
+            plus(v.0, us).map(TimeOfDay)
+        })
+        .register_fn("plus_us", |v: &mut Timestamp, us: i64| {
+            plus(v.0, us).map(Timestamp)
+        })
+        .register_fn("plus_us", |v: &mut TimestampUtc, us: i64| {
+            plus(v.0, us).map(TimestampUtc)
+        })
         .register_fn("-", |a: Date, b: Date| i64::from(a.0) - i64::from(b.0))
         .register_fn("-", |a: TimeOfDay, b: TimeOfDay| minus(a.0, b.0))
         .register_fn("-", |a: Timestamp, b: Timestamp| minus(a.0, b.0))

@@ -15,6 +15,7 @@ use crate::database::ReadStore;
 use crate::error::Result;
 
 use super::QueryOptions;
+use super::mentioned::Mentioned;
 use super::pushdown::Filters;
 use super::scan::{Scan, StoreScan};
 use super::types::{self, ColumnType};
@@ -43,12 +44,14 @@ impl StoreTable {
         store: &Arc<dyn ReadStore>,
         name: &str,
         options: &QueryOptions,
+        mentioned: &Mentioned,
         count: bool,
     ) -> Result<Self> {
         let place = format!("store {}", store.name());
         let open = async {
             let table = store.schema(name).await?;
-            let types = types::decide(store.as_ref(), &table, options.mixed_as_text).await?;
+            let types =
+                types::decide(store.as_ref(), &table, mentioned, options.mixed_as_text).await?;
             let rows = if count {
                 Some(store.snapshot().await?.count(name, None).await?)
             } else {

@@ -173,7 +173,7 @@ impl TextRows {
                 let _ok = writeln!(out, "{}:\n{}\n", cells[0], cells[1].trim_end());
                 continue;
             }
-            let cells = cells.iter().map(|cell| one_line(cell)).collect();
+            let cells: Vec<String> = cells.iter().map(|cell| one_line(cell)).collect();
             if self.widths.is_some() {
                 self.line(&mut out, &cells);
             } else {
@@ -205,7 +205,7 @@ impl TextRows {
                 .unwrap_or(0)
         };
         let widths: Vec<usize> = (0..self.names.len()).map(width).collect();
-        let rule = widths.iter().map(|&w| "-".repeat(w)).collect();
+        let rule: Vec<String> = widths.iter().map(|&w| "-".repeat(w)).collect();
         self.widths = Some(widths);
         self.line(out, &self.names.clone());
         self.line(out, &rule);
@@ -214,7 +214,7 @@ impl TextRows {
         }
     }
 
-    fn line(&self, out: &mut String, cells: &Vec<String>) {
+    fn line(&self, out: &mut String, cells: &[String]) {
         let mut line = String::new();
         for (i, cell) in cells.iter().enumerate() {
             let width = self.widths.as_ref().map_or(0, |w| w[i]);

@@ -16,6 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 use super::QueryOptions;
 use super::failure;
+use super::mentioned::Mentioned;
 use super::provider::StoreTable;
 
 /// The one catalog; stores are its schemas.
@@ -69,6 +70,7 @@ pub(super) async fn find(
         tables: Vec::new(),
     };
     let joined = references.len() > 1;
+    let mentioned = Mentioned::of(statement);
     for reference in &references {
         let (schema, store, table) = match reference {
             TableReference::Bare { table } => {
@@ -93,7 +95,7 @@ pub(super) async fn find(
         let Some(name) = spelt(&names, table) else {
             return Err(no_table(stores, Some(store), table).await?);
         };
-        let provider = StoreTable::open(store, name, options, joined).await?;
+        let provider = StoreTable::open(store, name, options, &mentioned, joined).await?;
         let entry = (schema.to_owned(), table.to_string(), Arc::new(provider));
         found.tables.push(entry);
     }

@@ -1,6 +1,6 @@
 //! Which Arrow type a column has in a query.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use futures::StreamExt;
@@ -10,6 +10,8 @@ use crate::data::canonical::ValueRef;
 use crate::data::{Column, LogicalType, TableSchema};
 use crate::database::{ReadRequest, ReadStore};
 use crate::error::Result;
+
+use super::mentioned::Mentioned;
 
 /// A column's type, and how sure it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +28,7 @@ pub(super) struct ColumnType {
 pub(super) async fn decide(
     store: &dyn ReadStore,
     schema: &TableSchema,
+    mentioned: &Mentioned,
     mixed_as_text: bool,
 ) -> Result<Vec<ColumnType>> {
     let declared: Vec<Option<DataType>> = schema
@@ -37,9 +40,13 @@ pub(super) async fn decide(
         })
         .collect();
     let open: Vec<usize> = (0..declared.len())
-        .filter(|&i| declared[i].is_none())
+        .filter(|&i| declared[i].is_none() && mentioned.may_read(&schema.columns[i].name))
         .collect();
-    let mut seen = look(store, schema, &open).await?.into_iter();
+    let mut seen: HashMap<usize, Seen> = open
+        .iter()
+        .copied()
+        .zip(look(store, schema, &open).await?)
+        .collect();
     Ok(declared
         .into_iter()
         .enumerate()
@@ -48,7 +55,7 @@ pub(super) async fn decide(
             let (arrow, as_text) = match declared {
                 Some(arrow) => (arrow, false),
                 None => {
-                    let seen = seen.next().unwrap_or_default();
+                    let seen = seen.remove(&i).unwrap_or_default();
                     seen.decide(schema.columns[i].logical, mixed_as_text)
                 }
             };

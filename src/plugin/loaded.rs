@@ -137,7 +137,13 @@ impl Plugin {
     /// resolver or validator takes one table, a transformer the source's and then the target's.
     pub fn check_tables(&self, tables: &[&RuleTable]) -> Result<(), RuleError> {
         let loaded = self.current.load_full();
-        let bench = bench(&self.shared, &loaded, &self.spec, &self.settings, &self.counters);
+        let bench = bench(
+            &self.shared,
+            &loaded,
+            &self.spec,
+            &self.settings,
+            &self.counters,
+        );
         open(bench, tables)
     }
 
@@ -223,7 +229,13 @@ impl Plugin {
         ask: impl Fn(&mut Running<'_>) -> Result<T, Stop>,
     ) -> Result<T, RuleError> {
         let loaded = self.current.load_full();
-        let bench = bench(&self.shared, &loaded, &self.spec, &self.settings, &self.counters);
+        let bench = bench(
+            &self.shared,
+            &loaded,
+            &self.spec,
+            &self.settings,
+            &self.counters,
+        );
         let number = self.counters.call(question.rows);
         self.remember(question, tables);
         let answer = bench.run(question, &ask).and_then(|first| {
@@ -254,7 +266,9 @@ impl Plugin {
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         let known = opened
             .iter()
-            .find(|((function, table), _)| *function == question.function && table == question.table)
+            .find(|((function, table), _)| {
+                *function == question.function && table == question.table
+            })
             .is_some_and(|(_, known)| known.iter().eq(tables.iter().copied()));
         if !known && opened.len() < TABLE_SETS_MAX {
             opened.insert(
@@ -276,7 +290,10 @@ fn settings(spec: &PluginSpec) -> Result<String> {
         settings @ serde_json::Value::Object(_) => Ok(settings.to_string()),
         other => Err(Error::new(
             ErrorKind::Config,
-            format!("rule {}: settings must be a table, found {other}", spec.name),
+            format!(
+                "rule {}: settings must be a table, found {other}",
+                spec.name
+            ),
         )),
     }
 }
@@ -337,13 +354,12 @@ fn loaded(
         bytes: 0,
     };
     let mut mismatch = None;
-    let info = bench(shared, &loaded, &patient, settings, counters)
-        .run(question, |running| {
-            if let Err(found) = running.exports.typecheck(running.store, running.instance) {
-                mismatch = Some(found);
-            }
-            running.exports.describe(running.store, running.instance)
-        });
+    let info = bench(shared, &loaded, &patient, settings, counters).run(question, |running| {
+        if let Err(found) = running.exports.typecheck(running.store, running.instance) {
+            mismatch = Some(found);
+        }
+        running.exports.describe(running.store, running.instance)
+    });
     if let Some((function, error)) = mismatch {
         return Err(Error::new(
             ErrorKind::Rule,

@@ -1,0 +1,208 @@
+//! One transaction of the normal path, or of the copy.
+
+use crate::data::Key;
+use crate::database::sqlite::capture::{self, finish};
+use crate::database::sqlite::error::sqlite;
+use crate::database::sqlite::feed;
+use crate::database::{
+    Applied, ApplyBatch, Base, Cause, CopiedRows, OpenConflict, OpenState, Outcome, Role,
+    RowChange, Settled, UnitKey,
+};
+use crate::error::{Error, ErrorKind, Result};
+use crate::rule::ConflictKind;
+
+use super::{Shared, fenced, now_us};
+
+impl Shared {
+    pub(super) fn apply(&self, conn: &rusqlite::Connection, batch: &ApplyBatch) -> Result<Applied> {
+        conn.execute_batch("BEGIN IMMEDIATE")
+            .map_err(sqlite("begin to apply"))?;
+        let result = self.apply_inside(conn, batch);
+        finish(conn, result)
+    }
+
+    fn apply_inside(&self, conn: &rusqlite::Connection, batch: &ApplyBatch) -> Result<Applied> {
+        let journal = self.journal(conn);
+        self.check_epoch(conn, batch.epoch)?;
+        let log = batch
+            .log
+            .ok_or_else(|| Error::new(ErrorKind::Internal, "a batch without a log"))?;
+        if (batch.to != batch.from || batch.chunk.is_none())
+            && !journal.advance(log, batch.from, batch.to)?
+        {
+            return Err(fenced());
+        }
+        capture::sweep(conn, &self.names)?;
+        let end = capture::end(conn, &self.names)?;
+        let role = self.options.role;
+        let mut writer = self.writer(conn);
+        // Parents that a copied row lacks are in the feed, or in a chunk still to come.
+        writer.check_foreign_keys &= batch.chunk.is_none();
+        let outcomes = writer.write(&batch.changes)?;
+        let mut settled = Vec::new();
+        let mut opened = Vec::new();
+        let pending = if batch.chunk.is_some() {
+            Some(self.pending(conn, batch.own_feed_read)?)
+        } else {
+            None
+        };
+        let mut copied = 0;
+        let mut left = Vec::new();
+        if let Some(rows) = &batch.copied {
+            left = self.copy(conn, rows)?;
+            copied = rows.batch.num_rows() as u64 - left.len() as u64;
+            settled.extend(self.touched_copies(rows, pending.as_ref())?);
+        }
+        let copied_settled = settled.clone();
+        let changes = batch.changes.iter().zip(&outcomes);
+        for (change, outcome) in changes.chain(left.iter().map(|(c, o)| (c, o))) {
+            let (kind, state, reason) = match outcome {
+                Outcome::Written | Outcome::Equal => {
+                    // Of copied rows only those need a mark that the application touched as well.
+                    let needs = pending
+                        .as_ref()
+                        .is_none_or(|p| p.contains(&(change.table, change.key.clone())));
+                    if needs {
+                        settled.push(change.unit.clone());
+                    }
+                    continue;
+                }
+                Outcome::Suspect { kind } => match &change.cause.refused {
+                    Some(refusal) => (refusal.kind, refusal.state, refusal.reason.clone()),
+                    None => (*kind, OpenState::Open, String::new()),
+                },
+                Outcome::Blocked { kind, reason } => (*kind, OpenState::Waiting, reason.clone()),
+            };
+            let mut conflict = conflict_of(change, role, kind, state, reason);
+            journal.open(&mut conflict)?;
+            opened.push(conflict);
+        }
+        copied += left
+            .iter()
+            .filter(|(_, o)| matches!(o, Outcome::Written | Outcome::Equal))
+            .count() as u64;
+        if !settled.is_empty() {
+            journal.settle(&Settled {
+                role,
+                seq: end,
+                units: settled,
+            })?;
+        }
+        for (unit, us) in &batch.touched {
+            journal.touch(unit, role.other(), *us)?;
+        }
+        if let Some(mark) = &batch.chunk {
+            journal.mark_chunk(mark)?;
+        }
+        Ok(Applied {
+            copied,
+            copied_settled,
+            outcomes,
+            end,
+            opened,
+        })
+    }
+
+    fn copy(
+        &self,
+        conn: &rusqlite::Connection,
+        rows: &CopiedRows,
+    ) -> Result<Vec<(RowChange, Outcome)>> {
+        let key = &self.options.tables[rows.table].key;
+        self.writer(conn).copy(rows.table, &rows.batch, |row| {
+            let unit = UnitKey {
+                unit: rows.table,
+                key: Key::of(&row, key),
+            };
+            RowChange {
+                table: rows.table,
+                key: unit.key.clone(),
+                unit,
+                expect: None,
+                cause: Cause {
+                    base: Base::Expected,
+                    source_key: Key::of(&row, &rows.source_key),
+                    committed_us: None,
+                    refused: None,
+                },
+                after: Some(row),
+            }
+        })
+    }
+
+    /// Copied rows whose keys have changes of this store's own that nobody has read yet.
+    fn touched_copies(
+        &self,
+        rows: &CopiedRows,
+        pending: Option<&std::collections::HashSet<(usize, Key)>>,
+    ) -> Result<Vec<UnitKey>> {
+        let Some(pending) = pending.filter(|p| !p.is_empty()) else {
+            return Ok(Vec::new());
+        };
+        let views = crate::data::batch::views(&rows.batch)?;
+        let key = &self.options.tables[rows.table].key;
+        Ok((0..rows.batch.num_rows())
+            .map(|row| Key(key.iter().map(|&k| views[k].get(row).to_value()).collect()))
+            .filter(|key| pending.contains(&(rows.table, key.clone())))
+            .map(|key| UnitKey {
+                unit: rows.table,
+                key,
+            })
+            .collect())
+    }
+
+    /// Keys of this store's own changes after `read`.
+    fn pending(
+        &self,
+        conn: &rusqlite::Connection,
+        read: u64,
+    ) -> Result<std::collections::HashSet<(usize, Key)>> {
+        let feed = self
+            .feed
+            .lock()
+            .map_err(|e| Error::new(ErrorKind::Internal, e.to_string()))?;
+        let (commit, _) = feed::read(conn, &self.names, &feed, read, usize::MAX)?;
+        Ok(commit
+            .changes
+            .iter()
+            .flat_map(|c| {
+                c.before
+                    .iter()
+                    .chain(&c.after)
+                    .map(|row| (c.table, Key::of(row, &feed[c.table].key)))
+            })
+            .collect())
+    }
+}
+
+fn conflict_of(
+    change: &RowChange,
+    role: Role,
+    kind: ConflictKind,
+    state: OpenState,
+    reason: String,
+) -> OpenConflict {
+    let base = match &change.cause.base {
+        Base::Expected => change.expect.clone(),
+        Base::Row(row) => row.clone(),
+    };
+    let mut committed_us = [None; 2];
+    committed_us[role.other().index()] = change.cause.committed_us;
+    OpenConflict {
+        home: role,
+        id: 0,
+        unit: change.unit.clone(),
+        source_key: change.cause.source_key.clone(),
+        direction: role.other().outgoing(),
+        kind,
+        base,
+        base_known: true,
+        interrupted: false,
+        committed_us,
+        state,
+        reason,
+        rule: String::new(),
+        request: None,
+        at_us: now_us(),
+    }
+}
