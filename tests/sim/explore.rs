@@ -7,6 +7,9 @@ use banyan::sync::EngineOptions;
 
 use super::run::{Chooser, Config, Sim, Writes};
 
+/// What would take longer than a few seconds is cut off.
+const SCHEDULES_MAX: u64 = 40_000;
+
 /// Counts through all sequences of choices, depth first.
 #[derive(Debug, Default)]
 struct Odometer {
@@ -74,7 +77,7 @@ fn explore(strategy: &'static str, writes: [usize; 2], faults: usize, zombies: u
             resume_unwind(panic);
         }
         schedules += 1;
-        if !odometer.next() {
+        if !odometer.next() || schedules == SCHEDULES_MAX {
             println!("{strategy} {writes:?}, {faults} crashes: {schedules} schedules");
             return schedules;
         }
@@ -91,8 +94,9 @@ macro_rules! explored {
 }
 
 explored! {
-    two_writes_and_a_crash: "source-wins", [1, 1], 1, 1, at least 100;
-    two_writes_and_a_crash_between_the_halves_of_a_decision: "add-deltas", [1, 1], 1, 1, at least 100;
+    three_writes_and_a_crash: "source-wins", [1, 2], 1, 0, at least 100;
+    three_writes_and_two_crashes: "add-deltas", [2, 1], 2, 0, at least 100;
+    three_writes_and_an_engine_that_lives_on: "add-deltas", [2, 1], 1, 1, at least 100;
     four_writes: "target-wins", [2, 2], 0, 0, at least 100;
     four_writes_that_add_up: "add-deltas", [2, 2], 0, 0, at least 100;
 }

@@ -632,6 +632,10 @@ impl<'c, C: Chooser> Sim<'c, C> {
                 return;
             }
             self.poll(Some(Fate::Go));
+            if self.engine.is_none() {
+                // A dead engine may hold a lock.
+                self.let_the_dead_go_on();
+            }
         }
     }
 
@@ -654,7 +658,8 @@ impl<'c, C: Chooser> Sim<'c, C> {
         let first = if writes.contains(&0) { usize::from(writes[0] == 0) } else { self.chooser.choose(2) };
         writes[first] -= 1;
         self.write_one(first);
-        for _ in 0..3 {
+        let rounds = if faults > 0 { 2 } else { 3 };
+        for _ in 0..rounds {
             for step in [FORWARD, BACKWARD, DECIDE] {
                 self.ready();
                 self.poll(Some(Fate::Step(step)));
