@@ -16,6 +16,7 @@ mod crash;
 mod demo;
 mod layering;
 mod plugin;
+mod schema_change;
 mod script_commands;
 mod sim;
 mod support;

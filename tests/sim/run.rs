@@ -101,13 +101,13 @@ impl std::ops::AddAssign for Tally {
 
 type Driver = Pin<Box<dyn Future<Output = Result<()>>>>;
 
-const COPY: u8 = 0;
-const FORWARD: u8 = 1;
-const BACKWARD: u8 = 2;
-const DECIDE: u8 = 3;
-const RETRY: u8 = 4;
-const REQUESTS: u8 = 5;
-const FLUSH: u8 = 6;
+pub(crate) const COPY: u8 = 0;
+pub(crate) const FORWARD: u8 = 1;
+pub(crate) const BACKWARD: u8 = 2;
+pub(crate) const DECIDE: u8 = 3;
+pub(crate) const RETRY: u8 = 4;
+pub(crate) const REQUESTS: u8 = 5;
+pub(crate) const FLUSH: u8 = 6;
 
 async fn drive(world: World, engine: usize, plan: Plan, options: EngineOptions) -> Result<()> {
     let store = |role| MemoryStore {
@@ -118,7 +118,7 @@ async fn drive(world: World, engine: usize, plan: Plan, options: EngineOptions) 
     let (source, target) = (store(Role::Source), store(Role::Target));
     let mut e = Engine::start(source, target, plan, options).await?;
     loop {
-        let Fate::Step(step) = world.gate(engine, "step").await else {
+        let Fate::Step(step) = world.gate(engine, None, "step").await else {
             return Ok(());
         };
         let progress = match step {
@@ -204,6 +204,8 @@ pub(crate) struct Sim<'c, C> {
     engine: Option<Driver>,
     pub(crate) id: usize,
     zombies: Vec<(usize, Driver, u32)>,
+    /// So many more steps a dead engine begins.
+    dead_steps: u32,
     bits: u32,
     clock: i64,
     fresh: i64,
@@ -223,6 +225,7 @@ impl<'c, C: Chooser> Sim<'c, C> {
             engine: None,
             id: 0,
             zombies: Vec::new(),
+            dead_steps: 3,
             bits: 0,
             clock: 0,
             fresh: 100,
@@ -325,7 +328,7 @@ impl<'c, C: Chooser> Sim<'c, C> {
         if let Some(driver) = self.engine.take()
             && lives_on
         {
-            self.zombies.push((id, driver, 3));
+            self.zombies.push((id, driver, self.dead_steps));
         }
     }
 
@@ -591,15 +594,7 @@ impl<'c, C: Chooser> Sim<'c, C> {
 
     /// Runs one step of the engine to its end.
     pub(crate) fn step(&mut self, step: u8) -> bool {
-        loop {
-            if self.engine.is_none() {
-                self.start();
-            }
-            if self.at() == "step" {
-                break;
-            }
-            self.poll(Some(Fate::Go));
-        }
+        self.ready();
         self.poll(Some(Fate::Step(step)));
         while self.engine.is_some() && self.at() != "step" {
             self.poll(Some(Fate::Go));
@@ -608,11 +603,126 @@ impl<'c, C: Chooser> Sim<'c, C> {
         self.engine.is_some() && state.progress.get(&self.id).copied().unwrap_or(false)
     }
 
-    /// No more writes and no more faults, until nothing moves.
-    pub(crate) fn rest(&mut self) {
+    /// Goes on with the engine's step under way, up to the gate of `what`; `false` when the step
+    /// ends before.
+    pub(crate) fn to(&mut self, what: &str) -> bool {
+        while self.engine.is_some() && self.at() != "step" {
+            if self.at() == what {
+                return true;
+            }
+            self.poll(Some(Fate::Go));
+        }
+        false
+    }
+
+    /// Begins a step of the engine and goes up to the gate of `what`.
+    pub(crate) fn step_to(&mut self, step: u8, what: &str) -> bool {
+        self.ready();
+        self.poll(Some(Fate::Step(step)));
+        self.to(what)
+    }
+
+    /// Starts an engine if there is none, and brings it to where it chooses a step.
+    pub(crate) fn ready(&mut self) {
+        loop {
+            if self.engine.is_none() {
+                self.start();
+            }
+            if self.at() == "step" {
+                return;
+            }
+            self.poll(Some(Fate::Go));
+            if self.engine.is_none() {
+                // A dead engine may hold a lock.
+                self.let_the_dead_go_on();
+            }
+        }
+    }
+
+    /// Lets dead engines do what they were about to do, and all they like afterwards.
+    pub(crate) fn let_the_dead_go_on(&mut self) {
         while !self.zombies.is_empty() {
             self.poll_zombie(0);
         }
+    }
+
+    /// Every place at which applications may write and engines may die, as the chooser says.
+    /// Writes on a side are tried only before operations on that side, and crashes only before
+    /// those that write: the others commute.
+    pub(crate) fn run_all_places(mut self, mut writes: [usize; 2]) -> Tally {
+        while self.step(COPY) {}
+        let mut faults = self.config.faults;
+        let mut zombies = self.config.zombies;
+        self.dead_steps = 0;
+        // Before the first write nothing happens.
+        let first = if writes.contains(&0) { usize::from(writes[0] == 0) } else { self.chooser.choose(2) };
+        writes[first] -= 1;
+        self.write_one(first);
+        let rounds = if faults > 0 { 2 } else { 3 };
+        for _ in 0..rounds {
+            for step in [FORWARD, BACKWARD, DECIDE] {
+                self.ready();
+                self.poll(Some(Fate::Step(step)));
+                while self.engine.is_some() && self.at() != "step" {
+                    let side = self.world.state().gate_side.get(&self.id).copied().flatten();
+                    if let Some(side) = side
+                        && writes[side] > 0
+                        && self.can_write(side)
+                        && self.chooser.one_in(2)
+                    {
+                        writes[side] -= 1;
+                        self.write_one(side);
+                        continue;
+                    }
+                    let what = self.at();
+                    if matches!(what, "apply" | "commit" | "take_over") && faults > 0 {
+                        match self.chooser.choose(3) {
+                            1 => {
+                                faults -= 1;
+                                self.crash(false);
+                                continue;
+                            }
+                            2 if zombies > 0 => {
+                                faults -= 1;
+                                zombies -= 1;
+                                self.crash(true);
+                                continue;
+                            }
+                            _ => {}
+                        }
+                    }
+                    if !self.zombies.is_empty()
+                        && matches!(what, "apply" | "commit" | "recover")
+                        && self.chooser.one_in(2)
+                    {
+                        self.let_the_dead_go_on();
+                        continue;
+                    }
+                    self.poll(Some(Fate::Go));
+                }
+            }
+        }
+        self.rest();
+        self.check();
+        self.tally
+    }
+
+    /// Another value for the only row, or none.
+    fn write_one(&mut self, side: usize) {
+        let at = (0, 1);
+        let now = self.world.state().sides[side].row(at).map(|r| r[1].clone());
+        let others: Vec<Option<i64>> = [None, Some(1), Some(2)]
+            .into_iter()
+            .filter(|v| v.map(Value::Int) != now)
+            .collect();
+        let value = others[self.chooser.choose(others.len())];
+        let row = value.map(|v| vec![1.into(), v.into(), 1.into()]);
+        self.write(side, vec![(at, row)]);
+    }
+
+    /// No more writes and no more faults, until nothing moves.
+    pub(crate) fn rest(&mut self) {
+        self.let_the_dead_go_on();
         self.look = None;
         for _ in 0..200 {
             let mut progress = false;

@@ -84,6 +84,8 @@ pub(crate) struct State {
     pub(crate) ghost: Ghost,
     /// What the operations at each engine's gate are; by engine. (While copying, two at a time.)
     pub(crate) at_gate: BTreeMap<usize, Vec<&'static str>>,
+    /// On which side the engine's last gate is; `None`: its own choice of steps.
+    pub(crate) gate_side: BTreeMap<usize, Option<usize>>,
     /// What the scheduler said about one of them.
     pub(crate) fate: BTreeMap<usize, (&'static str, Fate)>,
     /// Whether column 1 is unique in every table.
@@ -114,10 +116,16 @@ impl World {
     }
 
     /// Waits until the scheduler lets the engine through.
-    pub(crate) async fn gate(&self, engine: usize, what: &'static str) -> Fate {
+    pub(crate) async fn gate(
+        &self,
+        engine: usize,
+        side: Option<usize>,
+        what: &'static str,
+    ) -> Fate {
         poll_fn(|_| {
             let mut state = self.state();
             let fate = state.fate.get(&engine).copied();
+            state.gate_side.insert(engine, side);
             let waiting = state.at_gate.entry(engine).or_default();
             match fate {
                 Some((which, fate)) if which == what => {
@@ -178,7 +186,7 @@ impl MemoryStore {
         writes: bool,
         effect: impl FnOnce(&mut State) -> Result<R>,
     ) -> Result<R> {
-        let fate = self.world.gate(self.engine, what).await;
+        let fate = self.world.gate(self.engine, Some(self.role.index()), what).await;
         if fate == Fate::Fail {
             return Err(lost(what));
         }
