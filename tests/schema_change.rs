@@ -2,10 +2,15 @@
 
 use crate::support::{Pair, app, dump, spec, until_idle};
 
-const SCHEMA: &str = "CREATE TABLE t (id INTEGER PRIMARY KEY, a, b); CREATE TABLE u (id INTEGER PRIMARY KEY, a)";
+const SCHEMA: &str =
+    "CREATE TABLE t (id INTEGER PRIMARY KEY, a, b); CREATE TABLE u (id INTEGER PRIMARY KEY, a)";
 
 fn same(pair: &Pair, sql: &str) {
-    assert_eq!(dump(&pair.source(), sql), dump(&pair.target(), sql), "{sql}");
+    assert_eq!(
+        dump(&pair.source(), sql),
+        dump(&pair.target(), sql),
+        "{sql}"
+    );
 }
 
 /// Runs `change` on a side of a running sync: `t` pauses, `u` goes on, and after both sides fit again
@@ -14,10 +19,12 @@ async fn pauses(on_source: bool, change: &str, mend: &str, mend_target: &str, sa
     let pair = Pair::new(SCHEMA, SCHEMA);
     let spec = spec(&["t", "u"], "last-write-wins");
     let (a, b) = (app(&pair.source()), app(&pair.target()));
-    a.execute_batch("INSERT INTO t VALUES (1, 1, 1), (2, 2, 2); INSERT INTO u VALUES (1, 1)").unwrap();
+    a.execute_batch("INSERT INTO t VALUES (1, 1, 1), (2, 2, 2); INSERT INTO u VALUES (1, 1)")
+        .unwrap();
     let mut engine = pair.engine(&spec).await;
     until_idle(&mut engine).await;
-    a.execute_batch("UPDATE t SET a = 'before' WHERE id = 1").unwrap();
+    a.execute_batch("UPDATE t SET a = 'before' WHERE id = 1")
+        .unwrap();
     let changed = if on_source { &a } else { &b };
     changed.execute_batch(change).unwrap();
     a.execute_batch("UPDATE t SET a = 'after' WHERE id = 2; INSERT INTO u VALUES (2, 2)")
@@ -46,11 +53,16 @@ async fn pauses(on_source: bool, change: &str, mend: &str, mend_target: &str, sa
     let sql = "SELECT count(*) FROM t WHERE a IN ('before', 'after')";
     assert_eq!(dump(&pair.target(), sql), ["Integer(2)"]);
     // And it is followed again, both ways.
-    a.execute_batch("UPDATE t SET a = 'again' WHERE id = 1").unwrap();
-    b.execute_batch("UPDATE t SET a = 'back' WHERE id = 2").unwrap();
+    a.execute_batch("UPDATE t SET a = 'again' WHERE id = 1")
+        .unwrap();
+    b.execute_batch("UPDATE t SET a = 'back' WHERE id = 2")
+        .unwrap();
     pair.sync(&spec).await;
     same(&pair, "SELECT * FROM t ORDER BY id");
-    assert_eq!(dump(&pair.target(), "SELECT a FROM t WHERE id = 1"), dump(&pair.source(), "SELECT 'again'"));
+    assert_eq!(
+        dump(&pair.target(), "SELECT a FROM t WHERE id = 1"),
+        dump(&pair.source(), "SELECT 'again'")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -183,7 +183,10 @@ fn an_answer_does_not_overwrite_a_newer_write() {
         sim.step(DECIDE);
         let parked = |sim: &Sim<'_, Seed>| {
             let state = sim.world.state();
-            state.sides[1].open.values().any(|c| c.state == OpenState::Parked)
+            state.sides[1]
+                .open
+                .values()
+                .any(|c| c.state == OpenState::Parked)
         };
         assert!(parked(sim));
         // Looks and answers; in between the source writes again.
@@ -324,7 +327,11 @@ fn both_rows_of_keep_both_survive_a_crash_between_the_sides() {
     play("keep-both", |sim| {
         half_a_decision_of_keep_both(sim);
         sim.rest();
-        let rows = sim.world.state().sides[1].cells.values().filter(|c| c.row.is_some()).count();
+        let rows = sim.world.state().sides[1]
+            .cells
+            .values()
+            .filter(|c| c.row.is_some())
+            .count();
         assert_eq!(rows, 2);
     });
 }

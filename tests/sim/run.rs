@@ -655,7 +655,11 @@ impl<'c, C: Chooser> Sim<'c, C> {
         let mut zombies = self.config.zombies;
         self.dead_steps = 0;
         // Before the first write nothing happens.
-        let first = if writes.contains(&0) { usize::from(writes[0] == 0) } else { self.chooser.choose(2) };
+        let first = if writes.contains(&0) {
+            usize::from(writes[0] == 0)
+        } else {
+            self.chooser.choose(2)
+        };
         writes[first] -= 1;
         self.write_one(first);
         let rounds = if faults > 0 { 2 } else { 3 };
@@ -664,7 +668,13 @@ impl<'c, C: Chooser> Sim<'c, C> {
                 self.ready();
                 self.poll(Some(Fate::Step(step)));
                 while self.engine.is_some() && self.at() != "step" {
-                    let side = self.world.state().gate_side.get(&self.id).copied().flatten();
+                    let side = self
+                        .world
+                        .state()
+                        .gate_side
+                        .get(&self.id)
+                        .copied()
+                        .flatten();
                     if let Some(side) = side
                         && writes[side] > 0
                         && self.can_write(side)

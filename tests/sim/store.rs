@@ -186,7 +186,10 @@ impl MemoryStore {
         writes: bool,
         effect: impl FnOnce(&mut State) -> Result<R>,
     ) -> Result<R> {
-        let fate = self.world.gate(self.engine, Some(self.role.index()), what).await;
+        let fate = self
+            .world
+            .gate(self.engine, Some(self.role.index()), what)
+            .await;
         if fate == Fate::Fail {
             return Err(lost(what));
         }

@@ -39,7 +39,15 @@ pub(super) fn shown_as(value: &Dynamic) -> Option<String> {
         };
     }
     text!(
-        DecimalNumber, TimestampUtc, Timestamp, Date, TimeOfDay, Json, Uuid, Bytes, Opaque
+        DecimalNumber,
+        TimestampUtc,
+        Timestamp,
+        Date,
+        TimeOfDay,
+        Json,
+        Uuid,
+        Bytes,
+        Opaque
     );
     None
 }
