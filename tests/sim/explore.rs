@@ -94,9 +94,9 @@ macro_rules! explored {
 }
 
 explored! {
-    three_writes_and_a_crash: "source-wins", [1, 2], 1, 0, at least 100;
-    three_writes_and_two_crashes: "add-deltas", [2, 1], 2, 0, at least 100;
-    three_writes_and_an_engine_that_lives_on: "add-deltas", [2, 1], 1, 1, at least 100;
+    two_writes_and_a_crash: "source-wins", [1, 1], 1, 0, at least 100;
+    two_writes_and_a_crash_between_the_halves_of_a_decision: "add-deltas", [1, 1], 1, 0, at least 100;
+    two_writes_and_an_engine_that_lives_on: "add-deltas", [1, 1], 1, 1, at least 100;
     four_writes: "target-wins", [2, 2], 0, 0, at least 100;
     four_writes_that_add_up: "add-deltas", [2, 2], 0, 0, at least 100;
 }
