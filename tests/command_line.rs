@@ -52,6 +52,7 @@ Commands:
   conflict   The recorded and the parked conflicts
   migration  The life of a migration
   script     Check and test rules written in Rhai
+  plugin     Write, build, check and test rules that are WebAssembly components
 
 Options:
       --config <FILE>    The configuration [default: banyan.toml]
