@@ -1,0 +1,34 @@
+//! A migration's life on the command line.
+
+mod answers;
+mod life;
+mod processes;
+mod text;
+
+use crate::support::program::{Shop, Shown, rows};
+
+pub(super) const IDLE: &[&str] = &["sync", "shop", "--until-idle"];
+
+pub(super) fn items(shop: &Shop, database: &str) -> Vec<String> {
+    rows(&shop.path(database), "SELECT * FROM items ORDER BY id")
+}
+
+/// Both sides hold the same rows.
+pub(super) fn equal(shop: &Shop) -> Vec<String> {
+    let source = items(shop, "source.db");
+    assert_eq!(items(shop, "target.db"), source);
+    source
+}
+
+pub(super) fn schema(shop: &Shop, database: &str) -> Vec<String> {
+    rows(
+        &shop.path(database),
+        "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY 1, 2",
+    )
+}
+
+pub(super) fn ask(shop: &Shop, arguments: &[&str]) -> Shown {
+    let mut arguments = arguments.to_vec();
+    arguments.extend(["--format", "json"]);
+    shop.run(&arguments)
+}
