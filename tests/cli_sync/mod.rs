@@ -2,6 +2,7 @@
 
 mod answers;
 mod life;
+mod mapping;
 mod processes;
 mod text;
 
