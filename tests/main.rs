@@ -14,6 +14,7 @@ mod command_line;
 mod constraints;
 mod crash;
 mod demo;
+mod fidelity;
 mod layering;
 mod plugin;
 mod schema_change;

@@ -174,6 +174,8 @@ impl StoredForm for SqliteStoredForm {
             | (Affinity::Blob, _)
             | (Affinity::Text, Value::Text(_))
             | (Affinity::Integer | Affinity::Numeric, Value::Int(_)) => value,
+            // Whole reals lie in REAL columns as integers, which have no negative zero.
+            (Affinity::Real, Value::Float(v)) if *v == 0.0 => Value::Float(0.0),
             // A fraction stays; text that cannot begin a number stays.
             (Affinity::Integer | Affinity::Numeric | Affinity::Real, Value::Float(v))
                 if affinity == Affinity::Real || v.fract() != 0.0 =>
