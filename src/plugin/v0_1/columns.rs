@@ -1,6 +1,6 @@
 //! Rows into columns, on the way to the guest.
 
-use crate::data::{Value, canonical};
+use crate::data::{Decimal, Value, canonical};
 
 use super::wire::{Binary, Cells, Column, Rows, Utf8};
 
@@ -66,10 +66,6 @@ impl Strings {
         self.ends.push(end(self.data.len()));
     }
 
-    fn get(&self, row: usize) -> &str {
-        &self.data[range(&self.ends, row)]
-    }
-
     fn wire(&self) -> Utf8<'_> {
         Utf8 {
             ends: &self.ends,
@@ -96,10 +92,6 @@ impl Blobs {
         self.ends.push(end(self.data.len()));
     }
 
-    fn get(&self, row: usize) -> &[u8] {
-        &self.data[range(&self.ends, row)]
-    }
-
     fn wire(&self) -> Binary<'_> {
         Binary {
             ends: &self.ends,
@@ -112,136 +104,117 @@ impl Blobs {
     }
 }
 
-fn range(ends: &[u32], row: usize) -> std::ops::Range<usize> {
-    let start = if row == 0 { 0 } else { ends[row - 1] };
-    start as usize..ends[row] as usize
+/// The flags of rows that are NULL; made when there is one.
+fn mark(nulls: &mut Vec<u8>, rows: usize, row: usize) {
+    if nulls.is_empty() {
+        nulls.resize(rows, 0);
+    }
+    nulls[row] = 1;
 }
 
 impl ColumnBuffer {
-    fn new() -> Self {
-        Self {
-            nulls: Vec::new(),
-            cells: Buffer::Nothing,
+    /// Column `index` of the rows: of the kind of its first value, or of mixed kinds. A row that
+    /// is not there has no cells.
+    fn new(rows: &[&[Value]], index: usize) -> Self {
+        let cells = rows
+            .iter()
+            .map(|row| row.get(index).unwrap_or(&Value::Null));
+        let mut nulls = Vec::new();
+        // One loop for each kind: a cell costs a comparison of its tag and a store.
+        macro_rules! cells {
+            ($case:ident, $kind:ident, $out:expr, $push:expr, $empty:expr) => {{
+                let mut out = $out;
+                for (row, cell) in cells.enumerate() {
+                    match cell {
+                        Value::$kind(v) => $push(&mut out, v),
+                        Value::Null => {
+                            mark(&mut nulls, rows.len(), row);
+                            $empty(&mut out);
+                        }
+                        _ => return Self::mixed(rows, index),
+                    }
+                }
+                Buffer::$case(out)
+            }};
         }
-    }
-
-    /// Appends the cell of row `row` of `rows`. The kind of the column is that of its first
-    /// value; a value of another kind makes it a column of mixed kinds.
-    #[inline]
-    fn push(&mut self, row: usize, rows: usize, value: &Value) {
-        match (&mut self.cells, value) {
-            (Buffer::Int64(out), Value::Int(v)) => out.push(*v),
-            (Buffer::Text(out), Value::Text(v)) => out.push(v),
-            (Buffer::Float64(out), Value::Float(v)) => out.push(*v),
-            (_, Value::Null) => self.push_null(row, rows),
-            _ => self.push_rare(row, rows, value),
+        macro_rules! plain {
+            ($case:ident, $kind:ident, $empty:expr) => {
+                cells!(
+                    $case,
+                    $kind,
+                    Vec::with_capacity(rows.len()),
+                    |out: &mut Vec<_>, v: &_| out.push(*v),
+                    |out: &mut Vec<_>| out.push($empty)
+                )
+            };
         }
-    }
-
-    fn push_rare(&mut self, row: usize, rows: usize, value: &Value) {
-        match (&mut self.cells, value) {
-            (Buffer::Boolean(out), Value::Bool(v)) => out.push(u8::from(*v)),
-            (Buffer::Uint64(out), Value::UInt(v)) => out.push(*v),
-            (Buffer::Decimal(out), Value::Decimal(v)) => out.push(v.as_str()),
-            (Buffer::Bytes(out), Value::Bytes(v)) => out.push(v),
-            (Buffer::Date(out), Value::Date(v)) => out.push(*v),
-            (Buffer::Time(out), Value::Time(v))
-            | (Buffer::Timestamp(out), Value::Timestamp(v))
-            | (Buffer::TimestampUtc(out), Value::TimestampUtc(v)) => out.push(*v),
-            (Buffer::Uuid(out), Value::Uuid(v)) => out.extend_from_slice(v),
-            (Buffer::Json(out), Value::Json(v)) => out.push(v),
-            (Buffer::Other(out), value) => {
-                out.push(&canonical::encode_exact(std::slice::from_ref(value)));
-            }
-            (Buffer::Nothing, value) => {
-                self.start(row, rows, value);
-                self.push(row, rows, value);
-            }
-            (_, value) => {
-                self.mix(row, rows);
-                self.push_rare(row, rows, value);
-            }
+        macro_rules! long {
+            ($case:ident, $kind:ident, $first:expr, $part:ident, $empty:expr) => {
+                cells!(
+                    $case,
+                    $kind,
+                    $part::new(rows.len(), $first),
+                    |out: &mut $part, v| out.push(v),
+                    |out: &mut $part| out.push($empty)
+                )
+            };
         }
-    }
-
-    #[cold]
-    fn push_null(&mut self, row: usize, rows: usize) {
-        match &mut self.cells {
+        let cells = match cells.clone().find(|cell| !cell.is_null()) {
             // Without any value, flags say nothing new.
-            Buffer::Nothing => return,
-            Buffer::Boolean(out) => out.push(0),
-            Buffer::Int64(out)
-            | Buffer::Time(out)
-            | Buffer::Timestamp(out)
-            | Buffer::TimestampUtc(out) => out.push(0),
-            Buffer::Uint64(out) => out.push(0),
-            Buffer::Float64(out) => out.push(0.0),
-            Buffer::Date(out) => out.push(0),
-            Buffer::Uuid(out) => out.extend_from_slice(&[0; 16]),
-            Buffer::Decimal(out) | Buffer::Text(out) | Buffer::Json(out) => out.push(""),
-            Buffer::Bytes(out) | Buffer::Other(out) => out.push(&[]),
-        }
-        if self.nulls.is_empty() {
-            self.nulls.resize(rows, 0);
-        }
-        self.nulls[row] = 1;
-    }
-
-    /// Chooses the kind; the rows so far are NULL.
-    #[cold]
-    fn start(&mut self, row: usize, rows: usize, first: &Value) {
-        self.cells = match first {
-            Value::Bool(_) => Buffer::Boolean(Vec::with_capacity(rows)),
-            Value::Int(_) => Buffer::Int64(Vec::with_capacity(rows)),
-            Value::UInt(_) => Buffer::Uint64(Vec::with_capacity(rows)),
-            Value::Float(_) => Buffer::Float64(Vec::with_capacity(rows)),
-            Value::Decimal(v) => Buffer::Decimal(Strings::new(rows, v.as_str())),
-            Value::Text(v) => Buffer::Text(Strings::new(rows, v)),
-            Value::Json(v) => Buffer::Json(Strings::new(rows, v)),
-            Value::Bytes(v) => Buffer::Bytes(Blobs::new(rows, v)),
-            Value::Date(_) => Buffer::Date(Vec::with_capacity(rows)),
-            Value::Time(_) => Buffer::Time(Vec::with_capacity(rows)),
-            Value::Timestamp(_) => Buffer::Timestamp(Vec::with_capacity(rows)),
-            Value::TimestampUtc(_) => Buffer::TimestampUtc(Vec::with_capacity(rows)),
-            Value::Uuid(_) => Buffer::Uuid(Vec::with_capacity(rows * 16)),
-            Value::Null | Value::Array(_) | Value::Other(_) => Buffer::Other(Blobs::new(rows, &[])),
+            None | Some(Value::Null) => Buffer::Nothing,
+            Some(Value::Bool(_)) => cells!(
+                Boolean,
+                Bool,
+                Vec::with_capacity(rows.len()),
+                |out: &mut Vec<u8>, v: &bool| out.push(u8::from(*v)),
+                |out: &mut Vec<u8>| out.push(0)
+            ),
+            Some(Value::Int(_)) => plain!(Int64, Int, 0),
+            Some(Value::UInt(_)) => plain!(Uint64, UInt, 0),
+            Some(Value::Float(_)) => plain!(Float64, Float, 0.0),
+            Some(Value::Date(_)) => plain!(Date, Date, 0),
+            Some(Value::Time(_)) => plain!(Time, Time, 0),
+            Some(Value::Timestamp(_)) => plain!(Timestamp, Timestamp, 0),
+            Some(Value::TimestampUtc(_)) => plain!(TimestampUtc, TimestampUtc, 0),
+            Some(Value::Text(first)) => long!(Text, Text, first, Strings, ""),
+            Some(Value::Json(first)) => long!(Json, Json, first, Strings, ""),
+            Some(Value::Bytes(first)) => long!(Bytes, Bytes, first, Blobs, &[]),
+            Some(Value::Decimal(first)) => cells!(
+                Decimal,
+                Decimal,
+                Strings::new(rows.len(), first.as_str()),
+                |out: &mut Strings, v: &Decimal| out.push(v.as_str()),
+                |out: &mut Strings| out.push("")
+            ),
+            Some(Value::Uuid(_)) => cells!(
+                Uuid,
+                Uuid,
+                Vec::with_capacity(rows.len() * 16),
+                |out: &mut Vec<u8>, v: &[u8; 16]| out.extend_from_slice(v),
+                |out: &mut Vec<u8>| out.extend_from_slice(&[0; 16])
+            ),
+            Some(Value::Array(_) | Value::Other(_)) => return Self::mixed(rows, index),
         };
-        for earlier in 0..row {
-            self.push_null(earlier, rows);
-        }
+        Self { nulls, cells }
     }
 
-    /// Writes the rows so far in their canonical form, as the rest will be.
+    /// A column of mixed kinds: each value in its canonical form.
     #[cold]
-    fn mix(&mut self, row: usize, rows: usize) {
-        let mut out = Blobs::new(rows, &[0; 16]);
-        for earlier in 0..row {
-            if self.nulls.get(earlier) == Some(&1) {
-                out.push(&[]);
-            } else {
-                out.push(&canonical::encode_exact(&[self.value(earlier)]));
+    fn mixed(rows: &[&[Value]], index: usize) -> Self {
+        let mut nulls = Vec::new();
+        let mut out = Blobs::new(rows.len(), &[0; 16]);
+        for (row, cells) in rows.iter().enumerate() {
+            match cells.get(index) {
+                None | Some(Value::Null) => {
+                    mark(&mut nulls, rows.len(), row);
+                    out.push(&[]);
+                }
+                Some(value) => out.push(&canonical::encode_exact(std::slice::from_ref(value))),
             }
         }
-        self.cells = Buffer::Other(out);
-    }
-
-    /// A cell that is not NULL, in a column of one kind.
-    fn value(&self, row: usize) -> Value {
-        match &self.cells {
-            Buffer::Nothing | Buffer::Other(_) => Value::Null,
-            Buffer::Boolean(v) => Value::Bool(v[row] == 1),
-            Buffer::Int64(v) => Value::Int(v[row]),
-            Buffer::Uint64(v) => Value::UInt(v[row]),
-            Buffer::Float64(v) => Value::Float(v[row]),
-            Buffer::Decimal(v) => v.get(row).parse().map_or(Value::Null, Value::Decimal),
-            Buffer::Text(v) => Value::Text(v.get(row).to_owned()),
-            Buffer::Json(v) => Value::Json(v.get(row).to_owned()),
-            Buffer::Bytes(v) => Value::Bytes(v.get(row).to_vec()),
-            Buffer::Date(v) => Value::Date(v[row]),
-            Buffer::Time(v) => Value::Time(v[row]),
-            Buffer::Timestamp(v) => Value::Timestamp(v[row]),
-            Buffer::TimestampUtc(v) => Value::TimestampUtc(v[row]),
-            Buffer::Uuid(v) => Value::Uuid(v.as_chunks::<16>().0[row]),
+        Self {
+            nulls,
+            cells: Buffer::Other(out),
         }
     }
 
@@ -303,17 +276,8 @@ impl RowsBuffer {
         width: usize,
         row: impl Fn(usize) -> Option<&'v [Value]>,
     ) -> Self {
-        let mut columns: Vec<ColumnBuffer> = (0..width).map(|_| ColumnBuffer::new()).collect();
-        // Row by row: each row is fetched from memory once.
-        for i in 0..count {
-            let cells = row(i).unwrap_or_default();
-            for (column, value) in columns.iter_mut().zip(cells) {
-                column.push(i, count, value);
-            }
-            for column in columns.iter_mut().skip(cells.len()) {
-                column.push_null(i, count);
-            }
-        }
+        let rows: Vec<&[Value]> = (0..count).map(|i| row(i).unwrap_or_default()).collect();
+        let columns = (0..width).map(|c| ColumnBuffer::new(&rows, c)).collect();
         Self { count, columns }
     }
 
