@@ -1,24 +1,18 @@
-//! The process is killed at random moments, again and again, while applications write on both sides.
-//!
-//! The child is this test binary itself: it runs the test [`child`] with the folder of the
-//! databases in its environment.
+//! `banyan sync` is killed at random moments, again and again, while applications write on both
+//! sides.
 
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
+use std::process::Child;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use banyan::app::MigrationSpec;
-use banyan::sync::{Engine, EngineOptions, RunOptions, run};
-
 use crate::sim::{Chooser, Seed};
-use crate::support::{Pair, app, dump, spec, table, until_idle};
+use crate::support::program::{Shop, wait_until};
+use crate::support::{app, dump};
 
-const FOLDER: &str = "BANYAN_TEST_CRASH_FOLDER";
-const STARTED: &str = "the engine has started";
 const KILLS: usize = 200;
+const IDLE: &[&str] = &["sync", "shop", "--until-idle"];
 
 const SCHEMA: &str = "
     CREATE TABLE parents (id INTEGER PRIMARY KEY, name TEXT UNIQUE, v BLOB);
@@ -26,70 +20,48 @@ const SCHEMA: &str = "
     CREATE TABLE counters (id INTEGER PRIMARY KEY, n INTEGER NOT NULL, m INTEGER NOT NULL);
     CREATE TABLE rows (id INTEGER PRIMARY KEY, a, b)";
 
-fn migration() -> MigrationSpec {
-    let mut spec = spec(&["parents", "children", "rows"], "last-write-wins");
-    spec.tables.push(table("counters", "add-deltas"));
-    spec
-}
+/// Small batches, so that there are many places between them.
+const CONFIG: &str = r#"
+[stores.monolith]
+url = "sqlite:source.db"
 
-/// Not a test of its own: what is killed.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn child() {
-    let Some(folder) = std::env::var_os(FOLDER) else {
-        return;
-    };
-    let (source, target) = (
-        Path::new(&folder).join("source.db"),
-        Path::new(&folder).join("target.db"),
-    );
-    let stores = [("monolith", source), ("service", target)]
-        .map(|(name, path)| banyan::database::sqlite::SqliteStore::new(name, path));
-    let (_keep, stop) = tokio::sync::watch::channel(false);
-    let options = RunOptions {
-        until_idle: false,
-        copy_only: false,
-        copy_rows_per_s_max: None,
-        stop,
-    };
-    loop {
-        let opened = banyan::app::build(&stores[0], &stores[1], &migration())
-            .await
-            .unwrap();
-        opened.source.install().await.unwrap();
-        opened.target.install().await.unwrap();
-        let limits = EngineOptions {
-            batch_rows: 50,
-            chunk_rows: 20,
-            conflict_rows: 10,
-        };
-        let engine = Engine::start(opened.source, opened.target, opened.plan, limits).await;
-        let error = match engine {
-            Ok(mut engine) => {
-                println!("{STARTED}");
-                run(&mut engine, &options, |_| ()).await.err()
-            }
-            Err(error) => Some(error),
-        };
-        // The applications lock the stores all the time; anything else is a finding.
-        let busy = error
-            .as_ref()
-            .is_some_and(|e| e.kind() == banyan::error::ErrorKind::Busy);
-        if !busy {
-            let log = Path::new(&folder).join("failure.txt");
-            std::fs::write(log, format!("{error:?}")).unwrap();
-            return;
-        }
+[stores.service]
+url = "sqlite:target.db"
+
+[migrations.shop]
+source = "monolith"
+target = "service"
+mode = "two-way"
+on_conflict = "last-write-wins"
+batch_rows = 50
+chunk_rows = 20
+
+[[migrations.shop.tables]]
+source = "parents"
+
+[[migrations.shop.tables]]
+source = "children"
+
+[[migrations.shop.tables]]
+source = "rows"
+
+[[migrations.shop.tables]]
+source = "counters"
+on_conflict = "add-deltas"
+"#;
+
+/// Kills it. One that had ended by itself is a finding.
+fn kill(shop: &Shop, mut child: Child) {
+    if let Some(status) = child.try_wait().unwrap() {
+        let output = child.wait_with_output().unwrap();
+        panic!(
+            "{status}: {} in {}",
+            String::from_utf8_lossy(&output.stderr),
+            shop.folder().display()
+        );
     }
-}
-
-fn spawn(folder: &Path) -> Child {
-    Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "crash::child", "--nocapture"])
-        .env(FOLDER, folder)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 /// What one side's applications committed.
@@ -166,81 +138,77 @@ fn write_all_the_time(path: PathBuf, side: i64, stop: &AtomicBool) -> Committed 
 }
 
 /// How far each side's changes are taken over.
-fn checkpoints(pair: &Pair) -> [Vec<String>; 2] {
-    let sql = "SELECT seq FROM \"_banyan_test.checkpoint\"";
-    [dump(&pair.source(), sql), dump(&pair.target(), sql)]
+fn checkpoints(shop: &Shop) -> [Vec<String>; 2] {
+    ["source.db", "target.db"].map(|name| {
+        dump(
+            &shop.path(name),
+            "SELECT seq FROM \"_banyan_shop.checkpoint\"",
+        )
+    })
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_lost_doubled_or_echoed_over_two_hundred_kills() {
-    let pair = Pair::new(SCHEMA, SCHEMA);
-    app(&pair.source())
-        .execute_batch(
-            "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 299)
-             INSERT INTO rows SELECT i, i, 'copied' FROM n;
-             INSERT INTO counters SELECT id, 0, 0 FROM rows WHERE id < 8",
-        )
-        .unwrap();
+#[test]
+fn nothing_is_lost_doubled_or_echoed_over_two_hundred_kills() {
+    let shop = Shop::of(SCHEMA, SCHEMA);
+    shop.configure(CONFIG);
+    let (source, target) = (shop.path("source.db"), shop.path("target.db"));
+    shop.write(
+        "source.db",
+        "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 299)
+         INSERT INTO rows SELECT i, i, 'copied' FROM n;
+         INSERT INTO counters SELECT id, 0, 0 FROM rows WHERE id < 8",
+    );
     // The counters are on both sides before both sides count.
-    pair.sync(&migration()).await;
+    shop.json(IDLE);
     let stop = Arc::new(AtomicBool::new(false));
-    let writers = [(pair.source(), 0), (pair.target(), 1)].map(|(path, side)| {
+    let writers = [(source.clone(), 0), (target.clone(), 1)].map(|(path, side)| {
         let stop = Arc::clone(&stop);
         std::thread::spawn(move || write_all_the_time(path, side, &stop))
     });
-    let folder = pair.dir.path().to_owned();
     let mut seed = Seed::new(4711);
-    let mut kills = 0;
     let mut moved = 0;
-    let mut at = checkpoints(&pair);
-    while kills < KILLS {
-        let mut child = spawn(&folder);
+    let mut at = checkpoints(&shop);
+    for kills in 0..KILLS {
+        let child = shop.start(&["sync", "shop", "--quiet"]);
         // Some are killed while they start, some while they work.
         if kills % 3 > 0 {
-            let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-            lines
-                .map_while(Result::ok)
-                .find(|line| line.contains(STARTED));
+            wait_until("it works", || checkpoints(&shop) != at);
         }
-        tokio::time::sleep(Duration::from_millis(5 + seed.choose(76) as u64)).await;
-        child.kill().unwrap();
-        child.wait().unwrap();
-        kills += 1;
-        let now = checkpoints(&pair);
+        std::thread::sleep(Duration::from_millis(seed.choose(80) as u64));
+        kill(&shop, child);
+        let now = checkpoints(&shop);
         moved += usize::from(now != at);
         at = now;
-        let failure = std::fs::read_to_string(folder.join("failure.txt"));
-        assert!(failure.is_err(), "the child ended by itself: {failure:?}");
     }
     stop.store(true, Ordering::Relaxed);
     let committed = writers.map(|w| w.join().unwrap());
-    let mut engine = pair.engine(&migration()).await;
-    let report = until_idle(&mut engine).await;
+    let report = shop.json(IDLE);
     // A child that is always killed before it does anything would show nothing.
     assert!(
         moved > KILLS / 4,
-        "only {moved} children of {kills} got anywhere"
+        "only {moved} children of {KILLS} got anywhere"
     );
     println!(
-        "{kills} kills, {moved} in the middle of work, {} and {} transactions, {report:?}",
+        "{KILLS} kills, {moved} in the middle of work, {} and {} transactions, {report}",
         committed[0].transactions, committed[1].transactions
     );
-    for t in &report.tables {
-        assert_eq!(t.parked, 0, "{}", t.table);
-    }
+    assert_eq!(
+        shop.json(&["conflict", "list", "--which", "open"]),
+        serde_json::json!([])
+    );
 
     // Equal, byte for byte.
     for table in ["parents", "children", "counters", "rows"] {
         let sql = format!("SELECT * FROM {table} ORDER BY id");
-        let (source, target) = (dump(&pair.source(), &sql), dump(&pair.target(), &sql));
-        assert!(!source.is_empty());
-        for (a, b) in source.iter().zip(&target) {
+        let (ours, theirs) = (dump(&source, &sql), dump(&target, &sql));
+        assert!(!ours.is_empty());
+        for (a, b) in ours.iter().zip(&theirs) {
             assert_eq!(a, b, "{table}");
         }
-        assert_eq!(source.len(), target.len(), "{table}");
+        assert_eq!(ours.len(), theirs.len(), "{table}");
     }
     // Nothing lost, nothing doubled.
-    let conn = app(&pair.target());
+    let conn = app(&target);
     for (id, value) in committed.iter().flat_map(|c| &c.rows) {
         let sql = "SELECT a FROM rows WHERE id = ?1 AND b = 'once'";
         let there: Option<i64> = conn.query_row(sql, [id], |r| r.get(0)).ok();
@@ -255,16 +223,13 @@ async fn nothing_is_lost_doubled_or_echoed_over_two_hundred_kills() {
         assert_eq!(there, (sum, -sum), "counter {i}");
     }
     // Foreign keys hold.
-    assert!(dump(&pair.target(), "PRAGMA foreign_key_check").is_empty());
-    assert!(dump(&pair.source(), "PRAGMA foreign_key_check").is_empty());
+    assert!(dump(&target, "PRAGMA foreign_key_check").is_empty());
+    assert!(dump(&source, "PRAGMA foreign_key_check").is_empty());
     // Nothing echoed: with both sides still, another start finds nothing to do.
-    let again = pair.sync(&migration()).await;
-    for t in &again.tables {
-        assert_eq!(
-            (t.applied_to_source, t.applied_to_target, t.conflicts),
-            (0, 0, 0),
-            "{}",
-            t.table
-        );
+    let again = shop.json(IDLE);
+    for table in again["tables"].as_array().unwrap() {
+        for counter in ["applied_to_source", "applied_to_target", "conflicts"] {
+            assert_eq!(table[counter], 0, "{counter}: {again}");
+        }
     }
 }
