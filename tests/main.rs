@@ -7,6 +7,7 @@
     reason = "in tests a panic is the report"
 )]
 
+mod adoption;
 mod bad_input;
 mod capture;
 mod cli_sync;

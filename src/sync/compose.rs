@@ -176,7 +176,7 @@ impl<S: SyncStore> Engine<S> {
         Ok(out)
     }
 
-    fn map_backward(&self, changes: Vec<Change>) -> Result<Vec<UnitChange>> {
+    pub(super) fn map_backward(&self, changes: Vec<Change>) -> Result<Vec<UnitChange>> {
         let mut out = Vec::with_capacity(changes.len());
         for change in changes {
             let unit = change.table;
@@ -320,7 +320,7 @@ impl<S: SyncStore> Engine<S> {
         Ok(())
     }
 
-    async fn backward_writes(&self, changes: Vec<UnitChange>) -> Result<Vec<RowChange>> {
+    pub(super) async fn backward_writes(&self, changes: Vec<UnitChange>) -> Result<Vec<RowChange>> {
         let mut rows = self.current_sources(&changes).await?;
         let mut out = Vec::with_capacity(changes.len());
         for change in changes {
@@ -456,7 +456,7 @@ impl<S: SyncStore> Engine<S> {
         Some(out)
     }
 
-    async fn current_sources(
+    pub(super) async fn current_sources(
         &self,
         changes: &[UnitChange],
     ) -> Result<HashMap<(usize, Key), Current>> {
@@ -491,9 +491,9 @@ impl<S: SyncStore> Engine<S> {
 
 /// A source row as it is now, and what it is in each target table.
 #[derive(Clone)]
-struct Current {
+pub(super) struct Current {
     row: Option<Row>,
-    mapped: std::result::Result<Vec<Option<Row>>, String>,
+    pub(super) mapped: std::result::Result<Vec<Option<Row>>, String>,
 }
 
 fn failed(reason: String) -> Refusal {

@@ -16,7 +16,7 @@ use super::compose::{UnitChange, forward_write};
 use super::engine::Engine;
 
 /// How long chunks are copied before changes are followed again.
-const BURST: Duration = Duration::from_millis(200);
+pub(super) const BURST: Duration = Duration::from_millis(200);
 
 /// How far each table of the source is copied.
 #[derive(Clone, Debug, Default)]
@@ -87,7 +87,8 @@ impl<S: SyncStore> Engine<S> {
     }
 
     /// Copies chunks for about a fifth of a second: the next one is read while the last one is written.
-    /// Answers whether there was any.
+    /// Answers whether there was any. Before a table's first chunk, rows that only the target holds
+    /// go the other way: see `adopt`.
     ///
     /// Nothing is read ahead beyond the end of a burst: a change of a key whose chunk is read but
     /// not written could be told neither from one that the chunk holds nor from one that it lacks.
@@ -96,6 +97,10 @@ impl<S: SyncStore> Engine<S> {
         let Some((table, after)) = self.copy.next(|t| !paused(t)) else {
             return Ok(false);
         };
+        if after.is_none() && self.must_adopt(table) {
+            self.adopt(table).await?;
+            return Ok(true);
+        }
         let begun = Instant::now();
         let rows_max = self.options.chunk_rows;
         let mut ahead = Some((

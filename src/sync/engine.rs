@@ -9,6 +9,7 @@ use crate::database::{
 use crate::error::Result;
 use crate::rule::Direction;
 
+use super::adopt::Adoption;
 use super::copy::CopyProgress;
 use super::plan::Plan;
 use super::report::{SyncReport, TableCounts};
@@ -54,6 +55,7 @@ pub struct Engine<S> {
     pub(super) tries: HashMap<(Role, i64), u32>,
     pub(super) half: Vec<DecisionRecord>,
     pub(super) copy: CopyProgress,
+    pub(super) adoption: Option<Adoption>,
     /// Why a unit is paused.
     pub(super) paused: BTreeMap<usize, String>,
     pub(super) counts: Vec<TableCounts>,

@@ -28,6 +28,7 @@
 //!   the second side's row as the decision saw it. The first side's row was made from it and the
 //!   second side's moved on from it, so that counters still add up.
 
+mod adopt;
 mod compose;
 mod conflict;
 mod copy;

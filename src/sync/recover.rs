@@ -88,6 +88,7 @@ impl<S: SyncStore> Engine<S> {
         let mut engine = Self {
             stores,
             copy: CopyProgress::new(plan.mappings.len(), chunks),
+            adoption: None,
             plan,
             options,
             epoch,

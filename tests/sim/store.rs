@@ -321,12 +321,11 @@ impl SyncStore for MemoryStore {
                 rows.extend(cell.row.clone());
             }
             let seq = side.end;
-            state
-                .ghost
-                .chunks
-                .entry(engine)
-                .or_default()
-                .push_back(seen);
+            // Of the target's rows only those that the source lacks are looked for.
+            if role == Role::Source {
+                let chunks = state.ghost.chunks.entry(engine).or_default();
+                chunks.push_back(seen);
+            }
             let names: Vec<String> = ["id", "a", "b"].map(str::to_owned).to_vec();
             Ok(Chunk {
                 batch: from_rows(&names, &rows)?,

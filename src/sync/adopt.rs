@@ -1,0 +1,228 @@
+//! Rows that only the target holds when a two-way migration begins: they go to the source.
+//!
+//! Just before a table is copied its target tables are read through, and rows that the source
+//! lacks are written there. Nothing durable marks how far that is: it is repeated when the engine
+//! starts again before the table's first chunk, and then finds those rows in the source.
+//!
+//! "The source lacks it" may also mean that an application deleted the row a moment ago, and "the
+//! target holds it" may be a row of yesterday that an application changed since. Both feeds tell,
+//! because capture began before anything is read:
+//!
+//! - The target's feed begins with the row's insert: the feed will carry it over, in its turn.
+//! - Either feed has another change of the key: the row is an open conflict, whose base is the row
+//!   that the source had when capture began, and the conflict path decides under both locks.
+//! - Neither has: an ordinary guarded insert.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use crate::data::batch::to_rows;
+use crate::data::{Change, Key, Row};
+use crate::database::{ApplyBatch, Base, OpenState, Refusal, Role, SyncStore, UnitKey};
+use crate::error::Result;
+use crate::rule::ConflictKind;
+
+use super::compose::UnitChange;
+use super::copy::BURST;
+use super::engine::Engine;
+
+/// How far the target tables of one source table are read through.
+#[derive(Clone, Debug)]
+pub(super) struct Adoption {
+    /// The source's table.
+    table: usize,
+    /// Its units that are still to be read, the next one last, and the key to go on behind.
+    units: Vec<usize>,
+    after: Option<Key>,
+}
+
+impl Adoption {
+    pub(super) fn is_done(&self, table: usize) -> bool {
+        self.table == table && self.units.is_empty()
+    }
+}
+
+impl<S: SyncStore> Engine<S> {
+    /// Whether rows of this table's targets are still to be looked for before it is copied.
+    pub(super) fn must_adopt(&self, table: usize) -> bool {
+        self.plan.two_way && !self.adoption.as_ref().is_some_and(|a| a.is_done(table))
+    }
+
+    /// Works for about as long as a burst of the copy.
+    pub(super) async fn adopt(&mut self, table: usize) -> Result<()> {
+        let begun = Instant::now();
+        let mut state = match self.adoption.take() {
+            Some(state) if state.table == table => state,
+            _ => {
+                let mut units: Vec<usize> = self.plan.units_of(table).collect();
+                units.reverse();
+                Adoption {
+                    table,
+                    units,
+                    after: None,
+                }
+            }
+        };
+        while let Some(&unit) = state.units.last() {
+            let chunk = self
+                .store(Role::Target)
+                .read_chunk(unit, state.after.take(), self.options.chunk_rows)
+                .await?;
+            let rows = to_rows(&chunk.batch)?;
+            let side = &self.plan.mapping(unit).targets[self.plan.units[unit].target];
+            state.after = rows.last().map(|row| side.key(row));
+            if chunk.last {
+                state.units.pop();
+                state.after = None;
+            }
+            self.adopt_rows(unit, rows).await?;
+            if begun.elapsed() >= BURST {
+                break;
+            }
+        }
+        self.adoption = Some(state);
+        Ok(())
+    }
+
+    async fn adopt_rows(&mut self, unit: usize, rows: Vec<Row>) -> Result<()> {
+        let changes = rows
+            .into_iter()
+            .map(|row| Change {
+                table: unit,
+                before: None,
+                after: Some(row),
+                seq: 0,
+                committed_us: None,
+            })
+            .collect();
+        let mut found = self.map_backward(changes)?;
+        found.retain(|c| !self.open_by_key.contains_key(&c.unit));
+        let mut lacking = self.lacking(unit, found).await?;
+        if lacking.is_empty() {
+            return Ok(());
+        }
+        // Read after the rows: what made a row be missing is in there.
+        let table = self.plan.units[unit].mapping;
+        let at_source = self
+            .first_images(Role::Source, table, |row| {
+                self.plan.mappings[table].source.key(row)
+            })
+            .await?;
+        let target = &self.plan.mapping(unit).targets[self.plan.units[unit].target];
+        let at_target = self
+            .first_images(Role::Target, unit, |row| target.key(row))
+            .await?;
+        let mut bases: HashMap<UnitKey, Option<Row>> = HashMap::new();
+        lacking.retain(|c| at_target.get(&c.unit.key) != Some(&None));
+        for change in &mut lacking {
+            let was = at_source.get(&change.source_key);
+            let touched = at_target.contains_key(&change.unit.key);
+            if was.is_none() && !touched {
+                continue;
+            }
+            let base = match was.cloned().flatten() {
+                Some(row) => self.in_target_form(unit, row)?,
+                None => None,
+            };
+            bases.insert(change.unit.clone(), base);
+            change.refused.get_or_insert(Refusal {
+                kind: if was.is_some() {
+                    ConflictKind::UpdateDeleted
+                } else {
+                    ConflictKind::UpdateMissing
+                },
+                state: OpenState::Open,
+                reason: String::new(),
+            });
+        }
+        self.validate(&mut lacking)?;
+        let mut changes = self.backward_writes(lacking).await?;
+        for change in &mut changes {
+            if let Some(base) = bases.remove(&change.unit) {
+                change.cause.base = Base::Row(base);
+            }
+        }
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let at = self.checkpoint[Role::Target.index()];
+        let batch = ApplyBatch {
+            epoch: self.epoch,
+            from: at,
+            log: Some(self.logs[Role::Target.index()]),
+            to: at,
+            changes,
+            ..ApplyBatch::default()
+        };
+        self.apply(Role::Target, batch).await
+    }
+
+    /// Those that the source has nothing for.
+    async fn lacking(&self, unit: usize, found: Vec<UnitChange>) -> Result<Vec<UnitChange>> {
+        let table = self.plan.units[unit].mapping;
+        if self.plan.mapping(unit).is_transformed() {
+            let target = self.plan.units[unit].target;
+            let current = self.current_sources(&found).await?;
+            return Ok(found
+                .into_iter()
+                .filter(|c| {
+                    current
+                        .get(&(table, c.source_key.clone()))
+                        .is_none_or(|now| match &now.mapped {
+                            Ok(targets) => targets.get(target).is_none_or(Option::is_none),
+                            // The copy says what is wrong with the source's row.
+                            Err(_) => false,
+                        })
+                })
+                .collect());
+        }
+        let keys = found.iter().map(|c| c.source_key.clone()).collect();
+        let rows = self.store(Role::Source).read_rows(table, keys).await?;
+        Ok(found
+            .into_iter()
+            .zip(rows)
+            .filter(|(_, row)| row.is_none())
+            .map(|(change, _)| change)
+            .collect())
+    }
+
+    /// For each key that a feed mentions behind what is read: the row before its first change.
+    async fn first_images(
+        &self,
+        role: Role,
+        table: usize,
+        key: impl Fn(&Row) -> Key,
+    ) -> Result<HashMap<Key, Option<Row>>> {
+        let mut out = HashMap::new();
+        let mut after = self.read[role.index()];
+        loop {
+            let page = self
+                .store(role)
+                .read_feed(after, self.options.batch_rows)
+                .await?;
+            after = page.commit.end;
+            for change in page.commit.changes {
+                if change.table != table {
+                    continue;
+                }
+                if let Some(row) = change.before.as_ref().or(change.after.as_ref()) {
+                    out.entry(key(row)).or_insert(change.before);
+                }
+            }
+            if !page.more {
+                return Ok(out);
+            }
+        }
+    }
+
+    fn in_target_form(&self, unit: usize, row: Row) -> Result<Option<Row>> {
+        let table = self.plan.units[unit].mapping;
+        let mut mapped = self.forward_each(table, vec![row])?;
+        Ok(match mapped.pop() {
+            Some(Ok(mut targets)) => targets
+                .get_mut(self.plan.units[unit].target)
+                .and_then(Option::take),
+            _ => None,
+        })
+    }
+}

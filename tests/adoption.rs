@@ -1,0 +1,190 @@
+//! Rows that are in the target before a two-way migration begins go to the source; what happens
+//! to them while it begins is not forgotten.
+
+use banyan::sync::{Engine, EngineOptions};
+
+use crate::support::program::{CONFIG, Shop, rows};
+use crate::support::{Pair, app, dump, spec, until_idle};
+
+const ALL: &str = "SELECT * FROM t ORDER BY id";
+const SCHEMA: &str = "CREATE TABLE t (id INTEGER PRIMARY KEY, v)";
+
+fn equal(pair: &Pair, sql: &str) -> Vec<String> {
+    let source = dump(&pair.source(), sql);
+    assert_eq!(source, dump(&pair.target(), sql));
+    source
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_sides_end_with_the_rows_of_both() {
+    let schema = "CREATE TABLE t (id INTEGER PRIMARY KEY, v);
+                  CREATE TABLE c (id INTEGER PRIMARY KEY, t INT NOT NULL REFERENCES t, v)";
+    let pair = Pair::new(schema, schema);
+    app(&pair.source())
+        .execute_batch("INSERT INTO t VALUES (1, 'a'), (2, 'both'), (3, 'ours')")
+        .unwrap();
+    app(&pair.target())
+        .execute_batch(
+            "INSERT INTO t VALUES (2, 'both'), (3, 'theirs'), (4, NULL), (5, x'00');
+             INSERT INTO c VALUES (1, 2, 'child of both'), (2, 5, 'child of theirs')",
+        )
+        .unwrap();
+    let report = pair.sync(&spec(&["t", "c"], "source-wins")).await;
+    assert_eq!(equal(&pair, ALL).len(), 5);
+    assert_eq!(equal(&pair, "SELECT * FROM c ORDER BY id").len(), 2);
+    let (t, c) = (&report.tables[0], &report.tables[1]);
+    // Row 3 differs, and nothing says what it was before.
+    assert_eq!((t.conflicts, t.parked, t.applied_to_source), (1, 0, 2));
+    assert_eq!((c.conflicts, c.parked, c.applied_to_source), (0, 0, 2));
+    assert!(dump(&pair.source(), "PRAGMA foreign_key_check").is_empty());
+    // Once, and not again.
+    let again = pair.sync(&spec(&["t", "c"], "source-wins")).await;
+    assert!(again.tables.iter().all(|t| t.applied_to_source == 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_applications_do_between_capture_and_copy_counts() {
+    let pair = Pair::new(SCHEMA, SCHEMA);
+    let (a, b) = (app(&pair.source()), app(&pair.target()));
+    a.execute_batch("INSERT INTO t VALUES (1, 'both'), (2, 'ours'), (3, 'both')")
+        .unwrap();
+    b.execute_batch(
+        "INSERT INTO t VALUES (1, 'both'), (2, 'theirs'), (3, 'both'),
+                              (10, 'old'), (11, 'old'), (12, 'old'), (13, 'old')",
+    )
+    .unwrap();
+    let spec = spec(&["t"], "source-wins");
+    // Capture is there from here on; nothing is read yet.
+    let mut engine = pair.engine(&spec).await;
+    a.execute_batch("DELETE FROM t WHERE id IN (1, 2); UPDATE t SET v = 'new' WHERE id = 3")
+        .unwrap();
+    b.execute_batch(
+        "UPDATE t SET v = 'newer' WHERE id = 10; DELETE FROM t WHERE id = 11;
+         UPDATE t SET v = 'x' WHERE id = 12; DELETE FROM t WHERE id = 12;
+         INSERT INTO t VALUES (20, 'new'); UPDATE t SET v = 'newest' WHERE id = 20",
+    )
+    .unwrap();
+    let report = until_idle(&mut engine).await;
+    let text = |s: &str| format!("{:?}", rusqlite::types::ValueRef::Text(s.as_bytes()));
+    let expected: Vec<String> = [(3, "new"), (10, "newer"), (13, "old"), (20, "newest")]
+        .map(|(id, v)| format!("Integer({id}) | {}", text(v)))
+        .to_vec();
+    assert_eq!(equal(&pair, ALL), expected);
+    assert_eq!(report.tables[0].parked, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_deleted_at_the_source_and_different_at_the_target_is_for_the_rule() {
+    let pair = Pair::new(SCHEMA, SCHEMA);
+    let (a, b) = (app(&pair.source()), app(&pair.target()));
+    a.execute_batch("INSERT INTO t VALUES (1, 'ours')").unwrap();
+    b.execute_batch("INSERT INTO t VALUES (1, 'theirs')")
+        .unwrap();
+    let spec = spec(&["t"], "park");
+    let mut engine = pair.engine(&spec).await;
+    a.execute_batch("DELETE FROM t").unwrap();
+    let report = until_idle(&mut engine).await;
+    assert_eq!(report.tables[0].parked, 1);
+    assert_eq!(dump(&pair.source(), ALL).len(), 0);
+    assert_eq!(dump(&pair.target(), ALL).len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_engine_that_is_replaced_again_and_again_gets_through() {
+    let pair = Pair::new(SCHEMA, SCHEMA);
+    let fill = |first: i64| {
+        format!(
+            "WITH RECURSIVE n(i) AS (SELECT {first} UNION ALL SELECT i + 2 FROM n WHERE i < 200)
+             INSERT INTO t SELECT i, 'row ' || i FROM n"
+        )
+    };
+    app(&pair.source()).execute_batch(&fill(0)).unwrap();
+    app(&pair.target()).execute_batch(&fill(1)).unwrap();
+    let spec = spec(&["t"], "source-wins");
+    let options = EngineOptions {
+        chunk_rows: 7,
+        ..EngineOptions::default()
+    };
+    pair.engine(&spec).await;
+    let mut copied = false;
+    while !copied {
+        let opened = pair.open(&spec).await;
+        let mut engine = Engine::start(opened.source, opened.target, opened.plan, options)
+            .await
+            .unwrap();
+        // The first step adopts; the second, and each after it, may copy.
+        for _ in 0..2 {
+            engine.copy_chunk().await.unwrap();
+        }
+        copied = engine.is_copied();
+    }
+    pair.sync(&spec).await;
+    assert_eq!(equal(&pair, ALL).len(), 202);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_way_leaves_the_targets_rows_alone() {
+    let pair = Pair::new(SCHEMA, SCHEMA);
+    app(&pair.source())
+        .execute_batch("INSERT INTO t VALUES (1, 'a')")
+        .unwrap();
+    app(&pair.target())
+        .execute_batch("INSERT INTO t VALUES (2, 'b')")
+        .unwrap();
+    let mut spec = spec(&["t"], "source-wins");
+    spec.two_way = false;
+    pair.sync(&spec).await;
+    assert_eq!(dump(&pair.source(), ALL).len(), 1);
+    assert_eq!(dump(&pair.target(), ALL).len(), 2);
+}
+
+#[test]
+fn through_a_transform_and_in_parts() {
+    let shop = Shop::of(
+        "CREATE TABLE items (id INTEGER PRIMARY KEY, name TEXT, street TEXT, note TEXT)",
+        "CREATE TABLE items (id INTEGER PRIMARY KEY, name TEXT);
+         CREATE TABLE addresses (id INTEGER PRIMARY KEY, street TEXT)",
+    );
+    std::fs::write(
+        shop.path("split.rhai"),
+        "fn transform(row, direction) {
+             if direction == \"forward\" {
+                 let address = ();
+                 if row.street != () { address = #{ id: row.id, street: row.street }; }
+                 return #{ items: #{ id: row.id, name: row.name.to_upper() }, addresses: address };
+             }
+             if row.table() == \"items\" { return #{ id: row.id, name: row.name.to_lower() }; }
+             #{ id: row.id, street: row.street }
+         }",
+    )
+    .unwrap();
+    shop.configure(&format!(
+        "{CONFIG}split = [\"addresses\"]\ntransform = \"parts\"\n\n[rules.parts]\nscript = \"split.rhai\"\n"
+    ));
+    shop.write(
+        "source.db",
+        "INSERT INTO items VALUES (1, 'one', 'here', 'n'), (2, 'two', NULL, 'n')",
+    );
+    shop.write(
+        "target.db",
+        "INSERT INTO items VALUES (2, 'TWO'), (3, 'THREE');
+         INSERT INTO addresses VALUES (2, 'there'), (3, 'anywhere')",
+    );
+    shop.json(&["sync", "shop", "--until-idle"]);
+    assert_eq!(
+        rows(&shop.path("source.db"), "SELECT * FROM items ORDER BY id"),
+        [
+            "1, 'one', 'here', 'n'",
+            "2, 'two', 'there', 'n'",
+            "3, 'three', 'anywhere', NULL"
+        ]
+    );
+    assert_eq!(
+        rows(
+            &shop.path("target.db"),
+            "SELECT * FROM addresses ORDER BY id"
+        ),
+        ["1, 'here'", "2, 'there'", "3, 'anywhere'"]
+    );
+    shop.json(&["verify", "shop", "--level", "full"]);
+}
