@@ -363,3 +363,32 @@ async fn what_cannot_be_decided_does_not_keep_the_rest_waiting() {
     assert_eq!(engine.waiting(), 0);
     same(&pair, &["t"]);
 }
+
+/// The parent's new key waits for its unique value, the old parent for its child, and the child,
+/// whose later version is the other side's, for nothing that will come.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_knot_of_rows_that_wait_for_each_other_is_left_to_a_person() {
+    let schema = "CREATE TABLE p (id INTEGER PRIMARY KEY, u TEXT UNIQUE);
+                  CREATE TABLE c (id INTEGER PRIMARY KEY,
+                                  p INT REFERENCES p (id) ON UPDATE CASCADE, v)";
+    let pair = Pair::new(schema, schema);
+    let (a, b) = (app(&pair.source()), app(&pair.target()));
+    a.execute_batch("INSERT INTO p VALUES (2, 'b'); INSERT INTO c VALUES (2, 2, 2)")
+        .unwrap();
+    let spec = spec(&["p", "c"], "target-wins");
+    pair.sync(&spec).await;
+    a.execute_batch("UPDATE p SET id = 20 WHERE id = 2")
+        .unwrap();
+    b.execute_batch("UPDATE c SET v = 99").unwrap();
+    let report = pair.sync(&spec).await;
+    let parked: u64 = report.tables.iter().map(|t| t.parked).sum();
+    assert_eq!(parked, 3, "{report:?}");
+    // Nothing was given up on either side, and the way out is an ordinary write.
+    assert_eq!(dump(&pair.source(), "SELECT id FROM p"), ["Integer(20)"]);
+    assert_eq!(dump(&pair.target(), "SELECT v FROM c"), ["Integer(99)"]);
+    b.execute_batch("UPDATE p SET id = 20 WHERE id = 2")
+        .unwrap();
+    let report = pair.sync(&spec).await;
+    assert!(report.tables.iter().all(|t| t.parked == 0), "{report:?}");
+    same(&pair, &["p", "c"]);
+}

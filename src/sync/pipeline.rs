@@ -86,9 +86,12 @@ pub async fn run<S: SyncStore>(
             .values()
             .any(|c| matches!(c.state, OpenState::Waiting | OpenState::Open));
         idle += 1;
+        // Each has had its turn several times.
+        let turns = engine.waiting() / engine.options.conflict_rows.max(1);
+        let idle_max = IDLE_ROUNDS.saturating_add(u32::try_from(2 * turns).unwrap_or(u32::MAX));
         if options.until_idle
             && (engine.is_copied() || !engine.paused.is_empty())
-            && (!waits || idle >= IDLE_ROUNDS)
+            && (!waits || idle >= idle_max)
         {
             break;
         }

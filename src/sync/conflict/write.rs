@@ -290,12 +290,15 @@ impl<S: SyncStore> Engine<S> {
         let mut closed: Vec<(Id, usize, bool)> = Vec::new();
         let mut settled: Vec<UnitKey> = Vec::new();
         let mut changed: Vec<OpenConflict> = Vec::new();
+        let mut progress = false;
         for (i, w) in work.into_iter().enumerate() {
             if let Some((state, reason, kind)) = waits.remove(&i) {
                 let mut conflict = w.conflict;
-                let same = conflict.state == state
-                    && conflict.reason == reason
-                    && conflict.request.is_none();
+                // Another reason to wait is written down, but is no progress: rows that keep each
+                // other out may take turns in giving it for ever.
+                let moved = conflict.state != state || conflict.request.is_some();
+                let same = !moved && conflict.reason == reason;
+                progress |= moved;
                 conflict.state = state;
                 conflict.reason = reason;
                 conflict.request = None;
@@ -387,7 +390,7 @@ impl<S: SyncStore> Engine<S> {
                 units: settled.clone(),
             })
             .collect();
-        let any = !closed.is_empty() || notes.iter().any(|n| !n.states.is_empty());
+        progress |= !closed.is_empty();
         // Both locks are held until both sides are through.
         let mut locks = locks.map(Some);
         for role in [first, first.other()] {
@@ -437,7 +440,7 @@ impl<S: SyncStore> Engine<S> {
             *self.tries.entry(id).or_insert(0) += 1;
             self.open.insert(id, conflict);
         }
-        Ok(any)
+        Ok(progress)
     }
 }
 
