@@ -40,9 +40,13 @@ fn column(rows: &[Vec<Value<'_>>], c: usize) -> wire::Column {
         }};
     }
     macro_rules! long {
-        ($case:ident, $kind:ident, $record:ident, $new:expr, $data:ident, $v:ident => $push:expr) => {{
+        ($case:ident, $kind:ident, $record:ident, $data:ident: $type:ty, $v:ident => $push:expr) => {{
             let mut ends = Vec::with_capacity(rows.len());
-            let mut $data = $new;
+            let len = rows.iter().map(|row| match &row[c] {
+                Value::$kind(v) => v.len(),
+                _ => 0,
+            });
+            let mut $data = <$type>::with_capacity(len.sum());
             for (i, row) in rows.iter().enumerate() {
                 match &row[c] {
                     Value::$kind($v) => $push,
@@ -65,12 +69,12 @@ fn column(rows: &[Vec<Value<'_>>], c: usize) -> wire::Column {
         Some(Value::Timestamp(_)) => plain!(Timestamp, Timestamp, v => *v, 0),
         Some(Value::TimestampUtc(_)) => plain!(TimestampUtc, TimestampUtc, v => *v, 0),
         Some(Value::Decimal(_)) => {
-            long!(Decimal, Decimal, Utf8, String::new(), data, v => data.push_str(v))
+            long!(Decimal, Decimal, Utf8, data: String, v => data.push_str(v))
         }
-        Some(Value::Text(_)) => long!(Text, Text, Utf8, String::new(), data, v => data.push_str(v)),
-        Some(Value::Json(_)) => long!(Json, Json, Utf8, String::new(), data, v => data.push_str(v)),
+        Some(Value::Text(_)) => long!(Text, Text, Utf8, data: String, v => data.push_str(v)),
+        Some(Value::Json(_)) => long!(Json, Json, Utf8, data: String, v => data.push_str(v)),
         Some(Value::Bytes(_)) => {
-            long!(Bytes, Bytes, Binary, Vec::new(), data, v => data.extend_from_slice(v))
+            long!(Bytes, Bytes, Binary, data: Vec<u8>, v => data.extend_from_slice(v))
         }
         Some(Value::Uuid(_)) => {
             let mut out = Vec::with_capacity(rows.len() * 16);

@@ -63,7 +63,11 @@ pub fn run<R: Router>(rule: &R, head: abi::RequestHead) -> Result<abi::Decision,
         method: head.method,
         path: head.path,
         query: head.query,
-        headers: head.headers.into_iter().map(|h| (h.name, h.value)).collect(),
+        headers: head
+            .headers
+            .into_iter()
+            .map(|h| (h.name, h.value))
+            .collect(),
         client: head.client,
         service: head.service,
     };

@@ -103,7 +103,8 @@ impl<'a> Row<'a> {
     /// The cell, by value: faster than indexing when it is read once.
     #[must_use]
     pub fn get(&self, column: impl ColumnRef) -> Value<'a> {
-        self.batch.value(column.index_in(self.batch.table), self.row)
+        self.batch
+            .value(column.index_in(self.batch.table), self.row)
     }
 
     /// The text in a column.

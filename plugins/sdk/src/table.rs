@@ -49,7 +49,8 @@ impl Table {
     /// [`crate::Rule::open`]: it is called once for a batch, and a missing column is found before
     /// anything runs.
     pub fn column(&self, name: &str) -> Result<usize, Failure> {
-        self.find(name).ok_or_else(|| Failure::fatal(self.missing(name)))
+        self.find(name)
+            .ok_or_else(|| Failure::fatal(self.missing(name)))
     }
 
     /// The index of a column, if there is one of that name.

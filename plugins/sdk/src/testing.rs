@@ -203,8 +203,7 @@ impl ConflictCase {
             source: self.side(self.source.as_ref(), self.source_us),
             target: self.side(self.target.as_ref(), self.target_us),
         };
-        let answer =
-            crate::run_resolver(&opened.rule, &self.table, &batch).map_err(from_wire)?;
+        let answer = crate::run_resolver(&opened.rule, &self.table, &batch).map_err(from_wire)?;
         let merged = Batch::new(&self.table, &answer.merged);
         let verdict = match answer.choices[0] {
             choice::SOURCE => Verdict::Source,
@@ -307,9 +306,14 @@ fn transformed<R: Transformer>(
     let opened = open::<R>(settings, tables)?;
     let table = tables[number];
     let rows = out::rows(table.columns().len(), &[cells(table, row)]);
-    let routed =
-        crate::run_transformer(&opened.rule, &opened.tables, direction, number as u32, &rows)
-            .map_err(from_wire)?;
+    let routed = crate::run_transformer(
+        &opened.rule,
+        &opened.tables,
+        direction,
+        number as u32,
+        &rows,
+    )
+    .map_err(from_wire)?;
     let mut made = Vec::new();
     for part in routed {
         let target = tables[part.table as usize];

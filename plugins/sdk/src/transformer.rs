@@ -168,7 +168,9 @@ pub fn run<R: Transformer>(
             draft.cells.sort_by_key(|(column, _)| *column);
             let same = groups.iter().position(|g| {
                 g.table == draft.table
-                    && g.columns.iter().eq(draft.cells.iter().map(|(column, _)| column))
+                    && g.columns
+                        .iter()
+                        .eq(draft.cells.iter().map(|(column, _)| column))
             });
             let group = match same {
                 Some(at) => &mut groups[at],
