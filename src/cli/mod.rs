@@ -5,7 +5,6 @@
 //! below.
 
 mod args;
-mod case_files;
 mod check;
 mod conflict;
 mod context;
@@ -20,6 +19,7 @@ mod reconcile;
 mod report;
 mod script;
 mod sync;
+mod trial;
 mod verify;
 
 use std::ffi::OsString;

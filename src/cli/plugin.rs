@@ -9,14 +9,12 @@ use crate::config::{RuleConfig, RuleSource};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plugin::build::{self, BuildOptions};
 use crate::plugin::{HostOptions, Plugin, PluginHost, PluginSpec, Role, scaffold};
-use crate::rule::cases::{self, CaseFile, CaseReport, Rules};
-use crate::rule::laws::{
-    LawOptions, LawReport, check_resolve, check_route, check_transform, check_validate,
-};
+use crate::rule::cases::{self, CaseFile, Rules};
+use crate::rule::laws::{LawOptions, LawReport};
 
 use super::Printer;
-use super::case_files::case_files;
 use super::context::load;
+use super::trial::{Tested, case_files, laws_alone, laws_on, show_laws};
 
 mod list;
 
@@ -109,14 +107,6 @@ struct Checked {
     laws: Vec<LawReport>,
 }
 
-/// What `test` found out.
-#[derive(Debug, Serialize)]
-struct Tested {
-    passed: usize,
-    failed: usize,
-    files: Vec<CaseReport>,
-}
-
 pub(super) fn run(
     args: &PluginArgs,
     printer: &mut Printer<'_>,
@@ -185,15 +175,12 @@ pub(super) fn run(
             show_checked(&checked, printer)
         }
         PluginCommand::Test { plugin, cases } => {
-            let tested = test(&host()?, &spec(plugin, config)?, cases)?;
-            if printer.is_json() {
-                printer.json(&tested)?;
-            } else {
-                for file in &tested.files {
-                    printer.line(file.to_string().trim_end())?;
-                }
-            }
-            Ok(u8::from(tested.failed > 0))
+            let (host, spec) = (host()?, spec(plugin, config)?);
+            Tested::new("plugin", &spec.path, cases, |file| {
+                let plugin = for_cases(&host, &spec, file)?;
+                Ok(cases::run(file, &rules(&plugin)))
+            })?
+            .show(printer)
         }
         PluginCommand::List => list::run(&host()?, &load(config)?, printer),
     }
@@ -263,37 +250,15 @@ fn for_cases(host: &PluginHost, spec: &PluginSpec, file: &CaseFile) -> Result<Ar
     host.load(spec)
 }
 
-fn test(host: &PluginHost, spec: &PluginSpec, given: &[PathBuf]) -> Result<Tested> {
-    let files = case_files(&spec.path, given)?;
-    if files.is_empty() {
-        return Err(Error::new(
-            ErrorKind::NotFound,
-            format!("plugin {} has no cases", spec.path.display()),
-        )
-        .hint(format!(
-            "write {} or give --cases",
-            spec.path.with_extension("cases.toml").display()
-        )));
+/// What the plugin answers.
+fn rules(plugin: &Plugin) -> Rules<'_> {
+    let has = |role| plugin.roles().contains(&role);
+    Rules {
+        resolve: has(Role::Resolver).then_some(plugin),
+        transform: has(Role::Transformer).then_some(plugin),
+        validate: has(Role::Validator).then_some(plugin),
+        route: has(Role::Router).then_some(plugin),
     }
-    let mut reports = Vec::with_capacity(files.len());
-    for file in &files {
-        let plugin = for_cases(host, spec, file)?;
-        let has = |role| plugin.roles().contains(&role);
-        let rules = Rules {
-            resolve: has(Role::Resolver).then_some(plugin.as_ref()),
-            transform: has(Role::Transformer).then_some(plugin.as_ref()),
-            validate: has(Role::Validator).then_some(plugin.as_ref()),
-            route: has(Role::Router).then_some(plugin.as_ref()),
-        };
-        reports.push(cases::run(file, &rules));
-    }
-    let failed = reports.iter().map(CaseReport::failed).sum();
-    let all: usize = reports.iter().map(|r| r.cases.len()).sum();
-    Ok(Tested {
-        passed: all - failed,
-        failed,
-        files: reports,
-    })
 }
 
 fn check(
@@ -307,15 +272,15 @@ fn check(
     let mut first = None;
     for file in &files {
         let plugin = for_cases(host, spec, file)?;
-        laws.extend(laws_on(&plugin, file, options));
+        laws.extend(laws_on(&rules(&plugin), file, options));
         first.get_or_insert(plugin);
     }
     let plugin = match first {
         Some(plugin) => plugin,
         None => host.load(spec.clone())?,
     };
-    if files.is_empty() && plugin.roles().contains(&Role::Router) {
-        laws.push(check_route(plugin.as_ref(), &[], options));
+    if files.is_empty() {
+        laws = laws_alone(&rules(&plugin), options);
     }
     let info = plugin.info();
     Ok(Checked {
@@ -328,30 +293,6 @@ fn check(
         imports: plugin.imports(),
         laws,
     })
-}
-
-/// The laws on the tables and rows of a case file, as far as the plugin has the roles.
-fn laws_on(plugin: &Plugin, file: &CaseFile, options: &LawOptions) -> Vec<LawReport> {
-    let mut laws = Vec::new();
-    let has = |role| plugin.roles().contains(&role);
-    if let Some(table) = file.table() {
-        if has(Role::Resolver) {
-            let recorded: Vec<_> = file.conflicts().into_iter().map(|c| vec![c]).collect();
-            laws.push(check_resolve(plugin, table, &recorded, options));
-        }
-        if has(Role::Validator) {
-            let recorded: Vec<_> = file.rows(0).into_iter().map(|r| vec![r]).collect();
-            laws.push(check_validate(plugin, table, &recorded, options));
-        }
-    }
-    if let Some(tables) = file.tables().filter(|_| has(Role::Transformer)) {
-        let recorded: Vec<_> = file.rows(0).into_iter().map(|r| vec![r]).collect();
-        laws.push(check_transform(plugin, tables, &recorded, options));
-    }
-    if has(Role::Router) {
-        laws.push(check_route(plugin, &file.requests(), options));
-    }
-    laws
 }
 
 fn show_checked(checked: &[Checked], printer: &mut Printer<'_>) -> Result<u8> {
@@ -383,15 +324,7 @@ fn show_checked(checked: &[Checked], printer: &mut Printer<'_>) -> Result<u8> {
                 plugin.imports.join(", ")
             }
         ))?;
-        for laws in &plugin.laws {
-            printer.line(laws.to_string().trim_end())?;
-        }
-        if plugin.laws.is_empty() {
-            printer.hint(format!(
-                "the laws were not tried on {}: they take their tables from case files (--cases)",
-                plugin.plugin
-            ));
-        }
+        show_laws(&plugin.plugin, &plugin.laws, printer)?;
     }
     Ok(u8::from(failed))
 }

@@ -7,15 +7,13 @@ use serde::Serialize;
 
 use crate::config::{RuleConfig, RuleSource};
 use crate::error::{Error, ErrorKind, Result};
-use crate::rule::cases::{self, CaseFile, CaseReport, Rules};
-use crate::rule::laws::{
-    LawOptions, LawReport, check_resolve, check_route, check_transform, check_validate,
-};
+use crate::rule::cases::{self, CaseFile, Rules};
+use crate::rule::laws::{LawOptions, LawReport};
 use crate::script::{Limits, Script, ScriptSpec};
 
 use super::Printer;
-use super::case_files::case_files;
 use super::context::load;
+use super::trial::{Tested, case_files, laws_alone, laws_on, show_laws};
 
 /// Check and test rules written in Rhai
 #[derive(clap::Args, Debug)]
@@ -70,14 +68,6 @@ struct Checked {
     laws: Vec<LawReport>,
 }
 
-/// What `test` found out.
-#[derive(Debug, Serialize)]
-struct Tested {
-    passed: usize,
-    failed: usize,
-    files: Vec<CaseReport>,
-}
-
 pub(super) fn run(
     args: &ScriptArgs,
     printer: &mut Printer<'_>,
@@ -102,15 +92,11 @@ pub(super) fn run(
             show_checked(&checked, printer)
         }
         ScriptCommand::Test { script, cases } => {
-            let tested = test(&spec(script, config)?, cases)?;
-            if printer.is_json() {
-                printer.json(&tested)?;
-            } else {
-                for file in &tested.files {
-                    printer.line(file.to_string().trim_end())?;
-                }
-            }
-            Ok(u8::from(tested.failed > 0))
+            let spec = spec(script, config)?;
+            Tested::new("script", &spec.path, cases, |file| {
+                Ok(cases::run(file, &rules(for_cases(&spec, file)?.as_ref())))
+            })?
+            .show(printer)
         }
     }
 }
@@ -175,37 +161,15 @@ fn for_cases(spec: &ScriptSpec, file: &CaseFile) -> Result<Arc<Script>> {
     Script::load(spec)
 }
 
-fn test(spec: &ScriptSpec, given: &[PathBuf]) -> Result<Tested> {
-    let files = case_files(&spec.path, given)?;
-    if files.is_empty() {
-        return Err(Error::new(
-            ErrorKind::NotFound,
-            format!("script {} has no cases", spec.path.display()),
-        )
-        .hint(format!(
-            "write {} or give --cases",
-            spec.path.with_extension("cases.toml").display()
-        )));
+/// What the script answers.
+fn rules(script: &Script) -> Rules<'_> {
+    let roles = script.roles();
+    Rules {
+        resolve: roles.resolve.then_some(script),
+        transform: roles.transform.then_some(script),
+        validate: roles.validate.then_some(script),
+        route: roles.route.then_some(script),
     }
-    let mut reports = Vec::with_capacity(files.len());
-    for file in &files {
-        let script = for_cases(spec, file)?;
-        let roles = script.roles();
-        let rules = Rules {
-            resolve: roles.resolve.then_some(script.as_ref()),
-            transform: roles.transform.then_some(script.as_ref()),
-            validate: roles.validate.then_some(script.as_ref()),
-            route: roles.route.then_some(script.as_ref()),
-        };
-        reports.push(cases::run(file, &rules));
-    }
-    let failed = reports.iter().map(CaseReport::failed).sum();
-    let all: usize = reports.iter().map(|r| r.cases.len()).sum();
-    Ok(Tested {
-        passed: all - failed,
-        failed,
-        files: reports,
-    })
 }
 
 fn check(spec: &ScriptSpec, given: &[PathBuf], options: &LawOptions) -> Result<Checked> {
@@ -215,10 +179,10 @@ fn check(spec: &ScriptSpec, given: &[PathBuf], options: &LawOptions) -> Result<C
     let files = case_files(&spec.path, given)?;
     for file in &files {
         let script = for_cases(spec, file)?;
-        laws.extend(laws_on(&script, file, options));
+        laws.extend(laws_on(&rules(&script), file, options));
     }
-    if files.is_empty() && script.roles().route {
-        laws.push(check_route(script.as_ref(), &[], options));
+    if files.is_empty() {
+        laws = laws_alone(&rules(&script), options);
     }
     Ok(Checked {
         script: spec.path.display().to_string(),
@@ -228,30 +192,6 @@ fn check(spec: &ScriptSpec, given: &[PathBuf], options: &LawOptions) -> Result<C
         summary: info.summary,
         laws,
     })
-}
-
-/// The laws on the tables and rows of a case file, as far as the script has the roles.
-fn laws_on(script: &Script, file: &CaseFile, options: &LawOptions) -> Vec<LawReport> {
-    let mut laws = Vec::new();
-    let roles = script.roles();
-    if let Some(table) = file.table() {
-        if roles.resolve {
-            let recorded: Vec<_> = file.conflicts().into_iter().map(|c| vec![c]).collect();
-            laws.push(check_resolve(script, table, &recorded, options));
-        }
-        if roles.validate {
-            let recorded: Vec<_> = file.rows(0).into_iter().map(|r| vec![r]).collect();
-            laws.push(check_validate(script, table, &recorded, options));
-        }
-    }
-    if let Some(tables) = file.tables().filter(|_| roles.transform) {
-        let recorded: Vec<_> = file.rows(0).into_iter().map(|r| vec![r]).collect();
-        laws.push(check_transform(script, tables, &recorded, options));
-    }
-    if roles.route {
-        laws.push(check_route(script, &file.requests(), options));
-    }
-    laws
 }
 
 fn show_checked(checked: &[Checked], printer: &mut Printer<'_>) -> Result<u8> {
@@ -274,15 +214,7 @@ fn show_checked(checked: &[Checked], printer: &mut Printer<'_>) -> Result<u8> {
         if !script.summary.is_empty() {
             printer.line(format!("  {}", script.summary))?;
         }
-        for laws in &script.laws {
-            printer.line(laws.to_string().trim_end())?;
-        }
-        if script.laws.is_empty() {
-            printer.hint(format!(
-                "the laws were not tried on {}: they take their tables from case files (--cases)",
-                script.script
-            ));
-        }
+        show_laws(&script.script, &script.laws, printer)?;
     }
     Ok(u8::from(failed))
 }
