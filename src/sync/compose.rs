@@ -9,6 +9,7 @@ use crate::rule::mapping::PartialRow;
 use crate::rule::{ConflictKind, OnFailure, RuleError, Severity};
 
 use super::engine::Engine;
+use super::merge::Run;
 
 /// What a batch is made of.
 #[derive(Debug, Default)]
@@ -42,7 +43,7 @@ impl<S: SyncStore> Engine<S> {
             Role::Target => self.map_backward(changes)?,
         };
         let mut out = Composed::default();
-        let mut merged: Vec<UnitChange> = Vec::with_capacity(mapped.len());
+        let mut merged: Vec<Run> = Vec::with_capacity(mapped.len());
         let mut index: HashMap<UnitKey, usize> = HashMap::new();
         for change in mapped {
             if from == Role::Source
@@ -66,25 +67,19 @@ impl<S: SyncStore> Engine<S> {
                 continue;
             }
             match index.get(&change.unit) {
-                Some(&i) => {
-                    let first: &mut UnitChange = &mut merged[i];
-                    first.after = change.after;
-                    first.seq = change.seq;
-                    first.committed_us = change.committed_us;
-                    first.refused = change.refused.or(first.refused.take());
-                    first.source_key = change.source_key;
-                    if let (Some(p), Some(q)) = (&mut first.partial, change.partial) {
-                        p.1 = q.1;
-                    }
-                }
+                Some(&i) => merged[i].add(change),
                 None => {
                     index.insert(change.unit.clone(), merged.len());
-                    merged.push(change);
+                    merged.push(Run::new(change));
                 }
             }
         }
-        // What ends where it began is nothing.
-        merged.retain(|c| c.before != c.after || c.refused.is_some());
+        let mut merged: Vec<UnitChange> = merged.into_iter().map(Run::whole).collect();
+        // What ends where it began is nothing. Of a paused table it is not known: it may have
+        // changed in columns that nobody looks at yet.
+        merged.retain(|c| {
+            c.before != c.after || c.refused.is_some() || self.paused.contains_key(&c.unit.unit)
+        });
         for change in &mut merged {
             if let Some(reason) = self.paused.get(&change.unit.unit) {
                 change.refused = Some(Refusal {

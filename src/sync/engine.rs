@@ -47,6 +47,8 @@ pub struct Engine<S> {
     pub(super) read: [u64; 2],
     /// Where the checkpoint for each store's feed stands; by role of the feed.
     pub(super) checkpoint: [u64; 2],
+    /// What stands where each store's feed is read; by role.
+    pub(super) anchors: [Option<i64>; 2],
     pub(super) settled: [HashMap<UnitKey, u64>; 2],
     pub(super) open: BTreeMap<(Role, i64), OpenConflict>,
     pub(super) open_by_key: HashMap<UnitKey, (Role, i64)>,
@@ -105,6 +107,7 @@ impl<S: SyncStore> Engine<S> {
         if composed.changes.is_empty() && composed.touched.is_empty() {
             // Nothing to write: the checkpoint follows with the next batch, or with `flush`.
             self.read[from.index()] = to;
+            self.anchors[from.index()] = page.anchor;
             return Ok(true);
         }
         let batch = ApplyBatch {
@@ -112,6 +115,7 @@ impl<S: SyncStore> Engine<S> {
             from: self.checkpoint[from.index()],
             log: Some(self.logs[from.index()]),
             to,
+            anchor: page.anchor,
             changes: composed.changes,
             touched: composed.touched,
             chunk: None,
@@ -120,6 +124,7 @@ impl<S: SyncStore> Engine<S> {
         };
         self.apply(from, batch).await?;
         self.read[from.index()] = to;
+        self.anchors[from.index()] = page.anchor;
         self.checkpoint[from.index()] = to;
         Ok(true)
     }
@@ -211,6 +216,7 @@ impl<S: SyncStore> Engine<S> {
                     from: self.checkpoint[i],
                     log: Some(self.logs[i]),
                     to: self.read[i],
+                    anchor: self.anchors[i],
                     ..ApplyBatch::default()
                 };
                 self.store(from.other()).apply(batch).await?;

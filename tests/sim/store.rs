@@ -243,6 +243,7 @@ impl SyncStore for MemoryStore {
                     log: log(role.other()),
                     seq,
                 }),
+                anchor: None,
                 settled: side.settled.clone(),
                 open: side.open.values().cloned().collect(),
                 two_sided: records,
@@ -252,6 +253,10 @@ impl SyncStore for MemoryStore {
             })
         })
         .await
+    }
+
+    async fn anchor(&self, _seq: u64) -> Result<Option<i64>> {
+        Ok(None)
     }
 
     async fn read_feed(&self, after: u64, rows_max: usize) -> Result<FeedPage> {
@@ -282,6 +287,7 @@ impl SyncStore for MemoryStore {
             Ok(FeedPage {
                 commit,
                 more,
+                anchor: None,
                 schema_changed: Vec::new(),
             })
         })
