@@ -171,8 +171,10 @@ impl Journal<'_> {
             (Some(n), Some(a), Some(b)) => Some((resolution(n), [a, b])),
             _ => None,
         };
-        // A base with other columns than the rows have by now says nothing about them.
-        let same_shape = row.get::<_, String>(18)? == self.shape(unit);
+        // A base with other columns than the rows have by now says nothing about them; that there
+        // was no row is as true as before.
+        let base = unblob(row.get(6)?)?;
+        let fits = base.is_none() || row.get::<_, String>(18)? == self.shape(unit);
         Ok(Some(OpenConflict {
             home: self.role,
             id: row.get(0)?,
@@ -188,8 +190,8 @@ impl Journal<'_> {
             },
             kind: ConflictKind::from_name(&row.get::<_, String>(5)?)
                 .unwrap_or(ConflictKind::UpdateOriginDiffers),
-            base: unblob(row.get(6)?)?.filter(|_| same_shape),
-            base_known: row.get(7)? && same_shape,
+            base: base.filter(|_| fits),
+            base_known: row.get(7)? && fits,
             committed_us: [row.get(8)?, row.get(9)?],
             state: state(row.get(10)?),
             reason: row.get(11)?,
