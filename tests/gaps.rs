@@ -2,6 +2,7 @@
 
 use crate::cli_sync::{IDLE, equal, items};
 use crate::support::program::{CONFIG, ITEMS, Shop, rows};
+use crate::support::{Pair, app, dump, spec, until_idle};
 
 const KEYED: &str = "CREATE TABLE items (id INTEGER PRIMARY KEY, v TEXT)";
 
@@ -464,4 +465,47 @@ fn a_table_as_wide_as_can_be() {
         assert!(shown.contains("999 columns to sync; up to 998"), "{shown}");
         assert!(shown.contains("ignore_columns"), "{shown}");
     }
+}
+
+/// A chunk says nothing of a row that is gone, and the target may hold it from before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_deleted_while_a_table_is_copied_once_more() {
+    let schema = "CREATE TABLE t (id INTEGER PRIMARY KEY, a)";
+    let pair = Pair::new(schema, schema);
+    let spec = spec(&["t"], "park");
+    let a = app(&pair.source());
+    a.execute_batch("INSERT INTO t VALUES (1, 1), (2, 2), (3, 3), (4, 4)")
+        .unwrap();
+    pair.sync(&spec).await;
+    let opened = pair.open(&spec).await;
+    opened
+        .target
+        .forget_copies(vec!["t".to_owned()])
+        .await
+        .unwrap();
+    drop(opened);
+    let mut engine = pair.engine(&spec).await;
+    // Before the source's feed is read, before its chunk is read, and after it.
+    a.execute_batch("UPDATE t SET a = 22 WHERE id = 2; DELETE FROM t WHERE id = 2")
+        .unwrap();
+    engine.step(banyan::rule::Direction::Forward).await.unwrap();
+    a.execute_batch(
+        "DELETE FROM t WHERE id = 3; DELETE FROM t WHERE id = 4; INSERT INTO t VALUES (4, 4)",
+    )
+    .unwrap();
+    while engine.copy_chunk().await.unwrap() {}
+    a.execute_batch("INSERT INTO t VALUES (3, 'again')")
+        .unwrap();
+    let report = until_idle(&mut engine).await;
+    assert_eq!(report.tables[0].conflicts, 0);
+    let sql = "SELECT * FROM t ORDER BY id";
+    let source = dump(&pair.source(), sql);
+    // Row 3 is there again, so nobody can tell that what the target holds is what was deleted.
+    assert_eq!(report.tables[0].parked, 1);
+    let target = dump(&pair.target(), sql);
+    assert_eq!(target.len(), source.len());
+    assert_eq!([&target[0], &target[2]], [&source[0], &source[2]]);
+    a.execute_batch("DELETE FROM t WHERE id = 1").unwrap();
+    until_idle(&mut engine).await;
+    assert_eq!(dump(&pair.target(), sql).len(), 2);
 }

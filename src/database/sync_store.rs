@@ -336,6 +336,8 @@ pub struct Recovered {
     pub closed: Vec<(Role, i64)>,
     /// Chunk marks kept here.
     pub chunks: Vec<ChunkMark>,
+    /// The source's tables that are copied once more: this store holds rows of theirs from before.
+    pub copied_before: Vec<usize>,
     /// Commit times of changes that an open conflict absorbed: the last one of each key.
     pub touched: Vec<(UnitKey, Role, Option<i64>)>,
 }

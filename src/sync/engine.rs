@@ -1,6 +1,6 @@
 //! The engine's state and its normal path.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::data::LogId;
 use crate::database::{
@@ -56,6 +56,8 @@ pub struct Engine<S> {
     pub(super) tries: HashMap<(Role, i64), u32>,
     pub(super) half: Vec<DecisionRecord>,
     pub(super) copy: CopyProgress,
+    /// Tables of the source of which the target holds rows from an earlier copy.
+    pub(super) copied_before: HashSet<usize>,
     /// Why a unit is paused.
     pub(super) paused: BTreeMap<usize, String>,
     pub(super) counts: Vec<TableCounts>,

@@ -100,8 +100,10 @@ impl<S: SyncStore> Engine<S> {
             })
             .collect();
         let chunks = std::mem::take(&mut recovered[1].chunks);
+        let copied_before = std::mem::take(&mut recovered[1].copied_before);
         let mut engine = Self {
             stores,
+            copied_before: copied_before.into_iter().collect(),
             copy: CopyProgress::new(plan.mappings.len(), chunks),
             plan,
             options,

@@ -249,6 +249,7 @@ impl SyncStore for MemoryStore {
                 two_sided: records,
                 closed: side.records.iter().flat_map(|r| r.closes.clone()).collect(),
                 chunks: side.chunks.clone(),
+                copied_before: Vec::new(),
                 touched: side.touched.clone(),
             })
         })

@@ -63,7 +63,8 @@ pub(super) fn create(conn: &Connection, names: &Names, slots: usize) -> Result<L
             pos0 INTEGER NOT NULL, pos1 INTEGER NOT NULL, seen0 BLOB, seen1 BLOB, result0 BLOB,
             result1 BLOB, base BLOB, base_known INTEGER NOT NULL, closes TEXT NOT NULL,
             supersedes BLOB, at INTEGER NOT NULL) WITHOUT ROWID;
-         CREATE TABLE {chunk} (tbl TEXT PRIMARY KEY, marks BLOB NOT NULL) WITHOUT ROWID;",
+         CREATE TABLE {chunk} (tbl TEXT PRIMARY KEY, marks BLOB NOT NULL,
+            again INTEGER NOT NULL) WITHOUT ROWID;",
         values = values.concat(),
         log = n("log"),
         tables = n("tables"),
@@ -234,7 +235,7 @@ impl Journal<'_> {
         } else {
             self.conn
                 .prepare_cached(&format!(
-                    "UPDATE {} SET seq = ?4, anchor = ?5 WHERE direction = ?1 AND log = ?2 AND seq = ?3",
+                    "UPDATE {} SET anchor = CASE WHEN seq = ?4 THEN coalesce(?5, anchor) ELSE ?5 END, seq = ?4 WHERE direction = ?1 AND log = ?2 AND seq = ?3",
                     self.sql("checkpoint")
                 ))
                 .map_err(what())?
@@ -351,13 +352,31 @@ impl Journal<'_> {
         ]);
         self.conn
             .prepare_cached(&format!(
-                "INSERT INTO {0} (tbl, marks) VALUES (?1, ?2) \
+                "INSERT INTO {0} (tbl, marks, again) VALUES (?1, ?2, 0) \
                  ON CONFLICT (tbl) DO UPDATE SET marks = CAST(marks || excluded.marks AS BLOB)",
                 self.sql("chunk")
             ))
             .and_then(|mut s| s.execute(params![table, canonical::encode_exact(&[entry])]))
             .map(drop)
             .map_err(sqlite("mark a copied chunk"))
+    }
+
+    /// Tables that were copied whole, and are being copied once more.
+    pub(super) fn copied_before(&self) -> Result<Vec<usize>> {
+        let what = || sqlite("read the copy's progress");
+        let names = self
+            .conn
+            .prepare_cached(&format!(
+                "SELECT tbl FROM {} WHERE again = 1",
+                self.sql("chunk")
+            ))
+            .map_err(what())?
+            .query_map([], |row| row.get::<_, String>(0))
+            .map_err(what())?
+            .collect::<rusqlite::Result<Vec<_>>>()
+            .map_err(what())?;
+        let index = |name: &String| self.sources.iter().position(|s| s == name);
+        Ok(names.iter().filter_map(index).collect())
     }
 
     pub(super) fn chunks(&self) -> Result<Vec<ChunkMark>> {

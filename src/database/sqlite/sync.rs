@@ -230,13 +230,16 @@ impl SqliteSync {
             .collect())
     }
 
-    /// Forgets that these tables of the source were copied into this store.
+    /// Has these tables of the source copied into this store once more.
     pub async fn forget_copies(&self, sources: Vec<String>) -> Result<()> {
         let chunk = self.shared.names.sql("chunk");
         self.write(move |conn| {
             for table in &sources {
-                conn.execute(&format!("DELETE FROM {chunk} WHERE tbl = ?1"), [table])
-                    .map_err(sqlite("forget what was copied"))?;
+                conn.execute(
+                    &format!("UPDATE {chunk} SET marks = x'', again = 1 WHERE tbl = ?1"),
+                    [table],
+                )
+                .map_err(sqlite("forget what was copied"))?;
             }
             Ok(())
         })

@@ -107,6 +107,7 @@ impl Shared {
                 two_sided: journal.records(true)?,
                 closed: journal.closed()?,
                 chunks: journal.chunks()?,
+                copied_before: journal.copied_before()?,
                 touched: journal.touched()?,
             })
         })();
