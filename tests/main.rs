@@ -16,6 +16,7 @@ mod constraints;
 mod crash;
 mod demo;
 mod fidelity;
+mod gaps;
 mod layering;
 mod plugin;
 mod schema_change;

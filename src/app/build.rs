@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use crate::data::{Generated, TableSchema};
 use crate::database::sqlite::{
-    Affinity, SqliteFilter, SqliteStore, SqliteStoredForm, SqliteSync, SyncOptions, SyncTable,
+    Affinity, COLUMNS_MAX, SqliteFilter, SqliteStore, SqliteStoredForm, SqliteSync, SyncOptions,
+    SyncTable, too_wide,
 };
 use crate::database::{ReadStore, Role};
 use crate::error::{Error, ErrorKind, Result, Retry};
@@ -217,12 +218,32 @@ pub async fn build(
         .iter()
         .map(|t| t.schema.name.clone())
         .collect();
+    let origins: Vec<String> = fitted
+        .units
+        .iter()
+        .map(|u| sources[u.mapping].clone())
+        .collect();
+    let shapes: Vec<String> = fitted
+        .units
+        .iter()
+        .map(|u| {
+            let columns = &fitted.mappings[u.mapping].targets[u.target].table.columns;
+            let names: Vec<String> = columns.iter().map(|c| format!("{:?}", c.name)).collect();
+            names.join(",")
+        })
+        .collect();
     let options = |role, tables| SyncOptions {
         migration: spec.name.clone(),
         role,
         tables,
         units: unit_names.clone(),
         sources: sources.clone(),
+        origins: match role {
+            Role::Source => sources.clone(),
+            Role::Target => origins.clone(),
+        },
+        written: spec.two_way || role == Role::Target,
+        shapes: shapes.clone(),
         check_foreign_keys: spec.check_foreign_keys,
     };
     let (source_tables, target_tables) = (fitted.source_tables, fitted.target_tables);
@@ -356,6 +377,11 @@ async fn build_table(
         // Both sides make the same of every value, so what one holds the other holds.
         mapping.source.stored = None;
         mapping.targets[0].stored = None;
+    }
+    for chosen in std::iter::once(&from).chain(&tos) {
+        if chosen.columns.len() > COLUMNS_MAX {
+            return Err(too_wide(&chosen.schema.name, chosen.columns.len()));
+        }
     }
     Ok(Built {
         mapping,

@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use crate::config::{Config, MigrationConfig};
 use crate::database::ReadStore;
-use crate::database::sqlite::{Orphans, SqliteStore, SyncTable};
+use crate::database::sqlite::{Orphans, SqliteStore, SyncTable, shared_table};
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::lifecycle::Phase;
 use crate::rule::RuleTable;
@@ -201,6 +201,7 @@ async fn check_rules_and_migrations(
             broken.push(name.as_str());
         }
     }
+    let mut used: Vec<Used> = Vec::new();
     for (name, migration) in &config.migrations {
         let stores = [&migration.source, &migration.target];
         if stores.iter().any(|s| !reachable.contains(&s.as_str())) {
@@ -216,11 +217,45 @@ async fn check_rules_and_migrations(
             source: store(config, &migration.source)?,
             target: store(config, &migration.target)?,
         };
-        if let Err(error) = migration.check(&mut rules, &broken, checked).await {
-            checked.problem(path, &error);
+        match migration.check(&mut rules, &broken, checked).await {
+            Err(error) => checked.problem(path, &error),
+            // What is over uses nothing any more.
+            Ok(_) if migration.phase == Phase::Completed => {}
+            Ok(uses) => {
+                if let Some(error) = clash(&used, &uses) {
+                    checked.problem(path.as_str(), &error);
+                }
+                used.extend(uses);
+            }
         }
     }
     Ok(())
+}
+
+/// A table that a migration works on.
+struct Used {
+    migration: String,
+    file: PathBuf,
+    table: String,
+    /// Whether Banyan writes into it.
+    written: bool,
+}
+
+/// Two migrations share a table only if neither writes it: no migration sees what another writes.
+fn clash(used: &[Used], uses: &[Used]) -> Option<Error> {
+    let found = uses.iter().find_map(|new| {
+        let mut others = used.iter();
+        let other = others.find(|old| {
+            old.file == new.file
+                && old.table.eq_ignore_ascii_case(&new.table)
+                && (old.written || new.written)
+        });
+        other.map(|other| (new, other))
+    });
+    found.map(|(new, other)| {
+        shared_table(&new.migration, &other.migration, &new.table)
+            .at(format!("file {}", new.file.display()))
+    })
 }
 
 /// One migration whose stores can be reached.
@@ -234,12 +269,13 @@ struct Migration<'a> {
 }
 
 impl Migration<'_> {
+    /// Answers which tables it works on.
     async fn check(
         &mut self,
         rules: &mut Rules<'_>,
         broken: &[&str],
         checked: &mut Checked,
-    ) -> Result<()> {
+    ) -> Result<Vec<Used>> {
         let drafted = draft(self.name, self.config, rules, &self.source).await?;
         for wrong in &drafted.wrong {
             // A rule that cannot be loaded is listed once, where it stands.
@@ -262,7 +298,23 @@ impl Migration<'_> {
                 checked.problem(self.path, &error);
             }
         }
-        self.note(&drafted, &fitted, checked).await
+        self.note(&drafted, &fitted, checked).await?;
+        let sides = [
+            (&self.source, &fitted.source_tables, drafted.spec.two_way),
+            (&self.target, &fitted.target_tables, true),
+        ];
+        let mut uses = Vec::new();
+        for (store, tables, written) in sides {
+            let path = store.path();
+            let file = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+            uses.extend(tables.iter().map(|table| Used {
+                migration: self.name.to_owned(),
+                file: file.clone(),
+                table: table.schema.name.clone(),
+                written,
+            }));
+        }
+        Ok(uses)
     }
 
     /// Of a table whose transform cannot be used, at least the names can be looked up.

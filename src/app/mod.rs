@@ -17,7 +17,7 @@ pub use check::{Checked, Finding, check};
 pub use conflicts::{list as list_conflicts, resolve as resolve_conflict, show as show_conflict};
 pub use lease::Lease;
 pub use open::{open, state, state_folder, store, stores};
-pub use operate::{Ending, SyncRequest, end, sync};
+pub use operate::{Ending, SyncRequest, end, resume, sync};
 pub use progress::Observed;
 pub use rules::{RuleWatcher, Rules};
 pub use verify::{VerifyOptions, query, reconcile, verify};

@@ -66,6 +66,7 @@ pub async fn sync(
     let (stop, stopped) = watch::channel(false);
     let mut fresh = record.phase == Phase::Planned || record.phase == Phase::Aborted;
     let mut tries = 0;
+    let mut earlier = SyncReport::default();
     loop {
         let result = attempt(
             config,
@@ -81,7 +82,18 @@ pub async fn sync(
         )
         .await;
         match result {
-            Ok(mut report) => {
+            Ok(Attempt {
+                report,
+                again: true,
+            }) if !shutdown.is_requested() => {
+                let mut report = report;
+                report.add(&earlier);
+                earlier = report;
+                fresh = false;
+                tries = 0;
+            }
+            Ok(Attempt { mut report, .. }) => {
+                report.add(&earlier);
                 report.seconds = begun.elapsed().as_secs_f64();
                 drop(lease);
                 return Ok(report);
@@ -119,6 +131,13 @@ pub async fn sync(
     }
 }
 
+/// What became of an attempt.
+struct Attempt {
+    report: SyncReport,
+    /// What waited is carried over, and now tables are to be copied once more.
+    again: bool,
+}
+
 #[expect(clippy::too_many_arguments, reason = "one attempt of the loop above")]
 async fn attempt(
     config: &Config,
@@ -131,7 +150,7 @@ async fn attempt(
     stop: &watch::Sender<bool>,
     stopped: &watch::Receiver<bool>,
     observe: &mut (impl FnMut(&Observed) + Send),
-) -> Result<SyncReport> {
+) -> Result<Attempt> {
     let name = &request.migration;
     let (opened, rules) = open(config, name).await?;
     let migration = config.migration(name)?;
@@ -154,6 +173,15 @@ async fn attempt(
         record.rows_total
     };
     install(&opened).await?;
+    let recopies = recopies(&opened).await?;
+    if !recopies.is_empty() {
+        tracing::warn!(
+            tables = recopies.join(", "),
+            "what waits is carried over; then all rows of these tables are compared, and those that \
+             differ become conflicts"
+        );
+    }
+    let both = (opened.source.clone(), opened.target.clone());
     record.phase = started;
     record.rows_total = rows_total;
     record.reason = None;
@@ -180,8 +208,8 @@ async fn attempt(
     .await?;
     let (tell, mut told) = watch::channel(Observed::default());
     let run_options = RunOptions {
-        until_idle: request.until_idle,
-        copy_only: request.copy_only,
+        until_idle: request.until_idle || !recopies.is_empty(),
+        copy_only: request.copy_only && recopies.is_empty(),
         copy_rows_per_s_max: options.copy_rows_per_s_max,
         stop: stopped.clone(),
     };
@@ -243,7 +271,73 @@ async fn attempt(
         }
     }
     state.save(record).await?;
-    Ok(report)
+    let again = !recopies.is_empty() && !*stopped.borrow();
+    if again {
+        drop(engine);
+        let (source, target) = both;
+        // In this order: a crash in between copies once more.
+        target.forget_copies(recopies).await?;
+        target.recopies_begun().await?;
+        source.recopies_begun().await?;
+        record.rows_copied = 0;
+        record.phase = started;
+    }
+    Ok(Attempt { report, again })
+}
+
+/// The source's tables all of whose rows are to be looked at again.
+async fn recopies(opened: &Opened) -> Result<Vec<String>> {
+    let mut tables = opened.source.recopies().await?;
+    tables.extend(opened.target.recopies().await?);
+    tables.sort();
+    tables.dedup();
+    Ok(tables)
+}
+
+/// Goes on after a pause. Tables of which changes were missed go on, too: all their rows are compared
+/// when the sync starts. Other tables that the schema paused are looked at when the sync goes on.
+pub async fn resume(config: &Config, name: &str) -> Result<MigrationRecord> {
+    config.migration(name)?;
+    let state = state(config).await?;
+    let mut record = state.migration(name).await?;
+    if record.phase.is_installed() {
+        let mut has_gap = false;
+        for store in stores_of(config, name)? {
+            has_gap |= store.has_gap(name).await?;
+        }
+        match (Lease::take(state.folder(), name)?, has_gap) {
+            (Some(_lease), _) => match open(config, name).await {
+                Ok((opened, _)) => {
+                    install(&opened).await?;
+                    opened.source.resume().await?;
+                    opened.target.resume().await?;
+                }
+                Err(e) if has_gap => return Err(e),
+                // The sync says it when it goes on.
+                Err(_) => {}
+            },
+            (None, true) => {
+                return Err(Error::new(
+                    ErrorKind::Refused,
+                    format!(
+                        "migration {name}: changes of a table were missed, and another banyan \
+                         process works on the migration"
+                    ),
+                )
+                .hint(format!(
+                    "stop it first (Ctrl-C is safe), then banyan migration resume {name}, then \
+                     start it again"
+                )));
+            }
+            (None, false) => {}
+        }
+    }
+    state.wish_pause(name, None).await?;
+    record.paused = false;
+    record.reason = None;
+    record.paused_tables.clear();
+    state.save(&record).await?;
+    Ok(record)
 }
 
 async fn count(config: &Config, name: &str, opened: &Opened) -> Result<Option<u64>> {
@@ -262,8 +356,10 @@ async fn count(config: &Config, name: &str, opened: &Opened) -> Result<Option<u6
 /// Installs capture on both sides, or on none.
 async fn install(opened: &Opened) -> Result<()> {
     let already = opened.source.is_installed().await?;
-    opened.source.install().await?;
-    if let Err(e) = opened.target.install().await {
+    let read_of_source = opened.target.checkpoint().await?;
+    let read_of_target = opened.source.checkpoint().await?;
+    opened.source.install_after(read_of_source).await?;
+    if let Err(e) = opened.target.install_after(read_of_target).await {
         if !already {
             opened.source.uninstall().await?;
         }
@@ -321,7 +417,10 @@ pub async fn end(
                     ErrorKind::Refused,
                     format!("migration {name}: table {table} is paused: {reason}"),
                 )
-                .hint("make both schemas fit the mapping again, sync, then complete"));
+                .hint(format!(
+                    "make both schemas fit the mapping again, banyan migration resume {name}, \
+                     sync, then complete"
+                )));
             }
             record = state.migration(name).await?;
         }

@@ -5,7 +5,7 @@ use std::path::Path;
 use clap::Subcommand;
 use serde_json::{Value as Json, json};
 
-use crate::app::{Ending, SyncRequest, end, state, sync};
+use crate::app::{Ending, SyncRequest, end, resume, state, sync};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::state::MigrationRecord;
@@ -79,7 +79,9 @@ pub(super) fn run(
             read(&config, &args.migration)?
         }
         MigrationVerb::Pause(args) => pause(&config, args)?,
-        MigrationVerb::Resume(args) => resume(&config, &args.migration)?,
+        MigrationVerb::Resume(args) => {
+            block_on(|_| async { resume(&config, &args.migration).await })?
+        }
         MigrationVerb::Complete(args) => finish(&config, &args.migration, Ending::Complete)?,
         MigrationVerb::Abort(args) => finish(&config, &args.migration, Ending::Abort)?,
     };
@@ -118,21 +120,6 @@ fn pause(config: &Config, args: &PauseArgs) -> Result<MigrationRecord> {
             .await
     })?;
     read(config, &args.migration)
-}
-
-/// Takes the pause back; what the schema pauses is looked at again when the sync goes on.
-fn resume(config: &Config, name: &str) -> Result<MigrationRecord> {
-    config.migration(name)?;
-    block_on(|_| async {
-        let state = state(config).await?;
-        state.wish_pause(name, None).await?;
-        let mut record = state.migration(name).await?;
-        record.paused = false;
-        record.reason = None;
-        record.paused_tables.clear();
-        state.save(&record).await?;
-        Ok(record)
-    })
 }
 
 fn finish(config: &Config, name: &str, ending: Ending) -> Result<MigrationRecord> {

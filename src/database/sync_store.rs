@@ -271,6 +271,8 @@ pub struct ApplyBatch {
     pub log: Option<LogId>,
     /// Where it moves.
     pub to: u64,
+    /// What stands there; see [`FeedPage::anchor`].
+    pub anchor: Option<i64>,
     /// In order.
     pub changes: Vec<RowChange>,
     /// Changes of keys with an open conflict: only their times are kept.
@@ -322,6 +324,8 @@ pub struct Recovered {
     pub begin: u64,
     /// The checkpoint of the direction that writes to this store.
     pub checkpoint: Option<Position>,
+    /// What stood there; see [`FeedPage::anchor`].
+    pub anchor: Option<i64>,
     /// Settled marks kept here.
     pub settled: Vec<Settled>,
     /// Open conflicts kept here.
@@ -332,6 +336,8 @@ pub struct Recovered {
     pub closed: Vec<(Role, i64)>,
     /// Chunk marks kept here.
     pub chunks: Vec<ChunkMark>,
+    /// The source's tables that are copied once more: this store holds rows of theirs from before.
+    pub copied_before: Vec<usize>,
     /// Commit times of changes that an open conflict absorbed: the last one of each key.
     pub touched: Vec<(UnitKey, Role, Option<i64>)>,
 }
@@ -343,6 +349,9 @@ pub struct FeedPage {
     pub commit: Commit,
     /// Whether more is waiting behind it.
     pub more: bool,
+    /// What stands at its end: the same number when the log is read there again, another one after
+    /// the database was replaced by an older copy and written to. `None`: it cannot be told.
+    pub anchor: Option<i64>,
     /// The captured tables whose schema is not what it was (index, what changed).
     pub schema_changed: Vec<(usize, String)>,
 }
@@ -374,6 +383,9 @@ pub trait SyncStore: Clone + Send + Sync + 'static {
     /// Reads what is durable. `Err(Fenced)` when another engine has taken over meanwhile: were it
     /// taken back, each engine would own one store, and neither would know what the other does.
     fn recover(&self, epoch: i64) -> impl Future<Output = Result<Recovered>> + Send;
+
+    /// What stands at `seq` of the log; see [`FeedPage::anchor`].
+    fn anchor(&self, seq: u64) -> impl Future<Output = Result<Option<i64>>> + Send;
 
     /// Changes after `after`, in order, whole commits up to about `rows_max` rows.
     fn read_feed(

@@ -1,6 +1,6 @@
 //! From changes of one feed to guarded writes on the other side.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::data::{Change, Key, Row, Value};
 use crate::database::{Base, Cause, OpenState, Refusal, Role, RowChange, SyncStore, UnitKey};
@@ -9,6 +9,7 @@ use crate::rule::mapping::PartialRow;
 use crate::rule::{ConflictKind, OnFailure, RuleError, Severity};
 
 use super::engine::Engine;
+use super::merge::Run;
 
 /// What a batch is made of.
 #[derive(Debug, Default)]
@@ -42,8 +43,9 @@ impl<S: SyncStore> Engine<S> {
             Role::Target => self.map_backward(changes)?,
         };
         let mut out = Composed::default();
-        let mut merged: Vec<UnitChange> = Vec::with_capacity(mapped.len());
+        let mut merged: Vec<Run> = Vec::with_capacity(mapped.len());
         let mut index: HashMap<UnitKey, usize> = HashMap::new();
+        let mut covered = Vec::new();
         for change in mapped {
             if from == Role::Source
                 && self.copy.covers(
@@ -52,6 +54,10 @@ impl<S: SyncStore> Engine<S> {
                     change.seq,
                 )
             {
+                let table = self.plan.units[change.unit.unit].mapping;
+                if self.copied_before.contains(&table) {
+                    covered.push(change);
+                }
                 continue;
             }
             let settled = self.settled[from.index()].get(&change.unit);
@@ -66,25 +72,21 @@ impl<S: SyncStore> Engine<S> {
                 continue;
             }
             match index.get(&change.unit) {
-                Some(&i) => {
-                    let first: &mut UnitChange = &mut merged[i];
-                    first.after = change.after;
-                    first.seq = change.seq;
-                    first.committed_us = change.committed_us;
-                    first.refused = change.refused.or(first.refused.take());
-                    first.source_key = change.source_key;
-                    if let (Some(p), Some(q)) = (&mut first.partial, change.partial) {
-                        p.1 = q.1;
-                    }
-                }
+                Some(&i) => merged[i].add(change),
                 None => {
                     index.insert(change.unit.clone(), merged.len());
-                    merged.push(change);
+                    merged.push(Run::new(change));
                 }
             }
         }
-        // What ends where it began is nothing.
-        merged.retain(|c| c.before != c.after || c.refused.is_some());
+        let mut merged: Vec<UnitChange> = merged.into_iter().map(Run::whole).collect();
+        covered.retain(|c| !index.contains_key(&c.unit));
+        merged.extend(self.gone(covered).await?);
+        // What ends where it began is nothing. Of a paused table it is not known: it may have
+        // changed in columns that nobody looks at yet.
+        merged.retain(|c| {
+            c.before != c.after || c.refused.is_some() || self.paused.contains_key(&c.unit.unit)
+        });
         for change in &mut merged {
             if let Some(reason) = self.paused.get(&change.unit.unit) {
                 change.refused = Some(Refusal {
@@ -99,6 +101,54 @@ impl<S: SyncStore> Engine<S> {
             Role::Source => merged.into_iter().map(forward_write).collect(),
             Role::Target => self.backward_writes(merged).await?,
         };
+        Ok(out)
+    }
+
+    /// Of changes that the copy covers where a table is copied once more: the rows that are gone. A
+    /// chunk does not hold them, and says nothing of what the target has from before.
+    async fn gone(&self, covered: Vec<UnitChange>) -> Result<Vec<UnitChange>> {
+        let mut runs: HashMap<UnitKey, Run> = HashMap::new();
+        for change in covered {
+            let settled = self.settled[Role::Source.index()].get(&change.unit);
+            if settled.is_some_and(|&seq| change.seq <= seq)
+                || self.open_by_key.contains_key(&change.unit)
+            {
+                continue;
+            }
+            match runs.get_mut(&change.unit) {
+                Some(run) => run.add(change),
+                None => {
+                    runs.insert(change.unit.clone(), Run::new(change));
+                }
+            }
+        }
+        let mut by_table: BTreeMap<usize, Vec<UnitChange>> = BTreeMap::new();
+        for change in runs.into_values().map(Run::whole) {
+            if change.after.is_none() && change.before.is_some() && change.refused.is_none() {
+                let table = self.plan.units[change.unit.unit].mapping;
+                by_table.entry(table).or_default().push(change);
+            }
+        }
+        let mut out = Vec::new();
+        for (table, changes) in by_table {
+            // One that is there again comes with a later change, or with its chunk.
+            let keys = changes.iter().map(|c| c.source_key.clone()).collect();
+            let rows = self.store(Role::Source).read_rows(table, keys).await?;
+            let there: Vec<Row> = rows.iter().flatten().cloned().collect();
+            let mut there = self.forward_each(table, there)?.into_iter();
+            for (change, row) in changes.into_iter().zip(rows) {
+                let target = self.plan.units[change.unit.unit].target;
+                let is_there = match row.and_then(|_| there.next()) {
+                    None => false,
+                    Some(Ok(targets)) => targets.get(target).is_some_and(Option::is_some),
+                    // The copy says what is wrong with it.
+                    Some(Err(_)) => true,
+                };
+                if !is_there {
+                    out.push(change);
+                }
+            }
+        }
         Ok(out)
     }
 

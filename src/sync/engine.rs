@@ -1,6 +1,6 @@
 //! The engine's state and its normal path.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::data::LogId;
 use crate::database::{
@@ -48,6 +48,8 @@ pub struct Engine<S> {
     pub(super) read: [u64; 2],
     /// Where the checkpoint for each store's feed stands; by role of the feed.
     pub(super) checkpoint: [u64; 2],
+    /// What stands where each store's feed is read; by role.
+    pub(super) anchors: [Option<i64>; 2],
     pub(super) settled: [HashMap<UnitKey, u64>; 2],
     pub(super) open: BTreeMap<(Role, i64), OpenConflict>,
     pub(super) open_by_key: HashMap<UnitKey, (Role, i64)>,
@@ -56,6 +58,8 @@ pub struct Engine<S> {
     pub(super) half: Vec<DecisionRecord>,
     pub(super) copy: CopyProgress,
     pub(super) adoption: Option<Adoption>,
+    /// Tables of the source of which the target holds rows from an earlier copy.
+    pub(super) copied_before: HashSet<usize>,
     /// Why a unit is paused.
     pub(super) paused: BTreeMap<usize, String>,
     pub(super) counts: Vec<TableCounts>,
@@ -107,6 +111,7 @@ impl<S: SyncStore> Engine<S> {
         if composed.changes.is_empty() && composed.touched.is_empty() {
             // Nothing to write: the checkpoint follows with the next batch, or with `flush`.
             self.read[from.index()] = to;
+            self.anchors[from.index()] = page.anchor;
             return Ok(true);
         }
         let batch = ApplyBatch {
@@ -114,6 +119,7 @@ impl<S: SyncStore> Engine<S> {
             from: self.checkpoint[from.index()],
             log: Some(self.logs[from.index()]),
             to,
+            anchor: page.anchor,
             changes: composed.changes,
             touched: composed.touched,
             chunk: None,
@@ -122,6 +128,7 @@ impl<S: SyncStore> Engine<S> {
         };
         self.apply(from, batch).await?;
         self.read[from.index()] = to;
+        self.anchors[from.index()] = page.anchor;
         self.checkpoint[from.index()] = to;
         Ok(true)
     }
@@ -213,6 +220,7 @@ impl<S: SyncStore> Engine<S> {
                     from: self.checkpoint[i],
                     log: Some(self.logs[i]),
                     to: self.read[i],
+                    anchor: self.anchors[i],
                     ..ApplyBatch::default()
                 };
                 self.store(from.other()).apply(batch).await?;

@@ -33,6 +33,7 @@ mod compose;
 mod conflict;
 mod copy;
 mod engine;
+mod merge;
 mod pipeline;
 mod plan;
 mod recover;

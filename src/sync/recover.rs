@@ -37,6 +37,7 @@ impl<S: SyncStore> Engine<S> {
         }
         let logs = [logs[0], logs[1]];
         let mut read = [0_u64; 2];
+        let mut anchors = [None; 2];
         for role in Role::BOTH {
             let (feed, keeper) = (&recovered[role.index()], &recovered[role.other().index()]);
             match keeper.checkpoint {
@@ -57,6 +58,20 @@ impl<S: SyncStore> Engine<S> {
                             ),
                         ));
                     }
+                    let store: &S = &stores[role.index()];
+                    let anchor = store.anchor(at.seq).await?;
+                    if keeper.anchor.is_some() && anchor != keeper.anchor {
+                        return Err(gap(
+                            &plan.migration,
+                            role,
+                            &format!(
+                                "changes up to {} are taken over, but the log holds another change \
+                                 there",
+                                at.seq
+                            ),
+                        ));
+                    }
+                    anchors[role.index()] = anchor;
                     read[role.index()] = at.seq;
                 }
             }
@@ -85,8 +100,10 @@ impl<S: SyncStore> Engine<S> {
             })
             .collect();
         let chunks = std::mem::take(&mut recovered[1].chunks);
+        let copied_before = std::mem::take(&mut recovered[1].copied_before);
         let mut engine = Self {
             stores,
+            copied_before: copied_before.into_iter().collect(),
             copy: CopyProgress::new(plan.mappings.len(), chunks),
             adoption: None,
             plan,
@@ -95,6 +112,7 @@ impl<S: SyncStore> Engine<S> {
             logs,
             read,
             checkpoint: read,
+            anchors,
             settled,
             open: BTreeMap::new(),
             open_by_key: HashMap::new(),

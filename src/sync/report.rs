@@ -20,6 +20,21 @@ pub struct TableCounts {
     pub parked: u64,
 }
 
+impl SyncReport {
+    /// Adds what an earlier part of the same run did. What waits is as it is now.
+    pub fn add(&mut self, earlier: &Self) {
+        for before in &earlier.tables {
+            if let Some(now) = self.tables.iter_mut().find(|t| t.table == before.table) {
+                now.copied += before.copied;
+                now.applied_to_target += before.applied_to_target;
+                now.applied_to_source += before.applied_to_source;
+                now.conflicts += before.conflicts;
+            }
+        }
+        self.echoes_dropped += earlier.echoes_dropped;
+    }
+}
+
 /// Counts of one run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct SyncReport {

@@ -8,14 +8,14 @@ mod text;
 
 use crate::support::program::{Shop, Shown, rows};
 
-pub(super) const IDLE: &[&str] = &["sync", "shop", "--until-idle"];
+pub(crate) const IDLE: &[&str] = &["sync", "shop", "--until-idle"];
 
-pub(super) fn items(shop: &Shop, database: &str) -> Vec<String> {
+pub(crate) fn items(shop: &Shop, database: &str) -> Vec<String> {
     rows(&shop.path(database), "SELECT * FROM items ORDER BY id")
 }
 
 /// Both sides hold the same rows.
-pub(super) fn equal(shop: &Shop) -> Vec<String> {
+pub(crate) fn equal(shop: &Shop) -> Vec<String> {
     let source = items(shop, "source.db");
     assert_eq!(items(shop, "target.db"), source);
     source

@@ -243,15 +243,21 @@ impl SyncStore for MemoryStore {
                     log: log(role.other()),
                     seq,
                 }),
+                anchor: None,
                 settled: side.settled.clone(),
                 open: side.open.values().cloned().collect(),
                 two_sided: records,
                 closed: side.records.iter().flat_map(|r| r.closes.clone()).collect(),
                 chunks: side.chunks.clone(),
+                copied_before: Vec::new(),
                 touched: side.touched.clone(),
             })
         })
         .await
+    }
+
+    async fn anchor(&self, _seq: u64) -> Result<Option<i64>> {
+        Ok(None)
     }
 
     async fn read_feed(&self, after: u64, rows_max: usize) -> Result<FeedPage> {
@@ -282,6 +288,7 @@ impl SyncStore for MemoryStore {
             Ok(FeedPage {
                 commit,
                 more,
+                anchor: None,
                 schema_changed: Vec::new(),
             })
         })

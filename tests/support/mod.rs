@@ -68,6 +68,22 @@ impl Pair {
         .unwrap()
     }
 
+    /// What `migration resume` does, and the sync that follows it.
+    pub(crate) async fn resumed(&self, spec: &MigrationSpec) -> SyncReport {
+        let opened = self.open(spec).await;
+        opened.source.install().await.unwrap();
+        opened.target.install().await.unwrap();
+        opened.source.resume().await.unwrap();
+        opened.target.resume().await.unwrap();
+        self.sync(spec).await;
+        let mut again = opened.source.recopies().await.unwrap();
+        again.extend(opened.target.recopies().await.unwrap());
+        opened.target.forget_copies(again).await.unwrap();
+        opened.source.recopies_begun().await.unwrap();
+        opened.target.recopies_begun().await.unwrap();
+        self.sync(spec).await
+    }
+
     /// Syncs until both sides have nothing left.
     pub(crate) async fn sync(&self, spec: &MigrationSpec) -> SyncReport {
         let mut engine = self.engine(spec).await;

@@ -11,19 +11,39 @@
 //! and the next insert sweeps away. The log ends at its last row that is no candidate, and that row
 //! is never pruned: a swept candidate's number is given out again.
 //!
-//! Where the application has triggers of its own, a statement may run inside another one on the
-//! same table, between its BEFORE and its AFTER. There only candidates that are looked at anew are
-//! swept, and the rest by our next write, when no statement is under way.
+//! Where the application has triggers of its own, or gets some later, a statement may run inside
+//! another one on the same table, between its BEFORE and its AFTER. So triggers sweep only
+//! candidates that are looked at anew; the rest goes with our next write, when no statement is under
+//! way.
+//!
+//! SQLite fires the newest trigger first. Ours should be the newest: then a row's insert is noted
+//! before what the application's triggers make of the row. Where one of theirs is newer, changes of
+//! one statement stand in the log in another order than they were made in; see [`feed`].
+//!
+//! [`feed`]: super::feed
 
-use rusqlite::Connection;
+mod install;
+mod layout;
+mod registry;
+mod uninstall;
 
-use crate::data::{LogId, Position, TableSchema};
-use crate::error::{Error, ErrorKind, Result};
+use rusqlite::{Connection, OptionalExtension};
 
-use super::displaced;
+use crate::data::{LogId, TableSchema};
+use crate::error::Result;
+
 use super::error::sqlite;
 use super::journal;
 use super::names::{Names, quote};
+
+pub(super) use install::{Installation, gap_of_triggers, gap_of_unique, install};
+pub use install::{shared_table, too_wide};
+pub(super) use registry::{Captured, foreign_is_newer, missing_triggers};
+pub(super) use uninstall::uninstall;
+
+/// SQLite's limit of columns in one table is 2000, as it is built everywhere. The outbox needs four
+/// of its own, and two for each captured column.
+pub const COLUMNS_MAX: usize = 998;
 
 /// What to capture of one table.
 #[derive(Clone, Debug)]
@@ -33,6 +53,30 @@ pub(super) struct CaptureTable {
     pub(super) columns: Vec<usize>,
     /// Indexes into the schema's columns.
     pub(super) key: Vec<usize>,
+}
+
+impl CaptureTable {
+    fn names(&self) -> Vec<String> {
+        let names = self.columns.iter();
+        names
+            .map(|&i| self.schema.columns[i].name.clone())
+            .collect()
+    }
+
+    fn key_names(&self) -> Vec<String> {
+        let names = self.key.iter();
+        names
+            .map(|&i| self.schema.columns[i].name.clone())
+            .collect()
+    }
+
+    /// The columns with values of their own that are not captured.
+    fn rest(&self) -> Vec<String> {
+        let rest = self.schema.data_columns().into_iter();
+        rest.filter(|i| !self.columns.contains(i))
+            .map(|i| self.schema.columns[i].name.clone())
+            .collect()
+    }
 }
 
 pub(super) const OP_SENTINEL: i64 = 0;
@@ -93,17 +137,12 @@ pub(super) fn triggers(
             .join(" AND ")
     };
     let candidates = format!("DELETE FROM {outbox} WHERE op = {OP_CANDIDATE} AND tbl = {id}");
-    let nested = !table.schema.triggers.is_empty();
     let sweep = |condition: &str, own: &str| {
-        if nested {
-            format!(
-                "{candidates} AND ({own} EXISTS (SELECT 1 FROM {} AS t WHERE {} AND ({condition})));",
-                quote(name),
-                candidate_key_is("t")
-            )
-        } else {
-            format!("{candidates};")
-        }
+        format!(
+            "{candidates} AND ({own} EXISTS (SELECT 1 FROM {} AS t WHERE {} AND ({condition})));",
+            quote(name),
+            candidate_key_is("t")
+        )
     };
     let note = |condition: &str| {
         format!(
@@ -168,65 +207,6 @@ pub(super) fn triggers(
     out
 }
 
-/// Puts the outbox, the journal and the triggers in place, in one transaction. What is there
-/// already stays; triggers that no longer fit are replaced. Answers where the log stands.
-pub(super) fn install(
-    conn: &Connection,
-    names: &Names,
-    tables: &[CaptureTable],
-) -> Result<Position> {
-    for table in tables {
-        if table.key.is_empty() {
-            return Err(Error::new(
-                ErrorKind::Schema,
-                format!("table {} has no key", table.schema.name),
-            )
-            .hint("add a primary key, or a unique index over columns that are NOT NULL"));
-        }
-    }
-    let what = || sqlite("install change capture");
-    conn.execute_batch("BEGIN IMMEDIATE").map_err(what())?;
-    let result = (|| {
-        let log = journal::create(conn, names)?;
-        let width = tables
-            .iter()
-            .map(|t| t.columns.len() * 2)
-            .max()
-            .unwrap_or(0);
-        widen(conn, names, width)?;
-        for table in tables {
-            let id = table_id(conn, names, &table.schema.name)?;
-            let displaced = displaced::conditions(conn, &table.schema)?;
-            for (trigger, sql) in triggers(names, id, table, &displaced) {
-                let bare = trigger.trim_matches('"').replace("\"\"", "\"");
-                let there: Option<String> = conn
-                    .prepare_cached(
-                        "SELECT sql FROM sqlite_schema WHERE type='trigger' AND name=?1",
-                    )
-                    .map_err(what())?
-                    .query_map([&bare], |row| row.get(0))
-                    .map_err(what())?
-                    .next()
-                    .transpose()
-                    .map_err(what())?;
-                if there.as_deref() == Some(&sql) {
-                    continue;
-                }
-                conn.execute_batch(&format!("DROP TRIGGER IF EXISTS {trigger}; {sql}"))
-                    .map_err(sqlite(format!(
-                        "create the capture triggers of table {}",
-                        table.schema.name
-                    )))?;
-            }
-        }
-        Ok(Position {
-            log,
-            seq: end(conn, names)?,
-        })
-    })();
-    finish(conn, result)
-}
-
 /// Commits on success, rolls back on failure.
 pub(super) fn finish<T>(conn: &Connection, result: Result<T>) -> Result<T> {
     match result {
@@ -244,43 +224,6 @@ pub(super) fn finish<T>(conn: &Connection, result: Result<T>) -> Result<T> {
     }
 }
 
-fn widen(conn: &Connection, names: &Names, width: usize) -> Result<()> {
-    let what = || sqlite("create the outbox");
-    let have: i64 = conn
-        .query_row(
-            "SELECT count(*) FROM pragma_table_info(?1) WHERE name LIKE 'c%'",
-            [names.object("outbox")],
-            |row| row.get(0),
-        )
-        .map_err(what())?;
-    for i in usize::try_from(have).unwrap_or(0)..width {
-        conn.execute_batch(&format!(
-            "ALTER TABLE {} ADD COLUMN c{i}",
-            names.sql("outbox")
-        ))
-        .map_err(what())?;
-    }
-    Ok(())
-}
-
-fn table_id(conn: &Connection, names: &Names, table: &str) -> Result<i64> {
-    let what = || sqlite("register a captured table");
-    conn.prepare_cached(&format!(
-        "INSERT INTO {} (name) VALUES (?1) ON CONFLICT (name) DO NOTHING",
-        names.sql("tables")
-    ))
-    .map_err(what())?
-    .execute([table])
-    .map_err(what())?;
-    conn.prepare_cached(&format!(
-        "SELECT id FROM {} WHERE name = ?1",
-        names.sql("tables")
-    ))
-    .map_err(what())?
-    .query_row([table], |row| row.get(0))
-    .map_err(what())
-}
-
 /// Where the log ends: the number of its last row that is no candidate.
 pub(super) fn end(conn: &Connection, names: &Names) -> Result<u64> {
     conn.prepare_cached(&format!(
@@ -290,6 +233,21 @@ pub(super) fn end(conn: &Connection, names: &Names) -> Result<u64> {
     .and_then(|mut s| s.query_row([], |row| row.get::<_, i64>(0)))
     .map(i64::unsigned_abs)
     .map_err(sqlite("read the end of the outbox"))
+}
+
+/// When the change was made at which a reader stands that has read up to `seq`; `None` when it stands
+/// at the beginning. In a log that went another way since, it is another one.
+pub(super) fn anchor(conn: &Connection, names: &Names, seq: u64) -> Result<Option<i64>> {
+    conn.prepare_cached(&format!(
+        "SELECT at FROM {} WHERE op <> {OP_CANDIDATE} AND seq <= ?1 ORDER BY seq DESC LIMIT 1",
+        names.sql("outbox")
+    ))
+    .and_then(|mut s| {
+        s.query_row([seq.cast_signed()], |row| row.get(0))
+            .optional()
+    })
+    .map(Option::flatten)
+    .map_err(sqlite("read the outbox"))
 }
 
 /// Sweeps candidates away that no statement will ask about any more. For a connection that holds
@@ -307,27 +265,4 @@ pub(super) fn sweep(conn: &Connection, names: &Names) -> Result<()> {
 /// The log's identity; `None` when capture is not installed.
 pub(super) fn log(conn: &Connection, names: &Names) -> Result<Option<LogId>> {
     journal::log(conn, names)
-}
-
-/// Removes everything that was added for this migration, in one transaction.
-pub(super) fn uninstall(conn: &Connection, names: &Names) -> Result<()> {
-    let what = || sqlite("remove change capture");
-    conn.execute_batch("BEGIN IMMEDIATE").map_err(what())?;
-    let result = (|| {
-        for kind in ["trigger", "index", "table"] {
-            let list = conn
-                .prepare("SELECT name FROM sqlite_schema WHERE type = ?1 AND sql IS NOT NULL")
-                .map_err(what())?
-                .query_map([kind], |row| row.get::<_, String>(0))
-                .map_err(what())?
-                .collect::<rusqlite::Result<Vec<_>>>()
-                .map_err(what())?;
-            for name in list.iter().filter(|n| n.starts_with(&names.prefix())) {
-                conn.execute_batch(&format!("DROP {kind} {}", quote(name)))
-                    .map_err(what())?;
-            }
-        }
-        Ok(())
-    })();
-    finish(conn, result)
 }

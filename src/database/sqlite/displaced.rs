@@ -12,9 +12,18 @@ use crate::error::Result;
 use super::error::sqlite;
 use super::names::{list, quote};
 
-/// One condition for each unique index and for the rowid, over the table as `t` and a trigger's
-/// `NEW`.
-pub(super) fn conditions(conn: &Connection, table: &TableSchema) -> Result<Vec<String>> {
+/// What displaces rows of a table.
+#[derive(Debug, Default)]
+pub(super) struct Displaced {
+    /// One condition for each unique index and for the rowid, over the table as `t` and a trigger's
+    /// `NEW`.
+    pub(super) conditions: Vec<String>,
+    /// The unique indexes, each as the text of what it makes unique, whatever its name.
+    pub(super) uniques: Vec<String>,
+}
+
+/// Reads the table's unique indexes.
+pub(super) fn displaced(conn: &Connection, table: &TableSchema) -> Result<Displaced> {
     let what = || sqlite(format!("read the unique indexes of table {}", table.name));
     let indexes = conn
         .prepare(&format!("PRAGMA index_list({})", quote(&table.name)))
@@ -25,13 +34,13 @@ pub(super) fn conditions(conn: &Connection, table: &TableSchema) -> Result<Vec<S
         .map_err(what())?
         .collect::<rusqlite::Result<Vec<_>>>()
         .map_err(what())?;
-    let mut out = Vec::new();
+    let mut out = Displaced::default();
     if !table.without_rowid
         && let Some(rowid) = ["rowid", "_rowid_", "oid"]
             .into_iter()
             .find(|name| table.column(name).is_none())
     {
-        out.push(format!("t.{rowid} = NEW.{rowid}"));
+        out.conditions.push(format!("t.{rowid} = NEW.{rowid}"));
     }
     for (name, unique) in indexes {
         if !unique {
@@ -60,6 +69,7 @@ pub(super) fn conditions(conn: &Connection, table: &TableSchema) -> Result<Vec<S
             .collect::<rusqlite::Result<Vec<_>>>()
             .map_err(what())?;
         let mut condition = Vec::new();
+        let mut unique = Vec::new();
         for (i, (column, collation, is_key)) in terms.into_iter().enumerate() {
             if !is_key {
                 continue;
@@ -68,6 +78,7 @@ pub(super) fn conditions(conn: &Connection, table: &TableSchema) -> Result<Vec<S
             match (column, definition.terms.get(i)) {
                 (Some(c), _) => {
                     let c = quote(&c);
+                    unique.push(format!("{c} COLLATE {collation}"));
                     condition.push(format!("t.{c} = (NEW.{c} COLLATE {collation})"));
                 }
                 (None, Some(expression)) => {
@@ -76,6 +87,7 @@ pub(super) fn conditions(conn: &Connection, table: &TableSchema) -> Result<Vec<S
                         .iter()
                         .map(|c| format!("NEW.{0} AS {0}", list([c.name.as_str()])))
                         .collect();
+                    unique.push(format!("({expression}) COLLATE {collation}"));
                     condition.push(format!(
                         "({expression}) = ((SELECT {expression} FROM (SELECT {})) COLLATE \
                          {collation})",
@@ -85,11 +97,19 @@ pub(super) fn conditions(conn: &Connection, table: &TableSchema) -> Result<Vec<S
                 (None, None) => {}
             }
         }
-        condition.extend(definition.condition.map(|c| format!("({c})")));
+        let mut unique = unique.join(", ");
+        if let Some(only) = definition.condition {
+            unique.push_str(&format!(" WHERE {only}"));
+            condition.push(format!("({only})"));
+        }
         if !condition.is_empty() {
-            out.push(format!("({})", condition.join(" AND ")));
+            out.conditions
+                .push(format!("({})", condition.join(" AND ")));
+            out.uniques.push(unique);
         }
     }
+    out.uniques.sort();
+    out.uniques.dedup();
     Ok(out)
 }
 

@@ -4,6 +4,10 @@
 //! transactions are those of our reads: one read sees whole transactions only, and what it sees
 //! together is applied together. A backlog larger than `rows_max` (the engine was away) is split at
 //! that size; only then can a source transaction be seen in parts, until the rest has followed.
+//!
+//! Where a trigger of the application is newer than ours, it fires first, and what it makes of a row
+//! stands in the log before the change that it was fired by. The engine puts the changes of one key
+//! together whatever their order, but it must see them together: such a part of the log is not split.
 
 use rusqlite::Connection;
 
@@ -44,6 +48,14 @@ pub(super) fn table_ids(conn: &Connection, names: &Names, tables: &[&str]) -> Re
             })
         })
         .collect()
+}
+
+/// Up to where the log must be read in one piece.
+pub(super) fn whole(conn: &Connection, names: &Names) -> Result<u64> {
+    conn.prepare_cached(&format!("SELECT whole FROM {}", names.sql("log")))
+        .and_then(|mut s| s.query_row([], |row| row.get::<_, i64>(0)))
+        .map(i64::unsigned_abs)
+        .map_err(sqlite("read the outbox"))
 }
 
 /// Changes after `after`; see the module's text.

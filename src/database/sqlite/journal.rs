@@ -24,27 +24,29 @@ pub(super) struct Journal<'a> {
     pub(super) units: &'a [String],
     /// The source's tables by index, for chunk marks.
     pub(super) sources: &'a [String],
+    /// For each unit, which columns its rows have.
+    pub(super) shapes: &'a [String],
     pub(super) role: Role,
 }
 
-/// Creates the tables if they are not there; answers the log's identity.
-pub(super) fn create(conn: &Connection, names: &Names) -> Result<LogId> {
-    if let Some(log) = log(conn, names)? {
-        return Ok(log);
-    }
+/// Creates the tables, the outbox with so many slots for values; answers the log's identity.
+pub(super) fn create(conn: &Connection, names: &Names, slots: usize) -> Result<LogId> {
     let mut id = [0_u8; 16];
     getrandom::fill(&mut id)
         .map_err(|e| Error::new(ErrorKind::Internal, "no randomness").caused_by(e))?;
     let n = |what: &str| names.sql(what);
+    let values: Vec<String> = (0..slots).map(|i| format!(", c{i}")).collect();
     let sql = format!(
         "CREATE TABLE {log} (id BLOB NOT NULL, version INTEGER NOT NULL, epoch INTEGER NOT NULL,
-            last_open INTEGER NOT NULL);
-         CREATE TABLE {tables} (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+            last_open INTEGER NOT NULL, written INTEGER NOT NULL, whole INTEGER NOT NULL);
+         CREATE TABLE {tables} (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,
+            columns BLOB NOT NULL, rest BLOB NOT NULL, keys BLOB NOT NULL, uniques BLOB NOT NULL,
+            gap TEXT, recopy INTEGER NOT NULL);
          CREATE TABLE {outbox} (seq INTEGER PRIMARY KEY, tbl INTEGER NOT NULL,
-            op INTEGER NOT NULL, at INTEGER);
+            op INTEGER NOT NULL, at INTEGER{values});
          CREATE INDEX {candidate} ON {outbox} (tbl) WHERE op = 8;
          CREATE TABLE {checkpoint} (direction INTEGER PRIMARY KEY, log BLOB NOT NULL,
-            seq INTEGER NOT NULL);
+            seq INTEGER NOT NULL, anchor INTEGER);
          CREATE TABLE {settled} (id INTEGER PRIMARY KEY, role INTEGER NOT NULL,
             seq INTEGER NOT NULL, unit TEXT NOT NULL, keys BLOB NOT NULL);
          CREATE TABLE {open} (id INTEGER PRIMARY KEY, unit TEXT NOT NULL,
@@ -52,7 +54,7 @@ pub(super) fn create(conn: &Connection, names: &Names) -> Result<LogId> {
             kind TEXT NOT NULL, base BLOB, base_known INTEGER NOT NULL, us0 INTEGER, us1 INTEGER,
             state INTEGER NOT NULL, reason TEXT NOT NULL, rule TEXT NOT NULL, request INTEGER,
             seen0 BLOB, seen1 BLOB, at INTEGER NOT NULL, interrupted INTEGER NOT NULL,
-            UNIQUE (unit, key));
+            shape TEXT NOT NULL, UNIQUE (unit, key));
          CREATE TABLE {touched} (unit TEXT NOT NULL, key BLOB NOT NULL, role INTEGER NOT NULL,
             us INTEGER, PRIMARY KEY (unit, key, role)) WITHOUT ROWID;
          CREATE TABLE {record} (id BLOB PRIMARY KEY, unit TEXT NOT NULL, key BLOB NOT NULL,
@@ -61,7 +63,9 @@ pub(super) fn create(conn: &Connection, names: &Names) -> Result<LogId> {
             pos0 INTEGER NOT NULL, pos1 INTEGER NOT NULL, seen0 BLOB, seen1 BLOB, result0 BLOB,
             result1 BLOB, base BLOB, base_known INTEGER NOT NULL, closes TEXT NOT NULL,
             supersedes BLOB, at INTEGER NOT NULL) WITHOUT ROWID;
-         CREATE TABLE {chunk} (tbl TEXT PRIMARY KEY, marks BLOB NOT NULL) WITHOUT ROWID;",
+         CREATE TABLE {chunk} (tbl TEXT PRIMARY KEY, marks BLOB NOT NULL,
+            again INTEGER NOT NULL) WITHOUT ROWID;",
+        values = values.concat(),
         log = n("log"),
         tables = n("tables"),
         outbox = n("outbox"),
@@ -76,7 +80,7 @@ pub(super) fn create(conn: &Connection, names: &Names) -> Result<LogId> {
     let what = || sqlite("create Banyan's tables");
     conn.execute_batch(&sql).map_err(what())?;
     conn.execute(
-        &format!("INSERT INTO {} VALUES (?1, ?2, 0, 0)", n("log")),
+        &format!("INSERT INTO {} VALUES (?1, ?2, 0, 0, 0, 0)", n("log")),
         params![id.as_slice(), VERSION],
     )
     .map_err(what())?;
@@ -159,6 +163,10 @@ impl Journal<'_> {
         self.units.get(unit).map_or("", String::as_str)
     }
 
+    fn shape(&self, unit: usize) -> &str {
+        self.shapes.get(unit).map_or("", String::as_str)
+    }
+
     pub(super) fn checkpoint(&self) -> Result<Option<Position>> {
         let what = || sqlite("read the checkpoint");
         self.conn
@@ -185,21 +193,49 @@ impl Journal<'_> {
         i64::from(self.role == Role::Source)
     }
 
+    /// What the change looked like at which the checkpoint stands; see [`Self::anchor`].
+    pub(super) fn checkpoint_anchor(&self) -> Result<Option<i64>> {
+        let what = || sqlite("read the checkpoint");
+        self.conn
+            .prepare_cached(&format!(
+                "SELECT anchor FROM {} WHERE direction = ?1",
+                self.sql("checkpoint")
+            ))
+            .map_err(what())?
+            .query_map([self.incoming()], |row| row.get(0))
+            .map_err(what())?
+            .next()
+            .transpose()
+            .map(Option::flatten)
+            .map_err(what())
+    }
+
     /// Moves the checkpoint from `from` to `to`; `false` when it does not stand at `from`.
-    pub(super) fn advance(&self, log: LogId, from: u64, to: u64) -> Result<bool> {
+    pub(super) fn advance(
+        &self,
+        log: LogId,
+        from: u64,
+        to: u64,
+        anchor: Option<i64>,
+    ) -> Result<bool> {
         let what = || sqlite("write the checkpoint");
         let n = if self.checkpoint()?.is_none() && from == 0 {
             self.conn
                 .prepare_cached(&format!(
-                    "INSERT INTO {} (direction, log, seq) VALUES (?1, ?2, ?3)",
+                    "INSERT INTO {} (direction, log, seq, anchor) VALUES (?1, ?2, ?3, ?4)",
                     self.sql("checkpoint")
                 ))
                 .map_err(what())?
-                .execute(params![self.incoming(), log.0.as_slice(), to.cast_signed()])
+                .execute(params![
+                    self.incoming(),
+                    log.0.as_slice(),
+                    to.cast_signed(),
+                    anchor
+                ])
         } else {
             self.conn
                 .prepare_cached(&format!(
-                    "UPDATE {} SET seq = ?4 WHERE direction = ?1 AND log = ?2 AND seq = ?3",
+                    "UPDATE {} SET anchor = CASE WHEN seq = ?4 THEN coalesce(?5, anchor) ELSE ?5 END, seq = ?4 WHERE direction = ?1 AND log = ?2 AND seq = ?3",
                     self.sql("checkpoint")
                 ))
                 .map_err(what())?
@@ -207,7 +243,8 @@ impl Journal<'_> {
                     self.incoming(),
                     log.0.as_slice(),
                     from.cast_signed(),
-                    to.cast_signed()
+                    to.cast_signed(),
+                    anchor
                 ])
         }
         .map_err(what())?;
@@ -315,13 +352,31 @@ impl Journal<'_> {
         ]);
         self.conn
             .prepare_cached(&format!(
-                "INSERT INTO {0} (tbl, marks) VALUES (?1, ?2) \
+                "INSERT INTO {0} (tbl, marks, again) VALUES (?1, ?2, 0) \
                  ON CONFLICT (tbl) DO UPDATE SET marks = CAST(marks || excluded.marks AS BLOB)",
                 self.sql("chunk")
             ))
             .and_then(|mut s| s.execute(params![table, canonical::encode_exact(&[entry])]))
             .map(drop)
             .map_err(sqlite("mark a copied chunk"))
+    }
+
+    /// Tables that were copied whole, and are being copied once more.
+    pub(super) fn copied_before(&self) -> Result<Vec<usize>> {
+        let what = || sqlite("read the copy's progress");
+        let names = self
+            .conn
+            .prepare_cached(&format!(
+                "SELECT tbl FROM {} WHERE again = 1",
+                self.sql("chunk")
+            ))
+            .map_err(what())?
+            .query_map([], |row| row.get::<_, String>(0))
+            .map_err(what())?
+            .collect::<rusqlite::Result<Vec<_>>>()
+            .map_err(what())?;
+        let index = |name: &String| self.sources.iter().position(|s| s == name);
+        Ok(names.iter().filter_map(index).collect())
     }
 
     pub(super) fn chunks(&self) -> Result<Vec<ChunkMark>> {
@@ -363,10 +418,13 @@ impl Journal<'_> {
     /// See [`crate::database::SyncStore::prune`].
     pub(super) fn prune(&self, feed: u64, settled: [u64; 2]) -> Result<()> {
         let what = || sqlite("prune the outbox");
+        super::capture::sweep(self.conn, self.names)?;
+        // The change at which the checkpoint stands stays: it proves that this is still the log
+        // that was read.
         self.conn
             .prepare_cached(&format!(
-                "DELETE FROM {0} WHERE seq <= ?1 AND seq < (SELECT seq FROM {0} \
-                 WHERE op <> {OP_CANDIDATE} ORDER BY seq DESC LIMIT 1)",
+                "DELETE FROM {0} WHERE seq < (SELECT seq FROM {0} \
+                 WHERE op <> {OP_CANDIDATE} AND seq <= ?1 ORDER BY seq DESC LIMIT 1)",
                 self.sql("outbox")
             ))
             .and_then(|mut s| s.execute([feed.cast_signed()]))

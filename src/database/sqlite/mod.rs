@@ -33,6 +33,7 @@ mod upkeep;
 mod value;
 mod writer;
 
+pub use capture::{COLUMNS_MAX, shared_table, too_wide};
 pub use filter::SqliteFilter;
 pub use inspect::{Inspection, Orphans};
 pub use session::{Access, Session};

@@ -36,9 +36,19 @@ impl Names {
         quote(&self.object(what))
     }
 
-    /// A trigger's name, quoted.
+    /// A trigger's name, unquoted.
+    pub(super) fn trigger_object(&self, table: &str, when: &str) -> String {
+        format!("{PREFIX}{}.{table}.{when}", self.migration)
+    }
+
+    /// The same, quoted for SQL.
     pub(super) fn trigger(&self, table: &str, when: &str) -> String {
-        quote(&format!("{PREFIX}{}.{table}.{when}", self.migration))
+        quote(&self.trigger_object(table, when))
+    }
+
+    /// The migration.
+    pub(super) fn migration(&self) -> &str {
+        &self.migration
     }
 
     /// What the names of this migration's objects begin with.

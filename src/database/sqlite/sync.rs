@@ -5,17 +5,18 @@ mod lock;
 mod recover;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use tokio::sync::Mutex;
 
-use crate::data::{Key, LogId, Row, TableSchema};
+use crate::data::{Key, LogId, Position, Row, TableSchema};
 use crate::database::{
     Applied, ApplyBatch, Chunk, DecisionRecord, FeedPage, OpenConflict, Outcome, ReadStore,
     Recovered, Resolution, Role, RowChange, SyncStore,
 };
 use crate::error::{Error, ErrorKind, Result};
 
-use super::capture::{self, CaptureTable, finish};
+use super::capture::{self, CaptureTable, Captured, Installation, finish};
 use super::copy::read_chunk;
 use super::error::sqlite;
 use super::feed::FeedTable;
@@ -56,6 +57,12 @@ pub struct SyncOptions {
     pub units: Vec<String>,
     /// The names of the source's tables, in order.
     pub sources: Vec<String>,
+    /// For each table of this side, the name of the source's table that it is synced with.
+    pub origins: Vec<String>,
+    /// Whether Banyan writes into this side.
+    pub written: bool,
+    /// For each unit, which columns its rows have.
+    pub shapes: Vec<String>,
     /// Whether rows without parents, and parents with children, are kept from going through.
     pub check_foreign_keys: bool,
 }
@@ -74,6 +81,10 @@ struct Shared {
     feed: std::sync::Mutex<Vec<FeedTable>>,
     log: std::sync::Mutex<Option<LogId>>,
     schema_version: std::sync::Mutex<i64>,
+    /// Whether the application has a trigger that fires before ours.
+    outrun: AtomicBool,
+    /// Where the feed was read last, and what stood there.
+    last_read: std::sync::Mutex<Option<(u64, Option<i64>)>>,
     writer: Arc<Mutex<Session>>,
     reader: Arc<Mutex<Session>>,
     watcher: Arc<Mutex<Watcher>>,
@@ -118,6 +129,8 @@ impl SqliteSync {
             feed: std::sync::Mutex::new(Vec::new()),
             log: std::sync::Mutex::new(None),
             schema_version: std::sync::Mutex::new(0),
+            outrun: AtomicBool::new(false),
+            last_read: std::sync::Mutex::new(None),
             writer: Arc::new(Mutex::new(writer)),
             reader: Arc::new(Mutex::new(reader)),
             watcher: Arc::new(Mutex::new(Watcher {
@@ -139,7 +152,13 @@ impl SqliteSync {
     }
 
     /// Installs capture; see [`SyncStore`]. Idempotent.
-    pub async fn install(&self) -> Result<crate::data::Position> {
+    pub async fn install(&self) -> Result<Position> {
+        self.install_after(None).await
+    }
+
+    /// The same, when the other side has read this one's log up to `consumed`: a mapping can be
+    /// widened only when nothing waits.
+    pub async fn install_after(&self, consumed: Option<Position>) -> Result<Position> {
         let shared = Arc::clone(&self.shared);
         // Triggers are created on a connection on which they would fire: SQLite checks them then.
         let session = self.shared.store.session(Access::Application).await?;
@@ -154,7 +173,95 @@ impl SqliteSync {
                     key: t.key.iter().map(|&k| t.columns[k]).collect(),
                 })
                 .collect();
-            capture::install(session.conn(), &shared.names, &tables)
+            let log = capture::log(session.conn(), &shared.names)?;
+            let installation = Installation {
+                names: &shared.names,
+                tables: &tables,
+                origins: &shared.options.origins,
+                written: shared.options.written,
+                consumed: consumed
+                    .filter(|at| Some(at.log) == log)
+                    .map_or(0, |at| at.seq),
+            };
+            capture::install(session.conn(), &installation)
+        })
+        .await
+    }
+
+    /// How far the other side's log is applied here; `None` when nothing is, or capture is not
+    /// installed.
+    pub async fn checkpoint(&self) -> Result<Option<Position>> {
+        let shared = Arc::clone(&self.shared);
+        self.read(move |conn| {
+            if capture::log(conn, &shared.names)?.is_none() {
+                return Ok(None);
+            }
+            shared.journal(conn).checkpoint()
+        })
+        .await
+    }
+
+    /// Tables of which changes may have been missed, and why. They wait until [`Self::resume`].
+    pub async fn gaps(&self) -> Result<Vec<(String, String)>> {
+        let captured = self.captured().await?.into_iter();
+        Ok(captured
+            .filter_map(|t| t.gap.map(|why| (t.name, why)))
+            .collect())
+    }
+
+    /// Lets the tables go on of which changes were missed; all their rows are to be looked at again.
+    pub async fn resume(&self) -> Result<()> {
+        self.update_captured("gap = NULL, recopy = 1 WHERE gap IS NOT NULL")
+            .await
+    }
+
+    /// The source's tables all of whose rows are to be looked at again.
+    pub async fn recopies(&self) -> Result<Vec<String>> {
+        let captured = self.captured().await?;
+        let tables = self.shared.options.tables.iter();
+        Ok(tables
+            .zip(&self.shared.options.origins)
+            .filter(|(table, _)| {
+                captured
+                    .iter()
+                    .any(|c| c.name == table.schema.name && c.recopy && c.gap.is_none())
+            })
+            .map(|(_, origin)| origin.clone())
+            .collect())
+    }
+
+    /// Has these tables of the source copied into this store once more.
+    pub async fn forget_copies(&self, sources: Vec<String>) -> Result<()> {
+        let chunk = self.shared.names.sql("chunk");
+        self.write(move |conn| {
+            for table in &sources {
+                conn.execute(
+                    &format!("UPDATE {chunk} SET marks = x'', again = 1 WHERE tbl = ?1"),
+                    [table],
+                )
+                .map_err(sqlite("forget what was copied"))?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// All rows are being looked at again: [`Self::forget_copies`] was done.
+    pub async fn recopies_begun(&self) -> Result<()> {
+        self.update_captured("recopy = 0 WHERE gap IS NULL").await
+    }
+
+    async fn captured(&self) -> Result<Vec<Captured>> {
+        let shared = Arc::clone(&self.shared);
+        self.read(move |conn| Captured::all(conn, &shared.names))
+            .await
+    }
+
+    async fn update_captured(&self, set: &'static str) -> Result<()> {
+        let tables = self.shared.names.sql("tables");
+        self.write(move |conn| {
+            conn.execute_batch(&format!("UPDATE {tables} SET {set}"))
+                .map_err(sqlite("write down what was captured"))
         })
         .await
     }
@@ -239,6 +346,7 @@ impl Shared {
             names: &self.names,
             units: &self.options.units,
             sources: &self.options.sources,
+            shapes: &self.options.shapes,
             role: self.options.role,
         }
     }
@@ -289,6 +397,12 @@ impl SyncStore for SqliteSync {
     async fn recover(&self, epoch: i64) -> Result<Recovered> {
         let shared = Arc::clone(&self.shared);
         self.write(move |conn| shared.recover(conn, epoch)).await
+    }
+
+    async fn anchor(&self, seq: u64) -> Result<Option<i64>> {
+        let shared = Arc::clone(&self.shared);
+        self.read(move |conn| capture::anchor(conn, &shared.names, seq))
+            .await
     }
 
     async fn read_feed(&self, after: u64, rows_max: usize) -> Result<FeedPage> {

@@ -32,6 +32,23 @@ impl SqliteStore {
         .await
     }
 
+    /// Whether changes of a migration's tables were missed; see [`super::SqliteSync::gaps`].
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub async fn has_gap(&self, migration: &str) -> Result<bool> {
+        let names = Names::new(migration);
+        self.with(Access::Read, move |session| {
+            let conn = session.conn();
+            if capture::log(conn, &names)?.is_none() {
+                return Ok(false);
+            }
+            let captured = capture::Captured::all(conn, &names)?;
+            Ok(captured.iter().any(|table| table.gap.is_some()))
+        })
+        .await
+    }
+
     /// What a reader that has read a migration's feed up to `read` has before it.
     ///
     /// # Errors

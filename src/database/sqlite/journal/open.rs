@@ -35,8 +35,8 @@ impl Journal<'_> {
         self.conn
             .prepare_cached(&format!(
                 "INSERT INTO {} (id, unit, key, source_key, direction, kind, base, base_known, us0, \
-                 us1, state, reason, rule, at, interrupted) VALUES ((SELECT last_open FROM {}), \
-                 ?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)",
+                 us1, state, reason, rule, at, interrupted, shape) VALUES ((SELECT last_open FROM {}), \
+                 ?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15)",
                 self.sql("open"),
                 self.sql("log")
             ))
@@ -56,6 +56,7 @@ impl Journal<'_> {
                 conflict.rule,
                 conflict.at_us,
                 conflict.interrupted,
+                self.shape(conflict.unit.unit),
             ])
             .map_err(what())?;
         conflict.id = self
@@ -76,7 +77,7 @@ impl Journal<'_> {
         self.conn
             .prepare_cached(&format!(
                 "UPDATE {} SET kind=?2, base=?3, base_known=?4, us0=?5, us1=?6, state=?7, \
-                 reason=?8, rule=?9, request=NULL, seen0=NULL, seen1=NULL WHERE id = ?1",
+                 reason=?8, rule=?9, shape=?10, request=NULL, seen0=NULL, seen1=NULL WHERE id = ?1",
                 self.sql("open")
             ))
             .and_then(|mut s| {
@@ -90,6 +91,7 @@ impl Journal<'_> {
                     conflict.state as i64,
                     conflict.reason,
                     conflict.rule,
+                    self.shape(conflict.unit.unit),
                 ])
             })
             .map(drop)
@@ -169,6 +171,10 @@ impl Journal<'_> {
             (Some(n), Some(a), Some(b)) => Some((resolution(n), [a, b])),
             _ => None,
         };
+        // A base with other columns than the rows have by now says nothing about them; that there
+        // was no row is as true as before.
+        let base = unblob(row.get(6)?)?;
+        let fits = base.is_none() || row.get::<_, String>(18)? == self.shape(unit);
         Ok(Some(OpenConflict {
             home: self.role,
             id: row.get(0)?,
@@ -184,8 +190,8 @@ impl Journal<'_> {
             },
             kind: ConflictKind::from_name(&row.get::<_, String>(5)?)
                 .unwrap_or(ConflictKind::UpdateOriginDiffers),
-            base: unblob(row.get(6)?)?,
-            base_known: row.get(7)?,
+            base: base.filter(|_| fits),
+            base_known: row.get(7)? && fits,
             committed_us: [row.get(8)?, row.get(9)?],
             state: state(row.get(10)?),
             reason: row.get(11)?,
@@ -250,7 +256,8 @@ impl Journal<'_> {
 }
 
 const OPEN_COLUMNS: &str = "id, unit, key, source_key, direction, kind, base, base_known, us0, \
-                            us1, state, reason, rule, request, seen0, seen1, at, interrupted";
+                            us1, state, reason, rule, request, seen0, seen1, at, interrupted, \
+                            shape";
 
 fn state(n: i64) -> OpenState {
     match n {

@@ -28,7 +28,7 @@ impl Shared {
             .log
             .ok_or_else(|| Error::new(ErrorKind::Internal, "a batch without a log"))?;
         if (batch.to != batch.from || batch.chunk.is_none())
-            && !journal.advance(log, batch.from, batch.to)?
+            && !journal.advance(log, batch.from, batch.to, batch.anchor)?
         {
             return Err(fenced());
         }

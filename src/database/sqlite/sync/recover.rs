@@ -1,7 +1,10 @@
 //! What a starting or running engine reads of a store.
 
+use std::sync::atomic::Ordering;
+
 use crate::data::{Key, LogId, Row, TableSchema};
-use crate::database::sqlite::capture::{self, finish};
+use crate::database::sqlite::capture::{self, Captured, finish};
+use crate::database::sqlite::displaced::displaced;
 use crate::database::sqlite::error::sqlite;
 use crate::database::sqlite::feed::{self, FeedTable};
 use crate::database::sqlite::journal;
@@ -98,11 +101,13 @@ impl Shared {
                 log: Some(log),
                 begin: begin.max(0).unsigned_abs(),
                 checkpoint: journal.checkpoint()?,
+                anchor: journal.checkpoint_anchor()?,
                 settled: journal.settled()?,
                 open: journal.open_conflicts()?,
                 two_sided: journal.records(true)?,
                 closed: journal.closed()?,
                 chunks: journal.chunks()?,
+                copied_before: journal.copied_before()?,
                 touched: journal.touched()?,
             })
         })();
@@ -126,6 +131,7 @@ impl Shared {
             let known = self.schema_version.lock().map_or(version, |v| *v);
             if known != version {
                 schema_changed = self.compare_schemas(conn)?;
+                self.look_for_triggers(conn)?;
                 if let Ok(mut known) = self.schema_version.lock()
                     && schema_changed.is_empty()
                 {
@@ -136,15 +142,49 @@ impl Shared {
                 .feed
                 .lock()
                 .map_err(|e| Error::new(ErrorKind::Internal, e.to_string()))?;
+            self.same_log(conn, after)?;
+            let in_one_piece =
+                self.outrun.load(Ordering::Relaxed) || after < feed::whole(conn, &self.names)?;
+            let rows_max = if in_one_piece { usize::MAX } else { rows_max };
             let (commit, more) = feed::read(conn, &self.names, &feed, after, rows_max)?;
+            let anchor = capture::anchor(conn, &self.names, commit.end)?;
+            if let Ok(mut last) = self.last_read.lock() {
+                *last = Some((commit.end, anchor));
+            }
             Ok(FeedPage {
                 commit,
                 more,
+                anchor,
                 schema_changed,
             })
         })();
         conn.execute_batch("COMMIT").map_err(what())?;
         result
+    }
+
+    /// Whether what was read last still stands where it stood: a copy from a backup that was written
+    /// to since can be as long as what it replaced.
+    fn same_log(&self, conn: &rusqlite::Connection, after: u64) -> Result<()> {
+        let last = self.last_read.lock().map_or(None, |last| *last);
+        match last {
+            Some((seq, anchor))
+                if seq == after
+                    && anchor.is_some()
+                    && capture::anchor(conn, &self.names, seq)? != anchor =>
+            {
+                Err(feed::gap(after, capture::end(conn, &self.names)?))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn look_for_triggers(&self, conn: &rusqlite::Connection) -> Result<()> {
+        let mut outrun = false;
+        for table in &self.options.tables {
+            outrun |= capture::foreign_is_newer(conn, &self.names, &table.schema.name)?;
+        }
+        self.outrun.store(outrun, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Captured tables whose captured columns, key or triggers are not what they were.
@@ -153,8 +193,14 @@ impl Shared {
         conn: &rusqlite::Connection,
     ) -> Result<Vec<(usize, String)>> {
         let mut changed = Vec::new();
+        let captured = Captured::all(conn, &self.names)?;
         for (i, table) in self.options.tables.iter().enumerate() {
             let name = &table.schema.name;
+            let known = captured.iter().find(|c| c.name == *name);
+            if let Some(gap) = known.and_then(|c| c.gap.clone()) {
+                changed.push((i, gap));
+                continue;
+            }
             let now = match schema::table(conn, name) {
                 Ok(now) => now,
                 Err(e) if e.kind() == ErrorKind::NotFound => {
@@ -167,20 +213,15 @@ impl Shared {
                 changed.push((i, what));
                 continue;
             }
-            let triggers: i64 = conn
-                .prepare_cached(
-                    "SELECT count(*) FROM sqlite_schema WHERE type = 'trigger' \
-                     AND tbl_name = ?1 AND substr(name, 1, length(?2)) = ?2",
-                )
-                .and_then(|mut s| {
-                    s.query_row([name.as_str(), &self.names.prefix()], |row| row.get(0))
-                })
-                .map_err(sqlite("look for the capture triggers"))?;
-            if triggers < 5 {
-                changed.push((
-                    i,
-                    format!("the capture triggers of table {name} were removed"),
-                ));
+            if !capture::missing_triggers(conn, &self.names, name)?.is_empty() {
+                changed.push((i, capture::gap_of_triggers(name)));
+                continue;
+            }
+            let uniques = displaced(conn, &now)?.uniques;
+            if let Some(known) = known
+                && let Some(unique) = uniques.iter().find(|u| !known.uniques.contains(u))
+            {
+                changed.push((i, capture::gap_of_unique(name, unique)));
             }
         }
         Ok(changed)
