@@ -360,6 +360,15 @@ impl Journal<'_> {
         Ok(out)
     }
 
+    /// Forgets how far a table of the source is copied; `false` when nothing of it was.
+    pub(super) fn forget_copy(&self, source_table: &str) -> Result<bool> {
+        self.conn
+            .prepare_cached(&format!("DELETE FROM {} WHERE tbl = ?1", self.sql("chunk")))
+            .and_then(|mut s| s.execute([source_table]))
+            .map(|n| n > 0)
+            .map_err(sqlite("forget the copy of a table"))
+    }
+
     /// See [`crate::database::SyncStore::prune`].
     pub(super) fn prune(&self, feed: u64, settled: [u64; 2]) -> Result<()> {
         let what = || sqlite("prune the outbox");

@@ -192,6 +192,16 @@ impl SqliteSync {
             .await
     }
 
+    /// Lets the next start copy a table of the source once more, row by row beside what is there:
+    /// rows that are equal stay, rows that differ become conflicts. For the target's store, which
+    /// keeps the copy's progress, while no engine runs. Answers whether anything was copied before.
+    pub async fn forget_copy(&self, source_table: &str) -> Result<bool> {
+        let shared = Arc::clone(&self.shared);
+        let table = source_table.to_owned();
+        self.write(move |conn| shared.journal(conn).forget_copy(&table))
+            .await
+    }
+
     /// Guarded writes outside of any feed, for repairs: marked as ours, like all writes here.
     pub async fn repair(&self, changes: Vec<RowChange>) -> Result<Vec<Outcome>> {
         let shared = Arc::clone(&self.shared);
