@@ -143,9 +143,10 @@ async fn attempt(
         if !sync.is_installed().await? {
             // Whether both can be written is found out before one of them is.
             store.inspect().await?;
-        }
-        if let Some(error) = join(rows_without_key(&store, sync.tables()).await?) {
-            return Err(error);
+            // Later such a row waits as a conflict, and keeps nothing else from being synced.
+            if let Some(error) = join(rows_without_key(&store, sync.tables()).await?) {
+                return Err(error);
+            }
         }
     }
     let rows_total = if fresh || record.rows_total.is_none() {
