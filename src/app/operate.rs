@@ -18,6 +18,7 @@ use super::check::rows_without_key;
 use super::lease::Lease;
 use super::open::{open, state, store};
 use super::progress::{Meter, Observed, note, note_lag, now_us};
+use super::remap::remap;
 use super::{Opened, conflicts};
 
 /// What to sync, and until when.
@@ -149,14 +150,16 @@ async fn attempt(
             }
         }
     }
-    let rows_total = if fresh || record.rows_total.is_none() {
+    let mut rows_total = if fresh || record.rows_total.is_none() {
         count(config, name, &opened).await?
     } else {
         record.rows_total
     };
     install(&opened).await?;
-    record.phase = started;
     record.rows_total = rows_total;
+    remap(&opened, &store(config, &migration.source)?, record).await?;
+    rows_total = record.rows_total;
+    record.phase = started;
     record.reason = None;
     record.updated_us = now_us();
     if fresh {

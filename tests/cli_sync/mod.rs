@@ -1,6 +1,7 @@
 //! A migration's life on the command line.
 
 mod answers;
+mod edited;
 mod keys;
 mod life;
 mod lossy;

@@ -1,5 +1,6 @@
 //! The protocol's own tables in a store: what must be durable together with the rows.
 
+mod mapped;
 mod open;
 mod record;
 
@@ -12,6 +13,8 @@ use crate::error::{Error, ErrorKind, Result};
 use super::capture::{OP_CANDIDATE, OP_SENTINEL};
 use super::error::sqlite;
 use super::names::Names;
+
+pub use mapped::MappedAs;
 
 /// The format of these tables. Another one is refused.
 const VERSION: i64 = 1;
@@ -61,7 +64,8 @@ pub(super) fn create(conn: &Connection, names: &Names) -> Result<LogId> {
             pos0 INTEGER NOT NULL, pos1 INTEGER NOT NULL, seen0 BLOB, seen1 BLOB, result0 BLOB,
             result1 BLOB, base BLOB, base_known INTEGER NOT NULL, closes TEXT NOT NULL,
             supersedes BLOB, at INTEGER NOT NULL) WITHOUT ROWID;
-         CREATE TABLE {chunk} (tbl TEXT PRIMARY KEY, marks BLOB NOT NULL) WITHOUT ROWID;",
+         CREATE TABLE {chunk} (tbl TEXT PRIMARY KEY, marks BLOB NOT NULL) WITHOUT ROWID;
+         CREATE TABLE {mapped} (tbl TEXT PRIMARY KEY, mapping TEXT NOT NULL) WITHOUT ROWID;",
         log = n("log"),
         tables = n("tables"),
         outbox = n("outbox"),
@@ -72,6 +76,7 @@ pub(super) fn create(conn: &Connection, names: &Names) -> Result<LogId> {
         touched = n("touched"),
         record = n("record"),
         chunk = n("chunk"),
+        mapped = n("mapped"),
     );
     let what = || sqlite("create Banyan's tables");
     conn.execute_batch(&sql).map_err(what())?;

@@ -35,6 +35,7 @@ mod writer;
 
 pub use filter::SqliteFilter;
 pub use inspect::{Inspection, Orphans};
+pub use journal::MappedAs;
 pub use session::{Access, Session};
 pub use store::SqliteStore;
 pub use upkeep::Lag;

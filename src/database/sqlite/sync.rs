@@ -4,6 +4,7 @@ mod apply;
 mod lock;
 mod recover;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::Mutex;
@@ -20,7 +21,7 @@ use super::copy::read_chunk;
 use super::error::sqlite;
 use super::feed::FeedTable;
 use super::foreign_key::ForeignKeys;
-use super::journal::Journal;
+use super::journal::{Journal, MappedAs};
 use super::names::Names;
 use super::schema;
 use super::session::{Access, Session};
@@ -200,6 +201,23 @@ impl SqliteSync {
         let table = source_table.to_owned();
         self.write(move |conn| shared.journal(conn).forget_copy(&table))
             .await
+    }
+
+    /// Writes down how the source's tables are mapped now, by name. Those that were mapped otherwise
+    /// when they were copied are copied once more (see [`Self::forget_copy`], also for when to call
+    /// this); answers them, each with what is different.
+    pub async fn remap(
+        &self,
+        now: BTreeMap<String, MappedAs>,
+    ) -> Result<Vec<(String, Vec<String>)>> {
+        let shared = Arc::clone(&self.shared);
+        self.write(move |conn| {
+            conn.execute_batch("BEGIN IMMEDIATE")
+                .map_err(sqlite("begin to write how tables are mapped"))?;
+            let result = shared.journal(conn).remap(&now);
+            finish(conn, result)
+        })
+        .await
     }
 
     /// Guarded writes outside of any feed, for repairs: marked as ours, like all writes here.
