@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::config::{Config, MigrationConfig};
 use crate::database::ReadStore;
-use crate::database::sqlite::{Orphans, SqliteStore, SyncTable, shared_table};
+use crate::database::sqlite::{Affinity, Orphans, SqliteStore, SyncTable, shared_table};
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::lifecycle::Phase;
 use crate::rule::RuleTable;
@@ -396,6 +396,16 @@ impl Migration<'_> {
                 self.note_unindexed(store, tables, checked).await?;
             }
         }
+        for (n, mapping) in fitted.mappings.iter().enumerate() {
+            if matches!(mapping.how, How::Columns)
+                && let Some(from) = fitted.source_tables.get(n)
+                && let Some(to) = (fitted.units.iter())
+                    .position(|u| u.mapping == n)
+                    .and_then(|u| fitted.target_tables.get(u))
+            {
+                self.note_lossy(from, to, checked);
+            }
+        }
         if !self.phase.is_installed() {
             self.note_rows_on_target(&fitted.target_tables, checked)
                 .await?;
@@ -410,6 +420,36 @@ impl Migration<'_> {
             ));
         }
         Ok(())
+    }
+
+    /// Columns that hold some values of their counterparts in another form, for good.
+    fn note_lossy(&self, from: &SyncTable, to: &SyncTable, checked: &mut Checked) {
+        for (&s, &t) in from.columns.iter().zip(&to.columns) {
+            let column = |table: &SyncTable, i: usize| {
+                let c = &table.schema.columns[i];
+                let affinity = Affinity::of_column(table.schema.strict, &c.declared_type);
+                let declared = match c.declared_type.as_str() {
+                    "" => "no type".to_owned(),
+                    declared => declared.to_owned(),
+                };
+                let name = format!("column {} of table {}", c.name, table.schema.name);
+                (affinity, name, declared)
+            };
+            let (source, target) = (column(from, s), column(to, t));
+            if !source.0.may_lose_in(target.0) {
+                continue;
+            }
+            checked.notes.push(Finding::note(
+                self.path,
+                format!(
+                    "the source's {} ({}) is {} ({}) in the target, which changes some values for \
+                     good (text that looks like a number, large numbers); rows with such a value \
+                     are not carried, and wait as conflicts",
+                    source.1, source.2, target.1, target.2
+                ),
+                "give both columns the same type, or use a transform that says what is meant",
+            ));
+        }
     }
 
     fn note_triggers(&self, store: &SqliteStore, table: &SyncTable, checked: &mut Checked) {

@@ -9,6 +9,7 @@ mod lease;
 mod open;
 mod operate;
 mod progress;
+mod remap;
 mod rules;
 mod verify;
 

@@ -18,6 +18,7 @@ use super::check::rows_without_key;
 use super::lease::Lease;
 use super::open::{open, state, store};
 use super::progress::{Meter, Observed, note, note_lag, now_us};
+use super::remap::remap;
 use super::{Opened, conflicts};
 
 /// What to sync, and until when.
@@ -162,12 +163,13 @@ async fn attempt(
         if !sync.is_installed().await? {
             // Whether both can be written is found out before one of them is.
             store.inspect().await?;
-        }
-        if let Some(error) = join(rows_without_key(&store, sync.tables()).await?) {
-            return Err(error);
+            // Later such a row waits as a conflict, and keeps nothing else from being synced.
+            if let Some(error) = join(rows_without_key(&store, sync.tables()).await?) {
+                return Err(error);
+            }
         }
     }
-    let rows_total = if fresh || record.rows_total.is_none() {
+    let mut rows_total = if fresh || record.rows_total.is_none() {
         count(config, name, &opened).await?
     } else {
         record.rows_total
@@ -177,13 +179,17 @@ async fn attempt(
     if !recopies.is_empty() {
         tracing::warn!(
             tables = recopies.join(", "),
-            "what waits is carried over; then all rows of these tables are compared, and those that \
-             differ become conflicts"
+            "what waits is carried over; then all rows of these tables are compared: those that \
+             differ become conflicts, and those that one side lacks come to it"
         );
     }
     let both = (opened.source.clone(), opened.target.clone());
-    record.phase = started;
     record.rows_total = rows_total;
+    if recopies.is_empty() {
+        remap(&opened, &store(config, &migration.source)?, record).await?;
+        rows_total = record.rows_total;
+    }
+    record.phase = started;
     record.reason = None;
     record.updated_us = now_us();
     if fresh {

@@ -5,10 +5,14 @@
 //! order: for a mapping by columns both sides have the same number of cells in the same order, so
 //! that mapping a row is keeping it. Columns that are not mapped are neither compared nor written.
 
+mod carry;
+
 use std::fmt;
 use std::sync::Arc;
 
 use crate::data::{Key, Row, Value};
+
+pub use carry::{Faithful, Unmapped};
 
 use super::{Direction, FailureKind, Routed, RuleError, RuleTable, Transform, TransformTables};
 
@@ -200,7 +204,8 @@ impl TableMapping {
     }
 
     /// What source rows are in the target: for each input row, for each target table, the row in
-    /// its stored form, or `None`.
+    /// its stored form, or `None`. A mapping by columns leaves cells that would not come back as
+    /// they are; [`TableMapping::forward_row`] refuses them.
     pub fn forward(&self, rows: Vec<Row>) -> Result<Vec<Vec<Option<Row>>>, RuleError> {
         let mut out: Vec<Vec<Option<Row>>> = vec![vec![None; self.targets.len()]; rows.len()];
         let mut taken = Vec::with_capacity(rows.len());
@@ -214,7 +219,7 @@ impl TableMapping {
         match &self.how {
             How::Columns => {
                 for (i, row) in taken.into_iter().zip(input) {
-                    out[i][0] = Some(self.targets[0].store(row));
+                    out[i][0] = Some(self.comparable_row(row));
                 }
             }
             How::Rule(rule) if !input.is_empty() => {

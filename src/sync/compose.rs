@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use crate::data::{Change, Key, Row, Value};
 use crate::database::{Base, Cause, OpenState, Refusal, Role, RowChange, SyncStore, UnitKey};
 use crate::error::{Error, ErrorKind, Result};
-use crate::rule::mapping::PartialRow;
+use crate::rule::mapping::{MappedTable, PartialRow, Unmapped};
 use crate::rule::{ConflictKind, OnFailure, RuleError, Severity};
 
 use super::engine::Engine;
@@ -17,6 +17,9 @@ pub(super) struct Composed {
     pub(super) changes: Vec<RowChange>,
     pub(super) touched: Vec<(UnitKey, Option<i64>)>,
 }
+
+/// What a source row is in each of its target tables.
+pub(super) type Mapped = std::result::Result<Vec<Option<Row>>, Unmapped>;
 
 /// A change of a unit's row, in the target table's form.
 #[derive(Debug)]
@@ -191,12 +194,19 @@ impl<S: SyncStore> Engine<S> {
                 let (b, a) = (take(before), take(after));
                 let side = &self.plan.mappings[m].targets[target];
                 let source_key = |i: Option<usize>| i.map(|i| keys[m][i].clone());
-                let mut push = |b: Option<Row>, a: Option<Row>, source_key: Key, refused| {
+                let mut push = |b: Option<Row>,
+                                a: Option<Row>,
+                                source_key: Key,
+                                unmapped: Option<Unmapped>| {
+                    let known = unmapped.as_ref().and_then(|u| u.key.clone());
                     let key = b.as_ref().or(a.as_ref()).map_or_else(
                         // The transform failed: most keep the key, so its conflict waits there.
-                        || source_key.clone(),
+                        || known.unwrap_or_else(|| source_key.clone()),
                         |row| side.key(row),
                     );
+                    // A row without a key is nowhere on the other side: its end is nothing there.
+                    let ended = after.is_none() && source_key.0.contains(&Value::Null);
+                    let refused = unmapped.filter(|_| !ended).map(|u| failed(u.reason));
                     out.push(UnitChange {
                         unit: UnitKey { unit, key },
                         source_key,
@@ -212,7 +222,7 @@ impl<S: SyncStore> Engine<S> {
                     continue;
                 };
                 if let Some(error) = refused {
-                    push(b, a, key, Some(failed(error)));
+                    push(b, a, key, Some(error));
                 } else if let (Some(b), Some(a)) = (&b, &a)
                     && side.key(b) != side.key(a)
                 {
@@ -266,8 +276,27 @@ impl<S: SyncStore> Engine<S> {
                 }
                 (source_key.unwrap_or_else(|| key.clone()), Some((b, a)))
             } else {
-                (mapping.source.key(row), None)
+                let back = mapping
+                    .backward(0, vec![row.clone()])
+                    .map_err(|e| halt(&e))?;
+                let source_key = back
+                    .first()
+                    .and_then(Option::as_ref)
+                    .and_then(|p| partial_key(p, &mapping.source.table.key));
+                (source_key.unwrap_or_else(|| key.clone()), None)
             };
+            if let Some(reason) = mapping.targets[target].keyless(row) {
+                if change.after.is_none()
+                    && !self.open_by_key.contains_key(&UnitKey {
+                        unit,
+                        key: key.clone(),
+                    })
+                {
+                    // It is nowhere on the other side: its end is nothing there.
+                    continue;
+                }
+                refused = Some(failed(reason));
+            }
             out.push(UnitChange {
                 unit: UnitKey { unit, key },
                 source_key,
@@ -283,37 +312,51 @@ impl<S: SyncStore> Engine<S> {
     }
 
     /// Maps rows forward; if the rule fails on the batch, row by row, so that only the guilty rows
-    /// fail. `Err` holds the rule's message.
-    pub(super) fn forward_each(
-        &self,
-        mapping: usize,
-        rows: Vec<Row>,
-    ) -> Result<Vec<std::result::Result<Vec<Option<Row>>, String>>> {
+    /// fail.
+    pub(super) fn forward_each(&self, mapping: usize, rows: Vec<Row>) -> Result<Vec<Mapped>> {
         let map = &self.plan.mappings[mapping];
-        if !map.is_transformed() && map.filter.is_none() {
-            return match map.forward(rows) {
-                Ok(rows) => Ok(rows.into_iter().map(Ok).collect()),
-                Err(error) => Err(halt(&error)),
-            };
+        let refuse = |error: RuleError| -> Result<Unmapped> {
+            for unit in self.plan.units_of(mapping) {
+                self.halt_if_asked(unit, &error)?;
+            }
+            Ok(Unmapped {
+                reason: error.to_string(),
+                key: None,
+            })
+        };
+        let mut out = Vec::with_capacity(rows.len());
+        if !map.is_transformed() {
+            for row in rows {
+                out.push(match map.forward_row(row) {
+                    Ok(mapped) => mapped.map(|row| vec![row]),
+                    Err(error) => Err(refuse(error)?),
+                });
+            }
+            return Ok(out);
         }
+        let keyless: Vec<Option<String>> = rows.iter().map(|r| map.source.keyless(r)).collect();
         match map.forward(rows.clone()) {
-            Ok(rows) => Ok(rows.into_iter().map(Ok).collect()),
+            Ok(rows) => out.extend(rows.into_iter().map(Ok)),
             Err(_) => {
-                let mut out = Vec::with_capacity(rows.len());
                 for row in rows {
                     out.push(match map.forward(vec![row]) {
                         Ok(mut rows) => Ok(rows.pop().unwrap_or_default()),
-                        Err(error) => {
-                            for unit in self.plan.units_of(mapping) {
-                                self.halt_if_asked(unit, &error)?;
-                            }
-                            Err(error.to_string())
-                        }
+                        Err(error) => Err(refuse(error)?),
                     });
                 }
-                Ok(out)
             }
         }
+        for (mapped, keyless) in out.iter_mut().zip(keyless) {
+            let Ok(targets) = mapped else { continue };
+            let of_target = |(side, row): (&MappedTable, &Option<Row>)| side.keyless(row.as_ref()?);
+            let keyless = keyless.filter(|_| targets.iter().any(Option::is_some));
+            if let Some(reason) =
+                keyless.or_else(|| map.targets.iter().zip(targets.iter()).find_map(of_target))
+            {
+                *mapped = Err(Unmapped { reason, key: None });
+            }
+        }
+        Ok(out)
     }
 
     pub(super) fn halt_if_asked(&self, unit: usize, error: &RuleError) -> Result<()> {
@@ -387,6 +430,12 @@ impl<S: SyncStore> Engine<S> {
                 };
                 let expect = back(&change.before)?;
                 let after = back(&change.after)?;
+                let refused = match change.refused {
+                    None => self
+                        .unreturnable(unit, change.after.as_ref(), after.as_ref())?
+                        .map(failed),
+                    refused => refused,
+                };
                 let base = if expect == change.before {
                     Base::Expected
                 } else {
@@ -402,7 +451,7 @@ impl<S: SyncStore> Engine<S> {
                         base,
                         source_key: change.source_key,
                         committed_us: change.committed_us,
-                        refused: change.refused,
+                        refused,
                     },
                 });
                 continue;
@@ -413,22 +462,36 @@ impl<S: SyncStore> Engine<S> {
                     row: None,
                     mapped: Ok(Vec::new()),
                 });
-            out.push(self.reshaped_write(table, change, current));
+            out.push(self.reshaped_write(table, change, current)?);
         }
         Ok(out)
     }
 
     /// A write through a rule: the source's row as it is now is expected, and only the cells that
     /// the change determines differ.
-    fn reshaped_write(&self, table: usize, change: UnitChange, current: Current) -> RowChange {
+    fn reshaped_write(
+        &self,
+        table: usize,
+        change: UnitChange,
+        current: Current,
+    ) -> Result<RowChange> {
         let unit = change.unit.unit;
         let target = self.plan.units[unit].target;
         let (mapped, mut refused) = match current.mapped {
             Ok(mut mapped) if target < mapped.len() => (mapped.swap_remove(target), None),
             Ok(_) => (None, None),
-            Err(error) => (None, Some(failed(error))),
+            Err(unmapped) => (None, Some(failed(unmapped.reason))),
         };
         refused = change.refused.or(refused);
+        if refused.is_none() && change.before.is_none() && change.after.is_some() {
+            refused = self
+                .foreign(unit, current.row.as_ref(), mapped.as_ref())?
+                .map(|reason| Refusal {
+                    kind: ConflictKind::InsertExists,
+                    state: OpenState::Parked,
+                    reason,
+                });
+        }
         let mut after = current.row.clone();
         if mapped == change.before && refused.is_none() {
             let (before, now) = change.partial.unwrap_or_default();
@@ -438,6 +501,9 @@ impl<S: SyncStore> Engine<S> {
                 before.as_ref(),
                 change.after.is_some().then_some(now).flatten().as_ref(),
             );
+            refused = self
+                .unreturnable(unit, change.after.as_ref(), after.as_ref())?
+                .map(failed);
         } else if mapped != change.after && refused.is_none() {
             let kind = match (&change.before, &change.after, &mapped) {
                 (None, ..) => ConflictKind::InsertExists,
@@ -451,7 +517,7 @@ impl<S: SyncStore> Engine<S> {
                 reason: String::new(),
             });
         }
-        RowChange {
+        Ok(RowChange {
             table,
             unit: change.unit,
             key: change.source_key.clone(),
@@ -463,6 +529,55 @@ impl<S: SyncStore> Engine<S> {
                 committed_us: change.committed_us,
                 refused,
             },
+        })
+    }
+
+    /// Why a unit's row `row` cannot be `source` in the source's table: that lies outside `where`,
+    /// or cells would come back as something else.
+    pub(super) fn unreturnable(
+        &self,
+        unit: usize,
+        row: Option<&Row>,
+        source: Option<&Row>,
+    ) -> Result<Option<String>> {
+        let (Some(row), Some(source)) = (row, source) else {
+            return Ok(None);
+        };
+        let mapping = self.plan.mapping(unit);
+        if !mapping.is_transformed()
+            && let Some(reason) = mapping.unreturnable(row)
+        {
+            return Ok(Some(reason));
+        }
+        match mapping.outside(source) {
+            Ok(outside) => Ok(outside.map(|o| {
+                format!("the row would lie {o} in the source, so it would not take part there")
+            })),
+            Err(error) => {
+                self.halt_if_asked(unit, &error)?;
+                Ok(Some(error.to_string()))
+            }
+        }
+    }
+
+    /// Why the source's row under a unit's key is not to be overwritten from the target; see
+    /// [`crate::rule::mapping::TableMapping::foreign`].
+    pub(super) fn foreign(
+        &self,
+        unit: usize,
+        source: Option<&Row>,
+        mapped: Option<&Row>,
+    ) -> Result<Option<String>> {
+        let Some(source) = source else {
+            return Ok(None);
+        };
+        let target = self.plan.units[unit].target;
+        match self.plan.mapping(unit).foreign(target, source, mapped) {
+            Ok(foreign) => Ok(foreign),
+            Err(error) => {
+                self.halt_if_asked(unit, &error)?;
+                Ok(Some(error.to_string()))
+            }
         }
     }
 
@@ -543,7 +658,7 @@ impl<S: SyncStore> Engine<S> {
 #[derive(Clone)]
 pub(super) struct Current {
     row: Option<Row>,
-    pub(super) mapped: std::result::Result<Vec<Option<Row>>, String>,
+    pub(super) mapped: Mapped,
 }
 
 fn failed(reason: String) -> Refusal {

@@ -28,6 +28,8 @@ struct Work {
     seen: [Option<Row>; 2],
     /// The source's row in the target table's form.
     mapped: Option<Row>,
+    /// Why the source's row is not to be overwritten.
+    foreign: Option<String>,
     decision: Option<Decision>,
 }
 
@@ -196,26 +198,36 @@ impl<S: SyncStore> Engine<S> {
             let unit = &self.plan.units[conflict.unit.unit];
             let mut decision = None;
             let mut mapped = None;
+            let mut foreign = None;
             if let Some(row) = &seen[0] {
                 let mut found = self.forward_each(unit.mapping, vec![row.clone()])?;
                 match found.pop() {
                     Some(Ok(mut targets)) => {
                         mapped = targets.get_mut(unit.target).and_then(Option::take);
+                        foreign = self.foreign(conflict.unit.unit, Some(row), mapped.as_ref())?;
                     }
-                    Some(Err(reason)) => {
+                    Some(Err(unmapped)) => {
                         decision = Some(Decision::Wait {
                             state: OpenState::Parked,
-                            reason,
+                            reason: unmapped.reason,
                         });
                     }
                     None => {}
                 }
+            }
+            let side = &self.plan.mapping(conflict.unit.unit).targets[unit.target];
+            if let Some(reason) = seen[1].as_ref().and_then(|row| side.keyless(row)) {
+                decision = Some(Decision::Wait {
+                    state: OpenState::Parked,
+                    reason,
+                });
             }
             work.push(Work {
                 id: (conflict.home, conflict.id),
                 conflict: conflict.clone(),
                 seen,
                 mapped,
+                foreign,
                 decision,
             });
         }
@@ -237,6 +249,24 @@ impl<S: SyncStore> Engine<S> {
                 Some(result(target, "agreed"))
             } else if let Some((resolution, seen)) = &w.conflict.request {
                 Some(answer(w, resolution, seen))
+            } else if let Some(reason) = &w.foreign {
+                Some(
+                    if w.conflict.base_known
+                        && !w.conflict.interrupted
+                        && target.is_some()
+                        && *target == w.conflict.base
+                        && tries < CHILD_TRIES_MAX
+                    {
+                        // It took part, and was taken out while the target's row stood still.
+                        result(&w.mapped, "source")
+                    } else {
+                        // No strategy may touch what does not take part.
+                        Decision::Wait {
+                            state: OpenState::Parked,
+                            reason: reason.clone(),
+                        }
+                    },
+                )
             } else if w.conflict.kind == ConflictKind::FkChildExists && tries >= CHILD_TRIES_MAX {
                 // A parent that others refer to cannot go: it comes back on the other side.
                 let row = if w.mapped.is_some() {

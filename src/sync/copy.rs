@@ -1,11 +1,12 @@
 //! Copying, chunk by chunk, beside the normal path.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
 use crate::data::batch::{to_rows, views};
+use crate::data::canonical::ValueRef;
 use crate::data::order::compare_keys;
-use crate::data::{Key, Row};
+use crate::data::{Key, Row, Value};
 use crate::database::{
     ApplyBatch, Chunk, ChunkMark, CopiedRows, OpenState, Refusal, Role, SyncStore, UnitKey,
 };
@@ -137,6 +138,10 @@ impl<S: SyncStore> Engine<S> {
             let cells = mapping.source.table.key.iter();
             Key(cells.map(|&k| views[k].get(row).to_value()).collect())
         });
+        let key = &mapping.source.table.key;
+        let keyless = key
+            .iter()
+            .any(|&k| (0..count).any(|row| matches!(views[k].get(row), ValueRef::Null)));
         let mark = ChunkMark {
             table,
             upper: if chunk.last { None } else { last_key },
@@ -156,6 +161,7 @@ impl<S: SyncStore> Engine<S> {
         let units: Vec<usize> = self.plan.units_of(table).collect();
         let plain = !mapping.is_transformed()
             && mapping.targets[0].stored.is_none()
+            && !keyless
             && self.open_by_key.is_empty()
             && units
                 .iter()
@@ -185,25 +191,30 @@ impl<S: SyncStore> Engine<S> {
         let keys: Vec<Key> = rows.iter().map(|row| mapping.source.key(row)).collect();
         let mapped = self.forward_each(table, rows)?;
         let mut out = Vec::with_capacity(mapped.len());
+        let mut keyless = HashSet::new();
         for (source_key, row) in keys.into_iter().zip(mapped) {
             for unit in self.plan.units_of(table) {
                 let target = self.plan.units[unit].target;
                 let (after, refused) = match &row {
                     Ok(targets) => (targets.get(target).cloned().flatten(), None),
-                    Err(reason) => (
+                    Err(unmapped) => (
                         None,
                         Some(Refusal {
                             kind: ConflictKind::ValueNotRepresentable,
                             state: OpenState::Parked,
-                            reason: reason.clone(),
+                            reason: unmapped.reason.clone(),
                         }),
                     ),
                 };
-                let key = match (&after, &refused) {
+                let key = match (&after, &row) {
                     (Some(row), _) => mapping.targets[target].key(row),
-                    (None, Some(_)) => source_key.clone(),
-                    (None, None) => continue,
+                    (None, Err(unmapped)) => unmapped.key.clone().unwrap_or(source_key.clone()),
+                    (None, Ok(_)) => continue,
                 };
+                if source_key.0.contains(&Value::Null) && !keyless.insert(unit) {
+                    // All rows without a key wait as one.
+                    continue;
+                }
                 out.push(UnitChange {
                     unit: UnitKey { unit, key },
                     source_key: source_key.clone(),

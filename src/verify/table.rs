@@ -76,7 +76,7 @@ impl<'a> Pair<'a> {
         let by_row =
             mapping.is_transformed() || mapping.filter.is_some() && mapping.filter_sql.is_none();
         let stored = match &to.stored {
-            Some(stored) if !by_row && !stored.is_identity() => Some(Arc::clone(stored)),
+            Some(stored) if !by_row && !stored.is_identity() => mapping.comparable_form(),
             _ => None,
         };
         let alike = !mapping.is_transformed()

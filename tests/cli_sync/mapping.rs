@@ -5,7 +5,7 @@ use crate::support::program::{CONFIG, Shop, rows};
 use super::{IDLE, ask};
 
 /// The configuration with other tables than `items`.
-fn configure(shop: &Shop, tables: &str) {
+pub(super) fn configure(shop: &Shop, tables: &str) {
     let (head, _) = CONFIG.split_once("[[").unwrap();
     shop.configure(&format!("{head}{tables}"));
 }

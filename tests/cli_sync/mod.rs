@@ -1,8 +1,12 @@
 //! A migration's life on the command line.
 
 mod answers;
+mod edited;
+mod keys;
 mod life;
+mod lossy;
 mod mapping;
+mod outside;
 mod processes;
 mod text;
 

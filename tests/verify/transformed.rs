@@ -143,6 +143,22 @@ impl StoredForm for Digits {
     }
 }
 
+/// A column of text where [`Digits`] has one of numbers.
+struct Texts;
+
+impl StoredForm for Texts {
+    fn as_stored(&self, column: usize, value: Value) -> Value {
+        match value {
+            Value::Int(v) if column == 0 => Value::Text(v.to_string()),
+            other => other,
+        }
+    }
+
+    fn is_identity(&self) -> bool {
+        false
+    }
+}
+
 #[test]
 fn values_are_compared_in_the_form_the_target_holds() {
     // As text '10' comes before '9'; as numbers it does not.
@@ -161,6 +177,7 @@ fn values_are_compared_in_the_form_the_target_holds() {
         (0..30).map(|i| vec![int(i), int(i)]).collect(),
     );
     let mut stored = mapping("t", &["id", "v"], &[0]);
+    stored.source.stored = Some(Arc::new(Texts));
     stored.targets[0].stored = Some(Arc::new(Digits));
     assert!(run(&source, &target, &[stored.clone()], Level::Full, ONCE).consistent);
     target.edit(|t| t.get_mut("t").unwrap().rows[9][1] = int(10));

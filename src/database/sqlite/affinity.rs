@@ -56,6 +56,20 @@ impl Affinity {
         }
     }
 
+    /// Whether a column of this affinity can hold values that one of the other affinity changes
+    /// so that they do not come back.
+    #[must_use]
+    pub fn may_lose_in(self, other: Self) -> bool {
+        match (self, other) {
+            (_, Self::Blob) | (Self::Integer | Self::Numeric | Self::Real, Self::Text) => false,
+            (Self::Text, to) => to != Self::Text,
+            (Self::Blob, _) => true,
+            // Integers beyond 2^53.
+            (Self::Integer | Self::Numeric, to) => to == Self::Real,
+            (Self::Real, _) => false,
+        }
+    }
+
     fn column(self) -> &'static str {
         match self {
             Self::Blob => "b",

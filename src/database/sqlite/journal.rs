@@ -1,5 +1,6 @@
 //! The protocol's own tables in a store: what must be durable together with the rows.
 
+mod mapped;
 mod open;
 mod record;
 
@@ -12,6 +13,8 @@ use crate::error::{Error, ErrorKind, Result};
 use super::capture::{OP_CANDIDATE, OP_SENTINEL};
 use super::error::sqlite;
 use super::names::Names;
+
+pub use mapped::MappedAs;
 
 /// The format of these tables. Another one is refused.
 const VERSION: i64 = 1;
@@ -64,7 +67,8 @@ pub(super) fn create(conn: &Connection, names: &Names, slots: usize) -> Result<L
             result1 BLOB, base BLOB, base_known INTEGER NOT NULL, closes TEXT NOT NULL,
             supersedes BLOB, at INTEGER NOT NULL) WITHOUT ROWID;
          CREATE TABLE {chunk} (tbl TEXT PRIMARY KEY, marks BLOB NOT NULL,
-            again INTEGER NOT NULL) WITHOUT ROWID;",
+            again INTEGER NOT NULL) WITHOUT ROWID;
+         CREATE TABLE {mapped} (tbl TEXT PRIMARY KEY, mapping TEXT NOT NULL) WITHOUT ROWID;",
         values = values.concat(),
         log = n("log"),
         tables = n("tables"),
@@ -76,6 +80,7 @@ pub(super) fn create(conn: &Connection, names: &Names, slots: usize) -> Result<L
         touched = n("touched"),
         record = n("record"),
         chunk = n("chunk"),
+        mapped = n("mapped"),
     );
     let what = || sqlite("create Banyan's tables");
     conn.execute_batch(&sql).map_err(what())?;
@@ -413,6 +418,19 @@ impl Journal<'_> {
             }
         }
         Ok(out)
+    }
+
+    /// Forgets how far a table of the source is copied, but not that it was; `false` when nothing
+    /// of it was.
+    pub(super) fn forget_copy(&self, source_table: &str) -> Result<bool> {
+        self.conn
+            .prepare_cached(&format!(
+                "UPDATE {} SET marks = x'', again = 1 WHERE tbl = ?1 AND marks <> x''",
+                self.sql("chunk")
+            ))
+            .and_then(|mut s| s.execute([source_table]))
+            .map(|n| n > 0)
+            .map_err(sqlite("forget the copy of a table"))
     }
 
     /// See [`crate::database::SyncStore::prune`].

@@ -36,6 +36,7 @@ mod writer;
 pub use capture::{COLUMNS_MAX, shared_table, too_wide};
 pub use filter::SqliteFilter;
 pub use inspect::{Inspection, Orphans};
+pub use journal::MappedAs;
 pub use session::{Access, Session};
 pub use store::SqliteStore;
 pub use upkeep::Lag;

@@ -7,8 +7,8 @@ use futures::future::BoxFuture;
 use futures::stream::{BoxStream, StreamExt};
 use rusqlite::Connection;
 
-use crate::data::Position;
 use crate::data::batch::BatchBuilder;
+use crate::data::{Key, Position, Value};
 use crate::database::{ReadRequest, Snapshot};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -113,6 +113,10 @@ pub(super) fn select(request: &ReadRequest) -> String {
     let mut conditions = Vec::new();
     for (key, operator) in [(&request.after, ">"), (&request.up_to, "<=")] {
         if let Some(key) = key {
+            if operator == ">" && key.0.contains(&Value::Null) {
+                conditions.push(after_null(&order, key));
+                continue;
+            }
             conditions.push(format!(
                 "({}) {operator} ({})",
                 order.join(", "),
@@ -135,6 +139,24 @@ pub(super) fn select(request: &ReadRequest) -> String {
         sql.push_str(&format!(" LIMIT {limit}"));
     }
     sql
+}
+
+/// Rows after a key with a NULL in it, which comes before every value; SQL's own comparison of rows
+/// answers NULL there. The parameters are the first ones of the statement.
+fn after_null(order: &[String], key: &Key) -> String {
+    let cells = || order.iter().zip(&key.0).enumerate();
+    let alternatives: Vec<String> = cells()
+        .map(|(n, (column, cell))| {
+            let mut all: Vec<String> = cells()
+                .take(n)
+                .map(|(i, (column, _))| format!("{column} IS ?{}", i + 1))
+                .collect();
+            let is_after = if *cell == Value::Null { "IS NOT" } else { ">" };
+            all.push(format!("{column} {is_after} ?{}", n + 1));
+            format!("({})", all.join(" AND "))
+        })
+        .collect();
+    format!("({})", alternatives.join(" OR "))
 }
 
 /// Reads until the end, or until `send` says no.

@@ -4,6 +4,7 @@ mod apply;
 mod lock;
 mod recover;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -21,7 +22,7 @@ use super::copy::read_chunk;
 use super::error::sqlite;
 use super::feed::FeedTable;
 use super::foreign_key::ForeignKeys;
-use super::journal::Journal;
+use super::journal::{Journal, MappedAs};
 use super::names::Names;
 use super::schema;
 use super::session::{Access, Session};
@@ -230,16 +231,15 @@ impl SqliteSync {
             .collect())
     }
 
-    /// Has these tables of the source copied into this store once more.
+    /// Lets the next start copy these tables of the source once more, row by row beside what is
+    /// there: rows that are equal stay, rows that differ become conflicts. For the target's store,
+    /// which keeps the copy's progress, while no engine runs.
     pub async fn forget_copies(&self, sources: Vec<String>) -> Result<()> {
-        let chunk = self.shared.names.sql("chunk");
+        let shared = Arc::clone(&self.shared);
         self.write(move |conn| {
+            let journal = shared.journal(conn);
             for table in &sources {
-                conn.execute(
-                    &format!("UPDATE {chunk} SET marks = x'', again = 1 WHERE tbl = ?1"),
-                    [table],
-                )
-                .map_err(sqlite("forget what was copied"))?;
+                journal.forget_copy(table)?;
             }
             Ok(())
         })
@@ -297,6 +297,23 @@ impl SqliteSync {
         let shared = Arc::clone(&self.shared);
         self.write(move |conn| shared.journal(conn).request(id, &resolution, seen))
             .await
+    }
+
+    /// Writes down how the source's tables are mapped now, by name. Those that were mapped otherwise
+    /// when they were copied are copied once more (see [`Self::forget_copies`], also for when to
+    /// call this); answers them, each with what is different.
+    pub async fn remap(
+        &self,
+        now: BTreeMap<String, MappedAs>,
+    ) -> Result<Vec<(String, Vec<String>)>> {
+        let shared = Arc::clone(&self.shared);
+        self.write(move |conn| {
+            conn.execute_batch("BEGIN IMMEDIATE")
+                .map_err(sqlite("begin to write how tables are mapped"))?;
+            let result = shared.journal(conn).remap(&now);
+            finish(conn, result)
+        })
+        .await
     }
 
     /// Guarded writes outside of any feed, for repairs: marked as ours, like all writes here.

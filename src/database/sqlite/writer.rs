@@ -1,7 +1,8 @@
 //! Guarded writes inside an open transaction.
 //!
 //! Every write says what row it expects. The row is read, compared bit for bit (SQL's own `IS`
-//! would call 1 and 1.0 equal, and `a` and `A` under NOCASE), and only then written. Deletes go
+//! would call 1 and 1.0 equal, and `a` and `A` under NOCASE), and only then written. A key is the
+//! same only bit for bit, too; a row whose key SQL calls equal is another row, which holds the key. Deletes go
 //! first, so that the unique values they free can be taken. A write that meets a unique constraint
 //! waits for the others; what then still waits is a swap, and is done by taking the rows out and
 //! putting them back. What even then violates a constraint is blocked and named; the rest goes on.
@@ -12,7 +13,7 @@ use datafusion::arrow::record_batch::RecordBatch;
 use rusqlite::{Connection, ErrorCode, ffi};
 
 use crate::data::batch::views;
-use crate::data::{Key, Row};
+use crate::data::{Column, Key, Row};
 use crate::database::{Outcome, RowChange};
 use crate::error::Result;
 use crate::rule::ConflictKind;
@@ -34,8 +35,8 @@ pub(super) struct TableSql {
     select_all: String,
     insert_all: String,
     all_columns: usize,
-    /// For each unique key beside the own one: cells (indexes into the captured columns) and a
-    /// statement that finds the key of the row that holds their values.
+    /// For each unique key, the own one last: cells (indexes into the captured columns) and a
+    /// statement that finds the key of the row that holds their values, as SQL compares them.
     unique: Vec<(Vec<usize>, String)>,
     /// Indexes into the captured columns of those that an update writes.
     updated: Vec<usize>,
@@ -53,7 +54,7 @@ impl TableSql {
             .key
             .iter()
             .enumerate()
-            .map(|(n, &k)| format!("{} = ?{}", quote(name(table.columns[k])), n + 1))
+            .map(|(n, &k)| is_key(&table.schema.columns[table.columns[k]], n + 1))
             .collect();
         let key = key.join(" AND ");
         let data = table.schema.data_columns();
@@ -67,13 +68,13 @@ impl TableSql {
             .map(|(n, &i)| format!("{} = ?{}", quote(name(table.columns[i])), offset + n + 1))
             .collect();
         let holes = |n: usize| vec!["?"; n].join(", ");
-        let unique = table
-            .schema
-            .unique
-            .iter()
-            .filter(|u| !u.partial)
-            .filter_map(|u| {
-                let columns = u.columns.iter().copied().collect::<Option<Vec<_>>>()?;
+        let own: Vec<usize> = table.key.iter().map(|&k| table.columns[k]).collect();
+        let others = table.schema.unique.iter().filter(|u| !u.partial);
+        let unique = others
+            .filter_map(|u| u.columns.iter().copied().collect::<Option<Vec<_>>>())
+            .filter(|columns| *columns != own)
+            .chain([own.clone()])
+            .filter_map(|columns| {
                 let cells = columns
                     .iter()
                     .map(|c| table.columns.iter().position(|m| m == c))
@@ -121,6 +122,17 @@ impl TableSql {
             foreign_keys,
         }
     }
+}
+
+/// Whether a key column holds parameter `n`, bit for bit. The first comparison, by the column's
+/// own collation, is the one that an index can answer.
+fn is_key(column: &Column, n: usize) -> String {
+    let name = quote(&column.name);
+    let equals = if column.nullable { "IS" } else { "=" };
+    format!(
+        "{name} {equals} ?{n} AND {name} {equals} ?{n} COLLATE BINARY AND typeof({name}) = \
+         typeof(?{n})"
+    )
 }
 
 /// Writes to the tables of one store.

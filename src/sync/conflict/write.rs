@@ -29,16 +29,17 @@ impl<S: SyncStore> Engine<S> {
                 .map_err(|e| halt(&e))
         };
         let now = row.map(back).transpose()?.flatten();
-        if !mapping.is_transformed() {
-            return Ok(now.map(|p| p.cells));
-        }
         let before = w.mapped.as_ref().map(back).transpose()?.flatten();
-        Ok(self.overlay(
-            w.conflict.unit.unit,
-            w.seen[0].as_ref(),
-            before.as_ref(),
-            now.as_ref(),
-        ))
+        let u = w.conflict.unit.unit;
+        let source = self.overlay(u, w.seen[0].as_ref(), before.as_ref(), now.as_ref());
+        let refused = match &w.foreign {
+            Some(reason) if row.is_some() => Some(format!("{reason}; it is not overwritten")),
+            _ => self.unreturnable(u, row, source.as_ref())?,
+        };
+        match refused {
+            Some(reason) => Err(Error::new(ErrorKind::Refused, reason)),
+            None => Ok(source),
+        }
     }
 
     /// Writes results under the locks of both sides, where the rows are still those decided on.
@@ -224,6 +225,9 @@ impl<S: SyncStore> Engine<S> {
         let Some(source) = self.overlay(u, None, None, partial.as_ref()) else {
             return Ok(None);
         };
+        if self.unreturnable(u, Some(&row), Some(&source))?.is_some() {
+            return Ok(None);
+        }
         let source_key = mapping.source.key(&source);
         let change = |role: Role, row: Row| {
             let unit = UnitKey {

@@ -1,0 +1,75 @@
+//! What happens when the configuration of a running migration was edited.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use crate::database::ReadStore;
+use crate::database::sqlite::{MappedAs, SqliteStore};
+use crate::error::Result;
+use crate::rule::RuleTable;
+use crate::rule::mapping::TableMapping;
+use crate::state::MigrationRecord;
+use crate::sync::Plan;
+
+use super::Opened;
+
+/// Lets tables be copied once more that are mapped otherwise than when they were copied: rows that
+/// are equal stay, rows that differ are conflicts for the table's rule. Their rows are added to
+/// those that are to be copied.
+pub(super) async fn remap(
+    opened: &Opened,
+    source: &SqliteStore,
+    record: &mut MigrationRecord,
+) -> Result<()> {
+    let plan = &opened.plan;
+    let now = plan.mappings.iter();
+    let now = now.map(|m| (m.source.table.name.clone(), mapped_as(plan, m)));
+    let again = opened.target.remap(now.collect()).await?;
+    if again.is_empty() {
+        return Ok(());
+    }
+    let mut snapshot = source.snapshot().await?;
+    let mut rows = 0;
+    for (table, different) in again {
+        let mapping = plan.mappings.iter().find(|m| m.source.table.name == table);
+        let filter = mapping.and_then(|m| m.filter_sql.as_deref());
+        rows += snapshot.count(&table, filter).await?;
+        tracing::warn!(
+            "table {table} is copied once more, because it is mapped otherwise than when it was \
+             copied ({}); rows that differ by now are conflicts for its on_conflict",
+            different.join(", ")
+        );
+    }
+    record.rows_total = Some(record.rows_copied + rows);
+    Ok(())
+}
+
+/// What decides which cells of which rows get across, and which way. Rules are left out: they may
+/// be edited at any time.
+fn mapped_as(plan: &Plan, mapping: &TableMapping) -> MappedAs {
+    let columns = |table: &RuleTable| -> Vec<String> {
+        table.columns.iter().map(|c| c.name.clone()).collect()
+    };
+    let key = |table: &RuleTable| -> Vec<String> {
+        let key = table.key.iter();
+        key.map(|&k| table.columns[k].name.clone()).collect()
+    };
+    let targets = mapping.targets.iter();
+    let targets: BTreeMap<&str, Vec<String>> = targets
+        .map(|t| (t.table.name.as_str(), columns(&t.table)))
+        .collect();
+    let parts = [
+        ("where", json!(mapping.filter_sql)),
+        ("source columns", json!(columns(&mapping.source.table))),
+        ("key", json!(key(&mapping.source.table))),
+        ("target columns", json!(targets)),
+        ("transform or not", json!(mapping.is_transformed())),
+    ];
+    let two_way = plan.two_way.then(|| ("mode", json!("two-way")));
+    parts
+        .into_iter()
+        .chain(two_way)
+        .map(|(name, value)| (name.to_owned(), value.to_string()))
+        .collect()
+}
