@@ -500,11 +500,9 @@ async fn rows_deleted_while_a_table_is_copied_once_more() {
     assert_eq!(report.tables[0].conflicts, 0);
     let sql = "SELECT * FROM t ORDER BY id";
     let source = dump(&pair.source(), sql);
-    // Row 3 is there again, so nobody can tell that what the target holds is what was deleted.
-    assert_eq!(report.tables[0].parked, 1);
-    let target = dump(&pair.target(), sql);
-    assert_eq!(target.len(), source.len());
-    assert_eq!([&target[0], &target[2]], [&source[0], &source[2]]);
+    // Row 3 is another one now: what the target holds is what was deleted.
+    assert_eq!(report.tables[0].parked, 0);
+    assert_eq!(dump(&pair.target(), sql), source);
     a.execute_batch("DELETE FROM t WHERE id = 1").unwrap();
     until_idle(&mut engine).await;
     assert_eq!(dump(&pair.target(), sql).len(), 2);

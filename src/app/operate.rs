@@ -179,8 +179,8 @@ async fn attempt(
     if !recopies.is_empty() {
         tracing::warn!(
             tables = recopies.join(", "),
-            "what waits is carried over; then all rows of these tables are compared: those that \
-             differ become conflicts, and those that one side lacks come to it"
+            "these tables are copied once more: first what waits is carried over; then rows that \
+             differ become conflicts, and rows that one side lacks come to it"
         );
     }
     let both = (opened.source.clone(), opened.target.clone());

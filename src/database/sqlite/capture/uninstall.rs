@@ -10,7 +10,7 @@ use crate::error::Result;
 use super::registry::EVENTS;
 
 /// The tables of a migration.
-const TABLES: [&str; 9] = [
+const TABLES: [&str; 10] = [
     "log",
     "tables",
     "outbox",
@@ -20,6 +20,7 @@ const TABLES: [&str; 9] = [
     "touched",
     "record",
     "chunk",
+    "mapped",
 ];
 
 /// Removes everything that was added for this migration, in one transaction. An object of the
