@@ -194,6 +194,9 @@ fn a_column_that_is_added_while_sync_runs() {
         shop.write("source.db", "UPDATE items SET v = v || '.' WHERE id = 3");
         items(&shop, "target.db")[2] != "3, 'c'"
     });
+    wait_until("it has caught up", || {
+        items(&shop, "target.db") == items(&shop, "source.db")
+    });
     let add = "ALTER TABLE items ADD COLUMN w INT DEFAULT 7;";
     shop.write(
         "source.db",
