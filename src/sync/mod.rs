@@ -32,6 +32,7 @@ mod compose;
 mod conflict;
 mod copy;
 mod engine;
+mod gone;
 mod merge;
 mod pipeline;
 mod plan;
