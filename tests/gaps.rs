@@ -185,6 +185,43 @@ fn a_trigger_that_comes_while_sync_runs() {
     assert_eq!(equal(&shop)[3], "5, 'second'");
 }
 
+#[test]
+fn a_column_that_is_added_while_sync_runs() {
+    use crate::support::program::wait_until;
+    let shop = shop(KEYED, "park");
+    let mut sync = shop.start(&["sync", "shop"]);
+    wait_until("it follows", || {
+        shop.write("source.db", "UPDATE items SET v = v || '.' WHERE id = 3");
+        items(&shop, "target.db")[2] != "3, 'c'"
+    });
+    wait_until("it has caught up", || {
+        items(&shop, "target.db") == items(&shop, "source.db")
+    });
+    let add = "ALTER TABLE items ADD COLUMN w INT DEFAULT 7;";
+    shop.write(
+        "source.db",
+        &format!(
+            "{add} UPDATE items SET w = 9 WHERE id = 1; UPDATE items SET v = 'bb' WHERE id = 2"
+        ),
+    );
+    wait_until("the table waits", || {
+        let status = shop.json(&["migration", "status", "shop"]);
+        status["paused_tables"][0]["table"] == "items" && status["parked"] == 2
+    });
+    shop.write(
+        "target.db",
+        &format!("{add} UPDATE items SET w = 5 WHERE id = 3"),
+    );
+    sync.kill().unwrap();
+    sync.wait().unwrap();
+    shop.json(&["migration", "resume", "shop"]);
+    let report = shop.json(IDLE);
+    assert_eq!(report["tables"][0]["parked"], 0, "{report}");
+    let found = equal(&shop);
+    assert_eq!(found[..2], ["1, 'a', 9", "2, 'bb', 7"]);
+    assert!(found[2].ends_with(".', 5"), "{found:?}");
+}
+
 /// After `change` the table waits, `notes` goes on, and nothing is written over; once resumed, the
 /// rows are compared.
 fn leaves_a_gap(change: &str, why: &str, after: &[&str]) {

@@ -223,15 +223,7 @@ pub async fn build(
         .iter()
         .map(|u| sources[u.mapping].clone())
         .collect();
-    let shapes: Vec<String> = fitted
-        .units
-        .iter()
-        .map(|u| {
-            let columns = &fitted.mappings[u.mapping].targets[u.target].table.columns;
-            let names: Vec<String> = columns.iter().map(|c| format!("{:?}", c.name)).collect();
-            names.join(",")
-        })
-        .collect();
+    let targets = fitted.target_tables.clone();
     let options = |role, tables| SyncOptions {
         migration: spec.name.clone(),
         role,
@@ -243,7 +235,7 @@ pub async fn build(
             Role::Target => origins.clone(),
         },
         written: spec.two_way || role == Role::Target,
-        shapes: shapes.clone(),
+        targets: targets.clone(),
         check_foreign_keys: spec.check_foreign_keys,
     };
     let (source_tables, target_tables) = (fitted.source_tables, fitted.target_tables);

@@ -1,6 +1,6 @@
 //! From changes of one feed to guarded writes on the other side.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use crate::data::{Change, Key, Row, Value};
 use crate::database::{Base, Cause, OpenState, Refusal, Role, RowChange, SyncStore, UnitKey};
@@ -104,54 +104,6 @@ impl<S: SyncStore> Engine<S> {
             Role::Source => merged.into_iter().map(forward_write).collect(),
             Role::Target => self.backward_writes(merged).await?,
         };
-        Ok(out)
-    }
-
-    /// Of changes that the copy covers where a table is copied once more: the rows that are gone. A
-    /// chunk does not hold them, and says nothing of what the target has from before.
-    async fn gone(&self, covered: Vec<UnitChange>) -> Result<Vec<UnitChange>> {
-        let mut runs: HashMap<UnitKey, Run> = HashMap::new();
-        for change in covered {
-            let settled = self.settled[Role::Source.index()].get(&change.unit);
-            if settled.is_some_and(|&seq| change.seq <= seq)
-                || self.open_by_key.contains_key(&change.unit)
-            {
-                continue;
-            }
-            match runs.get_mut(&change.unit) {
-                Some(run) => run.add(change),
-                None => {
-                    runs.insert(change.unit.clone(), Run::new(change));
-                }
-            }
-        }
-        let mut by_table: BTreeMap<usize, Vec<UnitChange>> = BTreeMap::new();
-        for change in runs.into_values().map(Run::whole) {
-            if change.after.is_none() && change.before.is_some() && change.refused.is_none() {
-                let table = self.plan.units[change.unit.unit].mapping;
-                by_table.entry(table).or_default().push(change);
-            }
-        }
-        let mut out = Vec::new();
-        for (table, changes) in by_table {
-            // One that is there again comes with a later change, or with its chunk.
-            let keys = changes.iter().map(|c| c.source_key.clone()).collect();
-            let rows = self.store(Role::Source).read_rows(table, keys).await?;
-            let there: Vec<Row> = rows.iter().flatten().cloned().collect();
-            let mut there = self.forward_each(table, there)?.into_iter();
-            for (change, row) in changes.into_iter().zip(rows) {
-                let target = self.plan.units[change.unit.unit].target;
-                let is_there = match row.and_then(|_| there.next()) {
-                    None => false,
-                    Some(Ok(targets)) => targets.get(target).is_some_and(Option::is_some),
-                    // The copy says what is wrong with it.
-                    Some(Err(_)) => true,
-                };
-                if !is_there {
-                    out.push(change);
-                }
-            }
-        }
         Ok(out)
     }
 

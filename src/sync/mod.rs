@@ -33,6 +33,7 @@ mod compose;
 mod conflict;
 mod copy;
 mod engine;
+mod gone;
 mod merge;
 mod pipeline;
 mod plan;

@@ -22,6 +22,7 @@
 //!
 //! [`feed`]: super::feed
 
+mod base;
 mod install;
 mod layout;
 mod registry;
@@ -36,6 +37,7 @@ use super::error::sqlite;
 use super::journal;
 use super::names::{Names, quote};
 
+pub(super) use base::shape;
 pub(super) use install::{Installation, gap_of_triggers, gap_of_unique, install};
 pub use install::{shared_table, too_wide};
 pub(super) use registry::{Captured, foreign_is_newer, missing_triggers};

@@ -28,7 +28,7 @@ pub(super) struct Journal<'a> {
     /// The source's tables by index, for chunk marks.
     pub(super) sources: &'a [String],
     /// For each unit, which columns its rows have.
-    pub(super) shapes: &'a [String],
+    pub(super) shapes: &'a [Vec<u8>],
     pub(super) role: Role,
 }
 
@@ -57,7 +57,7 @@ pub(super) fn create(conn: &Connection, names: &Names, slots: usize) -> Result<L
             kind TEXT NOT NULL, base BLOB, base_known INTEGER NOT NULL, us0 INTEGER, us1 INTEGER,
             state INTEGER NOT NULL, reason TEXT NOT NULL, rule TEXT NOT NULL, request INTEGER,
             seen0 BLOB, seen1 BLOB, at INTEGER NOT NULL, interrupted INTEGER NOT NULL,
-            shape TEXT NOT NULL, UNIQUE (unit, key));
+            shape BLOB NOT NULL, UNIQUE (unit, key));
          CREATE TABLE {touched} (unit TEXT NOT NULL, key BLOB NOT NULL, role INTEGER NOT NULL,
             us INTEGER, PRIMARY KEY (unit, key, role)) WITHOUT ROWID;
          CREATE TABLE {record} (id BLOB PRIMARY KEY, unit TEXT NOT NULL, key BLOB NOT NULL,
@@ -168,8 +168,8 @@ impl Journal<'_> {
         self.units.get(unit).map_or("", String::as_str)
     }
 
-    fn shape(&self, unit: usize) -> &str {
-        self.shapes.get(unit).map_or("", String::as_str)
+    fn shape(&self, unit: usize) -> &[u8] {
+        self.shapes.get(unit).map_or(&[], Vec::as_slice)
     }
 
     pub(super) fn checkpoint(&self) -> Result<Option<Position>> {

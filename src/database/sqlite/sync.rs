@@ -62,8 +62,8 @@ pub struct SyncOptions {
     pub origins: Vec<String>,
     /// Whether Banyan writes into this side.
     pub written: bool,
-    /// For each unit, which columns its rows have.
-    pub shapes: Vec<String>,
+    /// The tables of the units, as the target has them.
+    pub targets: Vec<SyncTable>,
     /// Whether rows without parents, and parents with children, are kept from going through.
     pub check_foreign_keys: bool,
 }
@@ -79,6 +79,8 @@ struct Shared {
     options: SyncOptions,
     names: Names,
     sql: Vec<TableSql>,
+    /// For each unit, which columns its rows have.
+    shapes: Vec<Vec<u8>>,
     feed: std::sync::Mutex<Vec<FeedTable>>,
     log: std::sync::Mutex<Option<LogId>>,
     schema_version: std::sync::Mutex<i64>,
@@ -105,6 +107,14 @@ impl std::fmt::Debug for SqliteSync {
     }
 }
 
+fn capture_table(table: &SyncTable) -> CaptureTable {
+    CaptureTable {
+        schema: table.schema.clone(),
+        columns: table.columns.clone(),
+        key: table.key.iter().map(|&k| table.columns[k]).collect(),
+    }
+}
+
 fn panicked(e: tokio::task::JoinError) -> Error {
     Error::new(ErrorKind::Internal, "a store's thread panicked").caused_by(e)
 }
@@ -124,7 +134,10 @@ impl SqliteSync {
             .iter()
             .map(|t| TableSql::new(t, ForeignKeys::of(t, &all)))
             .collect();
+        let targets = options.targets.iter();
+        let shapes = targets.map(|t| capture::shape(&capture_table(t))).collect();
         let shared = Shared {
+            shapes,
             names: Names::new(&options.migration),
             sql,
             feed: std::sync::Mutex::new(Vec::new()),
@@ -164,21 +177,14 @@ impl SqliteSync {
         // Triggers are created on a connection on which they would fire: SQLite checks them then.
         let session = self.shared.store.session(Access::Application).await?;
         self.blocking(move || {
-            let tables: Vec<CaptureTable> = shared
-                .options
-                .tables
-                .iter()
-                .map(|t| CaptureTable {
-                    schema: t.schema.clone(),
-                    columns: t.columns.clone(),
-                    key: t.key.iter().map(|&k| t.columns[k]).collect(),
-                })
-                .collect();
+            let tables: Vec<_> = shared.options.tables.iter().map(capture_table).collect();
+            let targets: Vec<_> = shared.options.targets.iter().map(capture_table).collect();
             let log = capture::log(session.conn(), &shared.names)?;
             let installation = Installation {
                 names: &shared.names,
                 tables: &tables,
                 origins: &shared.options.origins,
+                targets: &targets,
                 written: shared.options.written,
                 consumed: consumed
                     .filter(|at| Some(at.log) == log)
@@ -363,7 +369,7 @@ impl Shared {
             names: &self.names,
             units: &self.options.units,
             sources: &self.options.sources,
-            shapes: &self.options.shapes,
+            shapes: &self.shapes,
             role: self.options.role,
         }
     }

@@ -14,6 +14,7 @@ use crate::database::sqlite::names::{Names, PREFIX, quote};
 use crate::database::sqlite::schema;
 use crate::error::{Error, ErrorKind, Result};
 
+use super::base::rebase;
 use super::registry::{Captured, foreign_is_newer, missing_triggers, triggers_of};
 use super::uninstall::drop_triggers;
 use super::{COLUMNS_MAX, CaptureTable, end, finish, layout, sweep, triggers};
@@ -25,6 +26,8 @@ pub(in crate::database::sqlite) struct Installation<'a> {
     pub(in crate::database::sqlite) tables: &'a [CaptureTable],
     /// For each table the source's table that it is synced with; at the source, itself.
     pub(in crate::database::sqlite) origins: &'a [String],
+    /// The target's tables, on either side.
+    pub(in crate::database::sqlite) targets: &'a [CaptureTable],
     /// Whether Banyan writes into this database, as it does but into the source of a one-way
     /// migration.
     pub(in crate::database::sqlite) written: bool,
@@ -107,6 +110,7 @@ impl Installation<'_> {
             let known = known.iter().find(|k| k.name == table.schema.name);
             self.capture(conn, table, origin, known)?;
         }
+        rebase(conn, self.names, self.targets)?;
         Ok(Position {
             log,
             seq: end(conn, self.names)?,

@@ -205,7 +205,7 @@ fn fill(
 }
 
 /// What a row from before an `ADD COLUMN` shows in the new column.
-fn default_of(conn: &Connection, column: &Column, strict: bool) -> Result<Value> {
+pub(super) fn default_of(conn: &Connection, column: &Column, strict: bool) -> Result<Value> {
     let Some(default) = &column.default else {
         return Ok(Value::Null);
     };

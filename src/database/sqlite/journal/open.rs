@@ -174,7 +174,7 @@ impl Journal<'_> {
         // A base with other columns than the rows have by now says nothing about them; that there
         // was no row is as true as before.
         let base = unblob(row.get(6)?)?;
-        let fits = base.is_none() || row.get::<_, String>(18)? == self.shape(unit);
+        let fits = base.is_none() || row.get::<_, Vec<u8>>(18)? == self.shape(unit);
         Ok(Some(OpenConflict {
             home: self.role,
             id: row.get(0)?,
