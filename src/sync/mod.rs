@@ -32,6 +32,7 @@ mod compose;
 mod conflict;
 mod copy;
 mod engine;
+mod map;
 mod pipeline;
 mod plan;
 mod recover;
