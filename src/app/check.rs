@@ -295,7 +295,12 @@ impl Migration<'_> {
             (&self.target, &fitted.target_tables),
         ] {
             for error in rows_without_key(store, tables).await? {
-                checked.problem(self.path, &error);
+                if self.phase.is_installed() {
+                    // They wait as conflicts, and the rest goes on.
+                    checked.notes.push(Finding::of(self.path, &error));
+                } else {
+                    checked.problem(self.path, &error);
+                }
             }
         }
         self.note(&drafted, &fitted, checked).await?;

@@ -4,12 +4,15 @@ use std::collections::HashMap;
 
 use crate::data::{Change, Key, Row, Value};
 use crate::database::{Base, Cause, OpenState, Refusal, Role, RowChange, SyncStore, UnitKey};
-use crate::error::{Error, ErrorKind, Result};
-use crate::rule::mapping::{MappedTable, PartialRow, Unmapped};
-use crate::rule::{ConflictKind, OnFailure, RuleError, Severity};
+use crate::error::Result;
+use crate::rule::mapping::{PartialRow, Unmapped};
+use crate::rule::{ConflictKind, Severity};
 
 use super::engine::Engine;
+use super::map::{Mapped, failed};
 use super::merge::Run;
+
+pub(super) use super::map::halt;
 
 /// What a batch is made of.
 #[derive(Debug, Default)]
@@ -17,9 +20,6 @@ pub(super) struct Composed {
     pub(super) changes: Vec<RowChange>,
     pub(super) touched: Vec<(UnitKey, Option<i64>)>,
 }
-
-/// What a source row is in each of its target tables.
-pub(super) type Mapped = std::result::Result<Vec<Option<Row>>, Unmapped>;
 
 /// A change of a unit's row, in the target table's form.
 #[derive(Debug)]
@@ -263,61 +263,6 @@ impl<S: SyncStore> Engine<S> {
         Ok(out)
     }
 
-    /// Maps rows forward; if the rule fails on the batch, row by row, so that only the guilty rows
-    /// fail.
-    pub(super) fn forward_each(&self, mapping: usize, rows: Vec<Row>) -> Result<Vec<Mapped>> {
-        let map = &self.plan.mappings[mapping];
-        let refuse = |error: RuleError| -> Result<Unmapped> {
-            for unit in self.plan.units_of(mapping) {
-                self.halt_if_asked(unit, &error)?;
-            }
-            Ok(Unmapped {
-                reason: error.to_string(),
-                key: None,
-            })
-        };
-        let mut out = Vec::with_capacity(rows.len());
-        if !map.is_transformed() {
-            for row in rows {
-                out.push(match map.forward_row(row) {
-                    Ok(mapped) => mapped.map(|row| vec![row]),
-                    Err(error) => Err(refuse(error)?),
-                });
-            }
-            return Ok(out);
-        }
-        let keyless: Vec<Option<String>> = rows.iter().map(|r| map.source.keyless(r)).collect();
-        match map.forward(rows.clone()) {
-            Ok(rows) => out.extend(rows.into_iter().map(Ok)),
-            Err(_) => {
-                for row in rows {
-                    out.push(match map.forward(vec![row]) {
-                        Ok(mut rows) => Ok(rows.pop().unwrap_or_default()),
-                        Err(error) => Err(refuse(error)?),
-                    });
-                }
-            }
-        }
-        for (mapped, keyless) in out.iter_mut().zip(keyless) {
-            let Ok(targets) = mapped else { continue };
-            let of_target = |(side, row): (&MappedTable, &Option<Row>)| side.keyless(row.as_ref()?);
-            let keyless = keyless.filter(|_| targets.iter().any(Option::is_some));
-            if let Some(reason) =
-                keyless.or_else(|| map.targets.iter().zip(targets.iter()).find_map(of_target))
-            {
-                *mapped = Err(Unmapped { reason, key: None });
-            }
-        }
-        Ok(out)
-    }
-
-    pub(super) fn halt_if_asked(&self, unit: usize, error: &RuleError) -> Result<()> {
-        if self.plan.units[unit].on_failure == OnFailure::Halt {
-            return Err(halt(error));
-        }
-        Ok(())
-    }
-
     /// Asks the validators about rows that are about to be written; refused rows are parked.
     pub(super) fn validate(&self, changes: &mut [UnitChange]) -> Result<()> {
         for (u, unit) in self.plan.units.iter().enumerate() {
@@ -484,55 +429,6 @@ impl<S: SyncStore> Engine<S> {
         })
     }
 
-    /// Why a unit's row `row` cannot be `source` in the source's table: that lies outside `where`,
-    /// or cells would come back as something else.
-    pub(super) fn unreturnable(
-        &self,
-        unit: usize,
-        row: Option<&Row>,
-        source: Option<&Row>,
-    ) -> Result<Option<String>> {
-        let (Some(row), Some(source)) = (row, source) else {
-            return Ok(None);
-        };
-        let mapping = self.plan.mapping(unit);
-        if !mapping.is_transformed()
-            && let Some(reason) = mapping.unreturnable(row)
-        {
-            return Ok(Some(reason));
-        }
-        match mapping.outside(source) {
-            Ok(outside) => Ok(outside.map(|o| {
-                format!("the row would lie {o} in the source, so it would not take part there")
-            })),
-            Err(error) => {
-                self.halt_if_asked(unit, &error)?;
-                Ok(Some(error.to_string()))
-            }
-        }
-    }
-
-    /// Why the source's row under a unit's key is not to be overwritten from the target; see
-    /// [`crate::rule::mapping::TableMapping::foreign`].
-    pub(super) fn foreign(
-        &self,
-        unit: usize,
-        source: Option<&Row>,
-        mapped: Option<&Row>,
-    ) -> Result<Option<String>> {
-        let Some(source) = source else {
-            return Ok(None);
-        };
-        let target = self.plan.units[unit].target;
-        match self.plan.mapping(unit).foreign(target, source, mapped) {
-            Ok(foreign) => Ok(foreign),
-            Err(error) => {
-                self.halt_if_asked(unit, &error)?;
-                Ok(Some(error.to_string()))
-            }
-        }
-    }
-
     /// The source row after a unit's row went from `before` to `now`: only cells that this changes
     /// are touched, so what a transform cannot carry back stays.
     pub(super) fn overlay(
@@ -613,14 +509,6 @@ pub(super) struct Current {
     pub(super) mapped: Mapped,
 }
 
-fn failed(reason: String) -> Refusal {
-    Refusal {
-        kind: ConflictKind::ValueNotRepresentable,
-        state: OpenState::Parked,
-        reason,
-    }
-}
-
 fn invalid(reason: String) -> Refusal {
     Refusal {
         kind: ConflictKind::ValidationFailed,
@@ -653,9 +541,4 @@ pub(super) fn forward_write(change: UnitChange) -> RowChange {
             refused: change.refused,
         },
     }
-}
-
-pub(super) fn halt(error: &RuleError) -> Error {
-    Error::new(ErrorKind::Rule, error.to_string())
-        .hint("correct the rule and start again; nothing was lost, the change waits in its log")
 }

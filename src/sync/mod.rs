@@ -27,6 +27,10 @@
 //! - After an interrupted decision neither side counts as unchanged, but the rule is given a base:
 //!   the second side's row as the decision saw it. The first side's row was made from it and the
 //!   second side's moved on from it, so that counters still add up.
+//! - What cannot get across and come back is refused before it is tried, and parked (see
+//!   [`crate::rule::mapping`]). A source row outside `where`, or that the transform drops, is no
+//!   absence: its key is taken, and neither a strategy nor a person's answer writes over it.
+//! - Rows without a value in their key are all one conflict, because nothing tells them apart.
 
 mod adopt;
 mod compose;
@@ -34,6 +38,7 @@ mod conflict;
 mod copy;
 mod engine;
 mod gone;
+mod map;
 mod merge;
 mod pipeline;
 mod plan;

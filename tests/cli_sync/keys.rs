@@ -180,3 +180,19 @@ fn a_copy_goes_past_rows_without_a_key() {
         ["'a', 1, 'x'", "'a', 2, 'x'", "'b', 1, 'x'"]
     );
 }
+
+#[test]
+fn a_repair_leaves_rows_without_a_key_alone() {
+    let shop = shop("CREATE TABLE t (id TEXT PRIMARY KEY, v)");
+    shop.write("source.db", "INSERT INTO t VALUES ('a', 'a')");
+    shop.json(IDLE);
+    shop.write("source.db", "INSERT INTO t VALUES (NULL, 'm'), (NULL, 'x')");
+    shop.write("target.db", "INSERT INTO t VALUES (NULL, 's'), (NULL, 't')");
+    shop.json(IDLE);
+    let before = [all(&shop, "source.db"), all(&shop, "target.db")];
+    for prefer in ["source", "target"] {
+        let shown = shop.run(&["reconcile", "shop", "--prefer", prefer]);
+        assert!(shown.code < 2, "{shown:?}");
+        assert_eq!([all(&shop, "source.db"), all(&shop, "target.db")], before);
+    }
+}

@@ -143,3 +143,74 @@ fn rows_of_the_target_outside_the_filter_are_parked() {
     assert_eq!(all(&shop, "target.db"), ["1, 7, 'mine'", "22, 7, 'in'"]);
     assert_eq!(shop.json(&["verify", "shop"])["consistent"], true);
 }
+
+#[test]
+fn the_same_holds_through_a_transform() {
+    let shop = Shop::of(
+        BILLS,
+        "CREATE TABLE bills (id INTEGER PRIMARY KEY, tenant INTEGER, text TEXT)",
+    );
+    std::fs::write(
+        shop.path("shape.rhai"),
+        "fn transform(row, direction) {
+            if direction == \"backward\" { return #{ id: row.id, tenant: row.tenant, note: row.text }; }
+            if row.note == \"drop\" { return (); }
+            #{ id: row.id, tenant: row.tenant, text: row.note }
+        }",
+    )
+    .unwrap();
+    configure(
+        &shop,
+        "[[migrations.shop.tables]]\nsource = \"bills\"\nwhere = \"tenant = 7\"\n\
+         transform = \"shape\"\non_conflict = \"target-wins\"\n\
+         [rules.shape]\nscript = \"shape.rhai\"\n",
+    );
+    shop.write(
+        "source.db",
+        "INSERT INTO bills VALUES (1, 7, 'mine'), (4, 8, 'data of 8'), (5, 7, 'drop')",
+    );
+    shop.json(IDLE);
+    assert_eq!(all(&shop, "target.db"), ["1, 7, 'mine'"]);
+    shop.write(
+        "target.db",
+        "INSERT INTO bills VALUES (4, 7, 'x'), (5, 7, 'x'), (6, 9, 'out'), (7, 7, 'in');
+         UPDATE bills SET tenant = 9 WHERE id = 1",
+    );
+    for _ in 0..2 {
+        shop.json(IDLE);
+        assert_eq!(
+            all(&shop, "source.db"),
+            [
+                "1, 7, 'mine'",
+                "4, 8, 'data of 8'",
+                "5, 7, 'drop'",
+                "7, 7, 'in'"
+            ]
+        );
+    }
+    let open = open_conflicts(&shop);
+    let told = |part: &str| {
+        let told = open
+            .iter()
+            .filter(|c| c["outcome"] == "parked" && c["reason"].as_str().unwrap().contains(part));
+        told.count()
+    };
+    assert_eq!(open.len(), 4, "{open:?}");
+    assert_eq!(
+        told("row with this key lies outside `where`"),
+        1,
+        "{open:?}"
+    );
+    assert_eq!(
+        told("row with this key is dropped by transform"),
+        1,
+        "{open:?}"
+    );
+    assert_eq!(told("the row would lie outside `where`"), 2, "{open:?}");
+    for conflict in &open {
+        let id = conflict["id"].as_str().unwrap();
+        ask(&shop, &["conflict", "resolve", id, "--take", "retry"]);
+    }
+    assert_eq!(open_conflicts(&shop).len(), 4);
+    assert_eq!(all(&shop, "source.db").len(), 4);
+}

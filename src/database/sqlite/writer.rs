@@ -13,7 +13,7 @@ use datafusion::arrow::record_batch::RecordBatch;
 use rusqlite::{Connection, ErrorCode, ffi};
 
 use crate::data::batch::views;
-use crate::data::{Column, Key, Row};
+use crate::data::{Column, Key, Row, Value};
 use crate::database::{Outcome, RowChange};
 use crate::error::Result;
 use crate::rule::ConflictKind;
@@ -293,6 +293,14 @@ impl Writer<'_> {
     fn one(&self, change: &RowChange) -> Result<Option<Outcome>> {
         let sql = &self.tables[change.table];
         let what = || sqlite("write a row");
+        if change.key.0.contains(&Value::Null) {
+            // It may be the key of many rows.
+            return Ok(Some(Outcome::Blocked {
+                kind: ConflictKind::ValueNotRepresentable,
+                reason: "a row without a value in its key cannot be told apart from others"
+                    .to_owned(),
+            }));
+        }
         // An insert is tried first: the row is nearly always absent, and the key's own constraint
         // says so if not.
         if change.expect.is_none()

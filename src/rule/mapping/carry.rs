@@ -1,8 +1,8 @@
 //! Which rows can get across and come back.
 //!
-//! A row that another row's place is taken by, that lies outside `where`, whose key is NULL, or one
-//! of whose cells the other side would hold so that it comes back as something else, is not
-//! carried: on its way back it would damage what it came from. Such a row is refused, by name.
+//! Not carried are: a row that lies outside `where`, a row whose key is NULL, a row with a cell that
+//! the other side would hold so that it comes back as something else. On its way back each of them
+//! would damage what it came from, so it is refused, and the reason says which it is.
 
 use std::fmt;
 use std::sync::Arc;
