@@ -76,6 +76,23 @@ pub struct Opened {
     pub plan: Plan,
 }
 
+impl Opened {
+    /// Whether capture is installed on both sides.
+    pub(super) async fn is_installed(&self) -> Result<bool> {
+        Ok(self.source.is_installed().await? && self.target.is_installed().await?)
+    }
+
+    /// Whether every table is copied, as the target remembers it.
+    pub(super) async fn is_copied(&self) -> Result<bool> {
+        if !self.is_installed().await? {
+            return Ok(false);
+        }
+        let chunks = self.target.chunks().await?;
+        Ok((0..self.plan.mappings.len())
+            .all(|table| chunks.iter().any(|c| c.table == table && c.upper.is_none())))
+    }
+}
+
 /// What is wrong with a migration once both schemas are seen.
 #[derive(Debug)]
 pub(super) struct Misfit {
@@ -339,6 +356,10 @@ async fn build_table(
             (from, tos, How::Rule(Arc::clone(rule)))
         }
     };
+    super::encoding::refuse(source, &from.schema, &from.key)?;
+    for to in &tos {
+        super::encoding::refuse(target, &to.schema, &to.key)?;
+    }
     let filter = match &spec.filter {
         None => filter,
         Some(sql) => Some(

@@ -15,6 +15,7 @@ use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::lifecycle::Phase;
 use crate::rule::RuleTable;
 use crate::rule::mapping::How;
+use crate::state::probe;
 
 use super::build::{Fitted, fit};
 use super::open::{Draft, draft, state, state_folder, state_path, store};
@@ -127,6 +128,10 @@ fn check_state(config: &Config, checked: &mut Checked) -> bool {
         )
         .hint("correct [state] url, or leave [state] out");
         checked.problem("state.url", &error);
+    } else if let Err(error) = probe(&path) {
+        checked.problem("state.url", &error);
+        // What cannot be written cannot be opened as a state either.
+        return false;
     }
     is_file && wrong.is_none()
 }

@@ -149,8 +149,18 @@ pub(super) fn table(conn: &Connection, name: &str) -> Result<TableSchema> {
         foreign_keys,
         without_rowid,
         strict,
+        encoding: encoding(conn)?,
         triggers,
     })
+}
+
+/// The encoding of texts, unless it is UTF-8.
+fn encoding(conn: &Connection) -> Result<Option<String>> {
+    let encoding: String = conn
+        .prepare_cached("PRAGMA encoding")
+        .and_then(|mut stmt| stmt.query_row([], |row| row.get(0)))
+        .map_err(sqlite("read the encoding"))?;
+    Ok(Some(encoding).filter(|e| e != "UTF-8"))
 }
 
 /// The columns, and the primary key as indexes into them.

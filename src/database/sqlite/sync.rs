@@ -10,8 +10,8 @@ use tokio::sync::Mutex;
 
 use crate::data::{Key, LogId, Row, TableSchema};
 use crate::database::{
-    Applied, ApplyBatch, Chunk, DecisionRecord, FeedPage, OpenConflict, Outcome, ReadStore,
-    Recovered, Resolution, Role, RowChange, SyncStore,
+    Applied, ApplyBatch, Chunk, ChunkMark, DecisionRecord, FeedPage, OpenConflict, Outcome,
+    ReadStore, Recovered, Resolution, Role, RowChange, SyncStore,
 };
 use crate::error::{Error, ErrorKind, Result};
 
@@ -171,6 +171,12 @@ impl SqliteSync {
         let shared = Arc::clone(&self.shared);
         self.write(move |conn| capture::uninstall(conn, &shared.names))
             .await
+    }
+
+    /// How far the tables are copied to here.
+    pub async fn chunks(&self) -> Result<Vec<ChunkMark>> {
+        let shared = Arc::clone(&self.shared);
+        self.read(move |conn| shared.journal(conn).chunks()).await
     }
 
     /// All decision records kept here, oldest first.
@@ -379,6 +385,12 @@ impl SyncStore for SqliteSync {
     async fn open_conflicts(&self) -> Result<Vec<OpenConflict>> {
         let shared = Arc::clone(&self.shared);
         self.read(move |conn| shared.journal(conn).open_conflicts())
+            .await
+    }
+
+    async fn answered_conflicts(&self) -> Result<Vec<OpenConflict>> {
+        let shared = Arc::clone(&self.shared);
+        self.read(move |conn| shared.journal(conn).answered_conflicts())
             .await
     }
 }

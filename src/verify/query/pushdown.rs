@@ -3,7 +3,7 @@
 //! Only these, because a filter that means something else there gives a wrong answer without a
 //! word: comparisons of integers, comparisons of text under the binary collation, `IN` and `BETWEEN`
 //! of them, `IS [NOT] NULL`, and `AND` and `OR` of these. Not floats (their literals may be read a
-//! bit off), not LIKE (SQLite's ignores case), not other collations.
+//! bit off), not LIKE (SQLite's ignores case), not other collations, not texts in UTF-16.
 //!
 //! A column may hold values of another kind than declared. A comparison by `<` or `>` would then
 //! hide such rows; so it lets them through, and reading them is the error that it must be.
@@ -89,7 +89,7 @@ impl Filters<'_> {
         let column = &self.schema.columns[index];
         let plain = match column.logical {
             LogicalType::Int => true,
-            LogicalType::Text => column.collation.is_none(),
+            LogicalType::Text => column.collation.is_none() && self.schema.encoding.is_none(),
             _ => false,
         };
         (plain && !self.types[index].as_text).then_some(index)
