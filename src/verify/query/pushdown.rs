@@ -72,6 +72,24 @@ impl Filters<'_> {
         }
     }
 
+    /// Whether rows may pass that hold a value of another kind than their column.
+    pub(super) fn lets_through(&self, expr: &Expr) -> bool {
+        match expr {
+            Expr::BinaryExpr(BinaryExpr { left, op, right }) => match op {
+                Operator::And | Operator::Or => self.lets_through(left) || self.lets_through(right),
+                Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq => [left, right]
+                    .into_iter()
+                    .filter_map(|side| self.comparable(side))
+                    .any(|column| !self.types[column].guaranteed),
+                _ => false,
+            },
+            Expr::Between(Between { expr, .. }) => self
+                .comparable(expr)
+                .is_some_and(|column| !self.types[column].guaranteed),
+            _ => false,
+        }
+    }
+
     fn column(&self, expr: &Expr) -> Option<usize> {
         match expr {
             Expr::Column(column) => self
