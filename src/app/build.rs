@@ -153,9 +153,10 @@ pub(super) async fn fit(
         match build_table(source, target, table).await {
             Ok(built) => fitted.add(index, table, built),
             Err(error) => {
-                let over = error.kind().retry() == Retry::Backoff;
+                let over = error.kind().retry() == Retry::Backoff
+                    || matches!(error.kind(), ErrorKind::Store | ErrorKind::Io);
                 if over {
-                    // The store is away or locked: asking it once more for each table would only
+                    // The store is away, locked or broken: asking it once more for each table would only
                     // take long.
                     fitted.misfits.push(Misfit { table: None, error });
                     return fitted;

@@ -513,13 +513,12 @@ pub(super) async fn rows_without_key(
                 let error = Error::new(
                     ErrorKind::Config,
                     format!(
-                        "store {}: {} of table {} without a value in key column {}",
+                        "store {}: {} no value in key column {}",
                         store.name(),
-                        match nulls {
-                            1 => "1 row".to_owned(),
-                            _ => format!("{nulls} rows"),
+                        match (nulls, &table.schema.name) {
+                            (1, name) => format!("1 row of table {name} has"),
+                            (_, name) => format!("{nulls} rows of table {name} have"),
                         },
-                        table.schema.name,
                         column.name
                     ),
                 );

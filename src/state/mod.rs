@@ -219,3 +219,43 @@ impl State {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_full_disk_is_named_with_the_place_where_room_is_needed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.db");
+        let state = State::open(&path).await.unwrap();
+        let mut connections = Vec::new();
+        for _ in 0..2 {
+            let mut connection = state.pool.acquire().await.unwrap();
+            sqlx::query("PRAGMA max_page_count = 1")
+                .execute(&mut *connection)
+                .await
+                .unwrap();
+            connections.push(connection);
+        }
+        drop(connections);
+        let mut record = MigrationRecord::new("shop");
+        record.add_error("x".repeat(100_000));
+        let error = state.save(&record).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Full);
+        assert!(error.to_string().contains("database or disk is full"));
+        let folder = folder.path().display();
+        assert_eq!(error.hints(), [format!("free some space in {folder}")]);
+    }
+
+    #[tokio::test]
+    async fn decisions_are_kept_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = State::open(&folder.path().join("state.db")).await.unwrap();
+        let entries = [serde_json::json!({ "at_us": 1, "id": "t1" })];
+        for _ in 0..2 {
+            state.archive("shop", &entries).await.unwrap();
+        }
+        assert_eq!(state.archived("shop").await.unwrap(), entries);
+    }
+}

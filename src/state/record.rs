@@ -54,7 +54,7 @@ pub struct MigrationRecord {
     #[serde(default)]
     pub paused_tables: Vec<PausedTable>,
     /// Rules whose changed files are refused.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused_rules: Vec<RefusedRule>,
     /// `complete` or `abort`, while what Banyan added is being removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]

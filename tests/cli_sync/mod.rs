@@ -1,10 +1,13 @@
 //! A migration's life on the command line.
 
 mod answers;
+mod endings;
 mod life;
 mod mapping;
 mod processes;
+mod state;
 mod text;
+mod waiting;
 
 use crate::support::program::{Shop, Shown, rows};
 
@@ -12,6 +15,16 @@ pub(super) const IDLE: &[&str] = &["sync", "shop", "--until-idle"];
 
 pub(super) fn items(shop: &Shop, database: &str) -> Vec<String> {
     rows(&shop.path(database), "SELECT * FROM items ORDER BY id")
+}
+
+/// Syncs until nothing is left but conflicts that wait: exit code 1 if there are any.
+pub(super) fn synced(shop: &Shop) -> serde_json::Value {
+    let shown = ask(shop, IDLE);
+    let report = shown.json();
+    let tables = report["tables"].as_array().unwrap();
+    let waits = tables.iter().any(|t| t["parked"] != 0);
+    assert_eq!(shown.code, i32::from(waits), "{shown:?}");
+    report
 }
 
 /// Both sides hold the same rows.
