@@ -214,6 +214,8 @@ const WORDS: [&str; 7] = [
 
 /// Rhai's "Function not found", with what was meant. `script` is the script's text.
 fn unknown_function(signature: &str, script: &str) -> String {
+    let signature = signature.replace("&str | ImmutableString | String", "string");
+    let signature = signature.as_str();
     let message = format!("Function not found: {signature}");
     let name = signature.split(" (").next().unwrap_or(signature);
     if WORDS.contains(&name) {

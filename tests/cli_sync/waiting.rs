@@ -111,6 +111,7 @@ fn orphan() -> (Shop, String) {
     let shop = Shop::of(FAMILY, FAMILY);
     let tables = CONFIG.split("[[migrations").next().unwrap().to_owned();
     shop.configure(&tables);
+    shop.json(IDLE);
     shop.write(
         "source.db",
         "PRAGMA foreign_keys = OFF; INSERT INTO children VALUES (1, 7)",

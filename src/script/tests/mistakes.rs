@@ -175,7 +175,7 @@ fn functions_that_are_not_there_are_answered_with_what_is() {
     insta::assert_snapshot!(said("fn resolve(c) { source() }"), @r"trapped: Function not found: source (); source is a value: write it without ()");
     insta::assert_snapshot!(said("fn resolve(c) { c.source.merge(5) }"), @r"trapped: Function not found: merge (row, i64); there is merge(new_row, map), merge(row, map)");
     insta::assert_snapshot!(said("fn cheaper(row) { true }\nfn resolve(c) { chaeper(c.source); source }"), @r"trapped: Function not found: chaeper (row); did you mean cheaper?");
-    insta::assert_snapshot!(said("fn resolve(c) { prak(\"x\") }"), @r"trapped: Function not found: prak (&str | ImmutableString | String); did you mean park?");
+    insta::assert_snapshot!(said("fn resolve(c) { prak(\"x\") }"), @r"trapped: Function not found: prak (string); did you mean park?");
     insta::assert_snapshot!(said("fn resolve(c) { nothing_like_it() }"), @r"trapped: Function not found: nothing_like_it ()");
 }
 
