@@ -22,7 +22,7 @@ pub enum ErrorKind {
     Store,
     /// The store is locked or busy; another try may succeed.
     Busy,
-    /// The store cannot be reached or is no database.
+    /// The store cannot be reached.
     Unavailable,
     /// The disk or the store is full.
     Full,

@@ -77,6 +77,23 @@ pub struct Opened {
     pub plan: Plan,
 }
 
+impl Opened {
+    /// Whether capture is installed on both sides.
+    pub(super) async fn is_installed(&self) -> Result<bool> {
+        Ok(self.source.is_installed().await? && self.target.is_installed().await?)
+    }
+
+    /// Whether every table is copied, as the target remembers it.
+    pub(super) async fn is_copied(&self) -> Result<bool> {
+        if !self.is_installed().await? {
+            return Ok(false);
+        }
+        let chunks = self.target.chunks().await?;
+        Ok((0..self.plan.mappings.len())
+            .all(|table| chunks.iter().any(|c| c.table == table && c.upper.is_none())))
+    }
+}
+
 /// What is wrong with a migration once both schemas are seen.
 #[derive(Debug)]
 pub(super) struct Misfit {
@@ -137,9 +154,10 @@ pub(super) async fn fit(
         match build_table(source, target, table).await {
             Ok(built) => fitted.add(index, table, built),
             Err(error) => {
-                let over = error.kind().retry() == Retry::Backoff;
+                let over = error.kind().retry() == Retry::Backoff
+                    || matches!(error.kind(), ErrorKind::Store | ErrorKind::Io);
                 if over {
-                    // The store is away or locked: asking it once more for each table would only
+                    // The store is away, locked or broken: asking it once more for each table would only
                     // take long.
                     fitted.misfits.push(Misfit { table: None, error });
                     return fitted;
@@ -352,6 +370,10 @@ async fn build_table(
             (from, tos, How::Rule(Arc::clone(rule)))
         }
     };
+    super::encoding::refuse(source, &from.schema, &from.key)?;
+    for to in &tos {
+        super::encoding::refuse(target, &to.schema, &to.key)?;
+    }
     let filter = match &spec.filter {
         None => filter,
         Some(sql) => Some(

@@ -15,6 +15,7 @@ use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::lifecycle::Phase;
 use crate::rule::RuleTable;
 use crate::rule::mapping::How;
+use crate::state::probe;
 
 use super::build::{Fitted, fit};
 use super::open::{Draft, draft, state, state_folder, state_path, store};
@@ -70,6 +71,8 @@ pub struct Checked {
     pub problems: Vec<Finding>,
     /// What one should know, and may leave as it is.
     pub notes: Vec<Finding>,
+    /// Whether that takes in what is always so.
+    verbose: bool,
 }
 
 impl Checked {
@@ -79,9 +82,12 @@ impl Checked {
 }
 
 /// Tries everything that the configuration names: the state, stores, rules, and each migration's
-/// tables and mappings.
-pub async fn check(config: &Config) -> Checked {
-    let mut checked = Checked::default();
+/// tables and mappings. `verbose` also notes what is so for every migration.
+pub async fn check(config: &Config, verbose: bool) -> Checked {
+    let mut checked = Checked {
+        verbose,
+        ..Checked::default()
+    };
     let has_state = check_state(config, &mut checked);
     let reachable = check_stores(config, &mut checked).await;
     let phases = if has_state {
@@ -127,6 +133,10 @@ fn check_state(config: &Config, checked: &mut Checked) -> bool {
         )
         .hint("correct [state] url, or leave [state] out");
         checked.problem("state.url", &error);
+    } else if let Err(error) = probe(&path) {
+        checked.problem("state.url", &error);
+        // What cannot be written cannot be opened as a state either.
+        return false;
     }
     is_file && wrong.is_none()
 }
@@ -412,10 +422,10 @@ impl Migration<'_> {
             }
         }
         if !self.phase.is_installed() {
-            self.note_rows_on_target(&fitted.target_tables, checked)
+            self.note_rows_on_target(&fitted.target_tables, two_way, checked)
                 .await?;
         }
-        if !fitted.mappings.is_empty() {
+        if checked.verbose && !fitted.mappings.is_empty() {
             checked.notes.push(Finding::note(
                 self.path,
                 "while the migration runs, SQLite refuses ALTER TABLE … DROP COLUMN for the \
@@ -541,7 +551,17 @@ impl Migration<'_> {
         Ok(())
     }
 
-    async fn note_rows_on_target(&self, tables: &[SyncTable], checked: &mut Checked) -> Result<()> {
+    async fn note_rows_on_target(
+        &self,
+        tables: &[SyncTable],
+        two_way: bool,
+        checked: &mut Checked,
+    ) -> Result<()> {
+        let only_there = if two_way {
+            "is carried to the source"
+        } else {
+            "stays there"
+        };
         for table in tables {
             let name = &table.schema.name;
             let (rows, more) = self.target.count_some(name).await?;
@@ -558,7 +578,7 @@ impl Migration<'_> {
                 format!(
                     "store {}: table {name} holds {rows} before the start: where the source has \
                      another row of the same key, that is a conflict; what only the target has \
-                     stays there",
+                     {only_there}",
                     self.target.name()
                 ),
                 format!(
@@ -590,9 +610,12 @@ pub(super) async fn rows_without_key(
                 let error = Error::new(
                     ErrorKind::Config,
                     format!(
-                        "store {}: {nulls} rows of table {} have no value in key column {}",
+                        "store {}: {} no value in key column {}",
                         store.name(),
-                        table.schema.name,
+                        match (nulls, &table.schema.name) {
+                            (1, name) => format!("1 row of table {name} has"),
+                            (_, name) => format!("{nulls} rows of table {name} have"),
+                        },
                         column.name
                     ),
                 );

@@ -32,10 +32,11 @@ pub async fn list(config: &Config, name: &str) -> Result<Vec<Json>> {
     Ok(out)
 }
 
-fn side(role: Role) -> &'static str {
-    match role {
-        Role::Source => "s",
-        Role::Target => "t",
+/// What a conflict is called: `t2` is the second that was written down in the target.
+pub(super) fn conflict_id(home: Role, number: i64) -> String {
+    match home {
+        Role::Source => format!("s{number}"),
+        Role::Target => format!("t{number}"),
     }
 }
 
@@ -98,7 +99,7 @@ fn show_decision(opened: &Opened, r: &DecisionRecord) -> Json {
     let [_, result] = rows(opened, unit, [None, r.result[1].as_ref()]);
     let id: String = r.closes.first().map_or_else(
         || r.id.iter().map(|b| format!("{b:02x}")).collect(),
-        |(role, n)| format!("{}{n}", side(*role)),
+        |(role, n)| conflict_id(*role, *n),
     );
     json!({
         "id": id,
@@ -144,7 +145,7 @@ async fn show_open(opened: &Opened, c: &OpenConflict) -> Result<Json> {
     let [source, target] = rows(opened, c.unit.unit, [now[0].as_ref(), now[1].as_ref()]);
     let [_, base] = rows(opened, c.unit.unit, [None, c.base.as_ref()]);
     Ok(json!({
-        "id": format!("{}{}", side(c.home), c.id),
+        "id": conflict_id(c.home, c.id),
         "table": opened.plan.units[c.unit.unit].name,
         "key": key(opened, &c.unit),
         "kind": c.kind.as_str(),
@@ -195,7 +196,30 @@ fn not_found(name: &str, id: &str) -> Error {
     .hint(format!("banyan conflict list {name} shows them"))
 }
 
-/// Answers a waiting conflict. Refused when a row changed since it was looked at: `looked_at` is the
+async fn decided_or_unknown(config: &Config, name: &str, id: &str) -> Result<Error> {
+    let is_this = |c: &Json| c.get("id").and_then(Json::as_str) == Some(id);
+    let Some(decision) = list(config, name).await?.into_iter().rfind(is_this) else {
+        return Ok(not_found(name, id));
+    };
+    let text = |field: &str| decision.get(field).and_then(Json::as_str).unwrap_or("");
+    Ok(Error::new(
+        ErrorKind::Refused,
+        format!(
+            "conflict {id} is decided already: {} by {}",
+            text("outcome"),
+            match text("rule") {
+                "" => "the rows themselves",
+                rule => rule,
+            }
+        ),
+    )
+    .hint(format!(
+        "banyan conflict show {id} shows both rows and the result"
+    ))
+    .hint("to change a row now, write it as any application does: the change is carried over"))
+}
+
+/// Answers a conflict that is parked or waits. Refused when a row changed since it was looked at: `looked_at` is the
 /// `seen` of [`show`]; without it, that is now. The answer holds only for these rows. If no other process syncs the migration, it
 /// is carried out here; else the other process does it. Answers the conflict as it then is.
 pub async fn resolve(
@@ -210,17 +234,19 @@ pub async fn resolve(
     if !opened.source.is_installed().await? {
         return Err(not_found(name, id));
     }
-    let conflict = waiting(&opened)
+    let found = waiting(&opened)
         .await?
         .into_iter()
-        .find(|c| format!("{}{}", side(c.home), c.id) == id)
-        .ok_or_else(|| not_found(name, id))?;
-    if conflict.state != OpenState::Parked {
+        .find(|c| conflict_id(c.home, c.id) == id);
+    let Some(conflict) = found else {
+        return Err(decided_or_unknown(config, name, id).await?);
+    };
+    if conflict.state == OpenState::Open {
         return Err(Error::new(
             ErrorKind::Refused,
-            format!("conflict {id} is not parked: it is decided by itself"),
+            format!("conflict {id} is about to be decided by its rule"),
         )
-        .hint(format!("reason so far: {}", conflict.reason)));
+        .hint(format!("banyan sync {name} --until-idle does that")));
     }
     let now = current(&opened, &conflict).await?;
     if let Some(wanted) = looked_at
@@ -271,7 +297,7 @@ async fn wait_for(config: &Config, name: &str, id: &str) -> Result<()> {
         let still = waiting(&opened)
             .await?
             .into_iter()
-            .any(|c| format!("{}{}", side(c.home), c.id) == id && c.request.is_some());
+            .any(|c| conflict_id(c.home, c.id) == id && c.request.is_some());
         if !still {
             return Ok(());
         }

@@ -5,20 +5,26 @@
 mod build;
 mod check;
 mod conflicts;
+mod encoding;
+mod ending;
 mod lease;
+mod notebook;
 mod open;
 mod operate;
 mod progress;
 mod remap;
+mod resume;
 mod rules;
 mod verify;
 
 pub use build::{MigrationSpec, Opened, TableSpec, build};
 pub use check::{Checked, Finding, check};
 pub use conflicts::{list as list_conflicts, resolve as resolve_conflict, show as show_conflict};
+pub use ending::{Ending, end};
 pub use lease::Lease;
 pub use open::{open, state, state_folder, store, stores};
-pub use operate::{Ending, SyncRequest, end, resume, sync};
+pub use operate::{SyncRequest, sync};
 pub use progress::Observed;
+pub use resume::resume;
 pub use rules::{RuleWatcher, Rules};
 pub use verify::{VerifyOptions, query, reconcile, verify};

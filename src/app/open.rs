@@ -1,6 +1,6 @@
 //! From the configuration to an opened migration.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -73,7 +73,10 @@ pub async fn open(config: &Config, name: &str) -> Result<(Opened, RuleWatcher)> 
     let target = store(config, &migration.target)?;
     let mut rules = Rules::new(config, &state_folder(config)?)?;
     let drafted = draft(name, migration, &mut rules, &source).await?;
+    let mut said = BTreeSet::new();
+    // A rule that cannot be loaded is said once, however often it is used.
     let wrong = drafted.wrong.into_iter();
+    let wrong = wrong.filter(|w| said.insert(w.error.to_string()));
     let wrong = wrong.map(|w| w.error.at(format!("{}.{}", w.path, w.field)));
     if let Some(error) = join(wrong.collect()) {
         return Err(error);

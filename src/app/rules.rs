@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::config::{Config, OnConflict, OnFailure as ConfiguredFailure, RuleConfig, RuleSource};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plugin::{HostOptions, Plugin, PluginHost, PluginSpec};
 use crate::rule::{OnFailure, Resolve, RuleTable, Transform, Validate, builtin};
 use crate::script::{Script, ScriptSpec};
+use crate::state::RefusedRule;
 
 /// A loaded rule.
 #[derive(Clone)]
@@ -195,6 +196,7 @@ impl<'a> Rules<'a> {
     pub fn watcher(&self) -> RuleWatcher {
         RuleWatcher {
             loaded: self.loaded.values().cloned().collect(),
+            refused: Mutex::default(),
         }
     }
 }
@@ -202,6 +204,8 @@ impl<'a> Rules<'a> {
 /// Looks for changed rule files.
 pub struct RuleWatcher {
     loaded: Vec<Loaded>,
+    /// What was said about files that are refused, by rule: each is said once.
+    refused: Mutex<BTreeMap<String, String>>,
 }
 
 impl std::fmt::Debug for RuleWatcher {
@@ -213,15 +217,58 @@ impl std::fmt::Debug for RuleWatcher {
 }
 
 impl RuleWatcher {
-    /// Swaps rules whose file changed; a bad file is refused, and the rule in use stays.
-    pub fn reload(&self) {
-        for rule in &self.loaded {
-            match rule {
-                Loaded::Builtin(_) => {}
-                Loaded::Plugin(rule) => drop(rule.reload_if_changed()),
-                Loaded::Script(rule) => drop(rule.reload_if_changed()),
+    /// Swaps rules whose file changed. A bad file is refused, said once, and the rule in use stays.
+    /// Answers the rules whose file, as it is now, is refused.
+    pub fn reload(&self) -> Vec<RefusedRule> {
+        self.loaded
+            .iter()
+            .filter_map(|rule| {
+                let (name, reason) = match rule {
+                    Loaded::Builtin(_) => return None,
+                    // A plugin says by itself what became of its file.
+                    Loaded::Plugin(rule) => {
+                        drop(rule.reload_if_changed());
+                        (rule.name(), rule.stats().refused)
+                    }
+                    Loaded::Script(rule) => {
+                        let name = rule.spec().name.as_str();
+                        (name, self.say(name, rule.reload_if_changed()))
+                    }
+                };
+                Some(RefusedRule {
+                    rule: name.to_owned(),
+                    reason: reason?,
+                })
+            })
+            .collect()
+    }
+
+    /// Why a script's changed file is refused; in the log once for each reason.
+    fn say(&self, rule: &str, reloaded: Result<bool>) -> Option<String> {
+        let mut said = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let error = match reloaded {
+            Ok(true) => {
+                tracing::info!(rule, "script reloaded");
+                said.remove(rule);
+                return None;
             }
+            Ok(false) => {
+                if said.remove(rule).is_some() {
+                    tracing::warn!(rule, "the script is again the one in use");
+                }
+                return None;
+            }
+            Err(error) => error,
+        };
+        let reason = error.to_string();
+        if said.get(rule) != Some(&reason) {
+            tracing::warn!(
+                rule,
+                "changed script refused, the version before stays in use: {reason}"
+            );
+            said.insert(rule.to_owned(), reason.clone());
         }
+        Some(reason)
     }
 }
 

@@ -15,6 +15,7 @@ use crate::verify::{
     ReconcileRequest, Repair, RepairOutcome, RepairStore, RepairTable, Report, VerifyRequest,
 };
 
+use super::conflicts::conflict_id;
 use super::open::{open, store, stores};
 
 /// Changes of a feed that are looked at in one go.
@@ -92,8 +93,8 @@ pub async fn reconcile(
     let mut request = VerifyRequest::new(&source, &target, &opened.plan.mappings);
     options.fill(&mut request);
     request.progress = progress;
-    let repair_source = Repairer::new(&opened.source).await?;
-    let repair_target = Repairer::new(&opened.target).await?;
+    let repair_source = Repairer::new(&opened.source, &opened.target).await?;
+    let repair_target = Repairer::new(&opened.target, &opened.source).await?;
     crate::verify::reconcile(ReconcileRequest {
         verify: request,
         prefer,
@@ -113,14 +114,16 @@ pub async fn query(config: &Config, sql: &str, options: &QueryOptions) -> Result
 /// Repairs through the store's guarded writes, which carry Banyan's mark.
 struct Repairer {
     sync: Arc<SqliteSync>,
+    other: SqliteSync,
     captured: bool,
 }
 
 impl Repairer {
-    async fn new(sync: &SqliteSync) -> Result<Self> {
+    async fn new(sync: &SqliteSync, other: &SqliteSync) -> Result<Self> {
         Ok(Self {
             sync: Arc::new(sync.clone()),
-            captured: sync.is_installed().await?,
+            other: other.clone(),
+            captured: sync.is_installed().await? && other.is_installed().await?,
         })
     }
 
@@ -192,6 +195,28 @@ impl RepairStore for Repairer {
                     Outcome::Blocked { reason, .. } => RepairOutcome::Blocked(reason),
                 })
                 .collect())
+        })
+    }
+
+    fn in_conflict<'a>(
+        &'a self,
+        table: RepairTable<'a>,
+    ) -> BoxFuture<'a, Result<HashMap<Key, String>>> {
+        Box::pin(async move {
+            let mut found = HashMap::new();
+            if !self.captured {
+                return Ok(found);
+            }
+            let unit = self.index(table)?;
+            for sync in [&*self.sync, &self.other] {
+                for conflict in sync.open_conflicts().await? {
+                    if conflict.unit.unit == unit {
+                        let id = conflict_id(conflict.home, conflict.id);
+                        found.insert(conflict.unit.key, id);
+                    }
+                }
+            }
+            Ok(found)
         })
     }
 

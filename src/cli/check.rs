@@ -15,17 +15,23 @@ use super::context::block_on;
 ///
 /// Reads the configuration, loads every rule, connects to every store, fits every table. Nothing
 /// is written that stays. Exit code 2 when the configuration, a rule or a mapping is wrong, 3 when
-/// a store cannot be worked with; notes alone are no failure.
+/// a store cannot be worked with; notes alone are no failure. With -v also notes on what is so for
+/// every migration.
 #[derive(clap::Args, Debug)]
 pub(super) struct CheckArgs {}
 
 /// Lists what is wrong as data, so that an editor can read it too.
-pub(super) fn run(_: &CheckArgs, printer: &mut Printer<'_>, config: Option<&Path>) -> Result<u8> {
+pub(super) fn run(
+    _: &CheckArgs,
+    printer: &mut Printer<'_>,
+    config: Option<&Path>,
+    verbose: bool,
+) -> Result<u8> {
     let path = config.unwrap_or(Path::new(DEFAULT_FILE));
     match Config::load_listing(path, &ProcessEnvironment)? {
         Err(mistakes) => show_mistakes(path, &mistakes, printer),
         Ok(config) => {
-            let checked = block_on(|_| async { Ok(check(&config).await) })?;
+            let checked = block_on(|_| async { Ok(check(&config, verbose).await) })?;
             show(&config, &checked, printer)
         }
     }
@@ -50,7 +56,9 @@ fn show_mistakes(path: &Path, mistakes: &[Problem], printer: &mut Printer<'_>) -
 
 fn show(config: &Config, checked: &Checked, printer: &mut Printer<'_>) -> Result<u8> {
     let file = config.path.display();
-    let Checked { problems, notes } = checked;
+    let Checked {
+        problems, notes, ..
+    } = checked;
     if printer.is_json() {
         let ok = Json::Bool(problems.is_empty());
         printer.json(&json!({ "ok": ok, "problems": problems, "notes": notes }))?;

@@ -27,7 +27,7 @@ pub(super) enum ConflictVerb {
     List(ListArgs),
     /// Show one conflict with both rows, column by column
     Show(ShowArgs),
-    /// Decide a parked conflict
+    /// Decide a conflict that is parked or waits
     Resolve(ResolveArgs),
 }
 
@@ -72,13 +72,13 @@ pub(super) struct ShowArgs {
     pub(super) migration: Option<String>,
 }
 
-/// How to decide a parked conflict.
+/// How to decide a conflict.
 #[derive(clap::Args, Debug)]
 pub(super) struct ResolveArgs {
     /// The conflict's id, from `banyan conflict list`
     pub(super) id: String,
 
-    /// Which row lives: source, target, or none (delete); retry asks the rule again
+    /// Which row lives: source, target, or none (also spelt delete); retry asks the rule again
     #[arg(long, value_enum, hide_possible_values = true)]
     pub(super) take: Take,
 
@@ -99,6 +99,7 @@ pub(super) enum Take {
     /// The target's.
     Target,
     /// None: the row is deleted on both sides.
+    #[value(alias = "none")]
     Delete,
     /// Whatever the rule says now.
     Retry,

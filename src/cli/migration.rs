@@ -129,16 +129,24 @@ fn finish(config: &Config, name: &str, ending: Ending) -> Result<MigrationRecord
 fn with_steps(record: &MigrationRecord) -> Result<Json> {
     let mut json = serde_json::to_value(record)
         .map_err(|e| Error::new(ErrorKind::Internal, "encode a record").caused_by(e))?;
-    let steps: Vec<String> = if record.paused || !record.paused_tables.is_empty() {
-        vec![format!("banyan migration resume {}", record.migration)]
+    let name = &record.migration;
+    let steps: Vec<String> = if let Some(verb) = &record.ending {
+        vec![format!("banyan migration {verb} {name}")]
+    } else if record.paused || !record.paused_tables.is_empty() {
+        vec![format!("banyan migration resume {name}")]
     } else {
         record
             .phase
             .next_steps()
             .iter()
+            // It would be refused.
+            .filter(|step| record.parked == 0 || **step != "migration complete")
             .map(|step| match *step {
                 "check" => "banyan check".to_owned(),
-                step => format!("banyan {step} {}", record.migration),
+                "conflict list" if record.parked > 0 => {
+                    format!("banyan conflict list {name} --which open")
+                }
+                step => format!("banyan {step} {name}"),
             })
             .collect()
     };
@@ -181,6 +189,15 @@ fn show(record: &MigrationRecord, printer: &mut Printer<'_>) -> Result<()> {
     }
     for table in &record.paused_tables {
         printer.line(format!("paused    table {}: {}", table.table, table.reason))?;
+    }
+    for rule in &record.refused_rules {
+        printer.line(format!(
+            "rule      {}: its changed file is refused, the version before stays in use: {}",
+            rule.rule, rule.reason
+        ))?;
+    }
+    if let Some(verb) = &record.ending {
+        printer.line(format!("ending    {verb} was begun and is not finished"))?;
     }
     for step in data["next_steps"].as_array().into_iter().flatten() {
         if let Some(step) = step.as_str() {

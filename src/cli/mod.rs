@@ -78,7 +78,7 @@ fn dispatch(parsed: Arguments, out: &mut dyn Write, errors: &mut dyn Write) -> R
     let mut printer = Printer::new(out, errors, json).quiet(global.quiet > 0);
     match parsed.command {
         Command::Init(args) => init::run(&args, &mut printer, config),
-        Command::Check(args) => check::run(&args, &mut printer, config),
+        Command::Check(args) => check::run(&args, &mut printer, config, global.verbose > 0),
         Command::Demo(args) => demo::run(&args, &mut printer),
         Command::Copy(args) => sync::run_copy(&args, &mut printer, &progress, config),
         Command::Sync(args) => sync::run(&args, &mut printer, &progress, config),

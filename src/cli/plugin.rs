@@ -80,7 +80,7 @@ enum PluginCommand {
         #[arg(long, value_name = "PATH")]
         cases: Vec<PathBuf>,
     },
-    /// List the configuration's plugins with what they decided and what waits because of them;
+    /// List the configuration's plugins and scripts with what they decided and what waits because of them;
     /// exit 1 when one cannot be loaded
     List,
 }

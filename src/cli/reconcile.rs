@@ -20,6 +20,9 @@ use super::{Printer, Progress};
 const PRINT_EVERY: Duration = Duration::from_millis(100);
 
 /// Compare both sides and repair what differs; exit 1 when something could not be repaired
+///
+/// Makes the target equal to the source unless --prefer says otherwise: rows that only the target
+/// has are then deleted there. Rows whose conflict is open are left alone. --dry-run first.
 #[derive(clap::Args, Debug)]
 pub(super) struct ReconcileArgs {
     /// The migration's name in the configuration
@@ -82,6 +85,20 @@ pub(super) fn run(
         lines.end(&report, out)?;
         Ok(report)
     })?;
+    let in_conflict: u64 = report.tables.iter().map(|t| t.in_conflict).sum();
+    if in_conflict > 0 {
+        printer.hint(format!(
+            "rows with an open conflict are left alone: banyan conflict list {} --which open, then \
+             banyan conflict resolve ID --take source|target|delete",
+            args.migration
+        ));
+    }
+    if report.dry_run && report.writes.iter().any(|w| w.deletes > 0) {
+        printer.hint(
+            "rows that only one side has are deleted there; --prefer source|target|newest says \
+             which side is right",
+        );
+    }
     if report.clean && report.dry_run && report.tables.iter().any(|t| t.found > 0) {
         printer.hint("nothing was written; leave out --dry-run to do it");
     }

@@ -124,7 +124,7 @@ fn spec(name: &str, config: Option<&Path>) -> Result<ScriptSpec> {
     configured(name, load(config)?.rule(name)?)
 }
 
-fn configured(name: &str, rule: &RuleConfig) -> Result<ScriptSpec> {
+pub(super) fn configured(name: &str, rule: &RuleConfig) -> Result<ScriptSpec> {
     let RuleSource::Script(path) = &rule.source else {
         return Err(
             Error::new(ErrorKind::Config, format!("rule {name} is no script"))

@@ -15,7 +15,7 @@ pub(super) struct SyncArgs {
     /// The migration's name in the configuration
     pub(super) migration: String,
 
-    /// End when both sides have nothing left
+    /// End when both sides have nothing left; exit code 1 when conflicts are left
     #[arg(long)]
     pub(super) until_idle: bool,
 }
@@ -76,12 +76,15 @@ fn follow(
         text(printer, &report)?;
     }
     let waiting: u64 = report.tables.iter().map(|t| t.parked).sum();
-    match waiting {
-        0 => {}
-        1 => printer.hint("1 conflict waits: banyan conflict list --which open"),
-        _ => printer.hint(format!(
-            "{waiting} conflicts wait: banyan conflict list --which open"
-        )),
+    if waiting > 0 {
+        let wait = match waiting {
+            1 => "1 conflict waits".to_owned(),
+            _ => format!("{waiting} conflicts wait"),
+        };
+        printer.hint(format!(
+            "{wait}: banyan conflict list {} --which open",
+            request.migration
+        ));
     }
     for (table, reason) in &report.paused {
         printer.hint(format!(
@@ -96,7 +99,7 @@ fn follow(
             request.migration
         ));
     }
-    Ok(0)
+    Ok(u8::from(request.until_idle && waiting > 0))
 }
 
 /// One bar for the copy, one for the changes.

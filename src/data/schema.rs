@@ -108,6 +108,9 @@ pub struct TableSchema {
     pub without_rowid: bool,
     /// SQLite: types are enforced.
     pub strict: bool,
+    /// The encoding of the store's texts when it is not UTF-8: its order of texts is then not
+    /// that of [`crate::data::order`].
+    pub encoding: Option<String>,
     /// The application's own triggers on it.
     pub triggers: Vec<String>,
 }

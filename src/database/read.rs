@@ -37,6 +37,11 @@ pub trait ReadStore: Send + Sync {
     /// The names of the application's tables, sorted; none of Banyan's own or the engine's.
     fn tables(&self) -> BoxFuture<'_, Result<Vec<String>>>;
 
+    /// The names of the application's views, sorted.
+    fn views(&self) -> BoxFuture<'_, Result<Vec<String>>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
     /// What the table looks like. Fails with `NotFound`, naming the nearest table.
     fn schema<'a>(&'a self, table: &'a str) -> BoxFuture<'a, Result<TableSchema>>;
 

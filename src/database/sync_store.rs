@@ -425,6 +425,9 @@ pub trait SyncStore: Clone + Send + Sync + 'static {
 
     /// The requests that people made on conflicts kept here, and new states.
     fn open_conflicts(&self) -> impl Future<Output = Result<Vec<OpenConflict>>> + Send;
+
+    /// Those of them that a person answered, and nobody has carried out yet.
+    fn answered_conflicts(&self) -> impl Future<Output = Result<Vec<OpenConflict>>> + Send;
 }
 
 /// A store's write lock. Dropped without [`StoreLock::commit`], everything is undone.

@@ -105,7 +105,30 @@ impl Source {
         if let Some(hint) = hint {
             let _never = write!(message, " ({hint})");
         }
-        self.point(&message, error.position(), "")
+        self.point(&message, self.on_text(error.position()), "")
+    }
+
+    /// Where the script ends too early, behind its last word and not on an empty line below.
+    fn on_text(&self, at: Position) -> Position {
+        let Some(line) = at.line() else {
+            return at;
+        };
+        let is_blank = |text: &str| text.trim().is_empty();
+        let below = self.text.lines().skip(line - 1);
+        if !below.clone().all(is_blank) {
+            return at;
+        }
+        let above = self.text.lines().take(line - 1);
+        let Some((n, text)) = above.enumerate().filter(|(_, t)| !is_blank(t)).last() else {
+            return at;
+        };
+        let (Ok(line), Ok(column)) = (
+            u16::try_from(n + 1),
+            u16::try_from(text.trim_end().chars().count() + 1),
+        ) else {
+            return at;
+        };
+        Position::new(line, column)
     }
 
     /// A script that failed while it ran `function`.
@@ -117,7 +140,7 @@ impl Source {
             error = *inner;
         }
         let at = error.take_position();
-        let (kind, message) = sort(&error, limits);
+        let (kind, message) = sort(&error, limits, &self.text);
         let innermost = chain.last().map_or(function, |(name, _)| name);
         let mut note = format!(" in {innermost}");
         for (i, (_, called_at)) in chain.iter().enumerate().rev() {
@@ -139,7 +162,7 @@ impl Source {
 }
 
 /// What an error means, and its text without a position.
-fn sort(error: &EvalAltResult, limits: &Limits) -> (FailureKind, String) {
+fn sort(error: &EvalAltResult, limits: &Limits, text: &str) -> (FailureKind, String) {
     use EvalAltResult as E;
     match error {
         E::ErrorTerminated(token, _) => ended(token, limits),
@@ -168,8 +191,67 @@ fn sort(error: &EvalAltResult, limits: &Limits) -> (FailureKind, String) {
             FailureKind::Trapped,
             format!("the map has no property {name:?}; ask with `\"{name}\" in map` first"),
         ),
+        E::ErrorFunctionNotFound(signature, _) => {
+            (FailureKind::Trapped, unknown_function(signature, text))
+        }
         E::ErrorDotExpr(text, _) => (FailureKind::Trapped, unknown_property(text)),
         other => (FailureKind::Trapped, other.to_string()),
+    }
+}
+
+/// Everything that scripts can call, one signature a line.
+const FUNCTIONS: &str = include_str!("allowed.txt");
+/// Words that are values, and easily taken for functions.
+const WORDS: [&str; 7] = [
+    "source",
+    "target",
+    "delete_row",
+    "monolith",
+    "service",
+    "default_route",
+    "settings",
+];
+
+/// Rhai's "Function not found", with what was meant. `script` is the script's text.
+fn unknown_function(signature: &str, script: &str) -> String {
+    let signature = signature.replace("&str | ImmutableString | String", "string");
+    let signature = signature.as_str();
+    let message = format!("Function not found: {signature}");
+    let name = signature.split(" (").next().unwrap_or(signature);
+    if WORDS.contains(&name) {
+        return format!("{message}; {name} is a value: write it without ()");
+    }
+    let known = FUNCTIONS.lines().filter_map(|line| {
+        let (name, rest) = line.split_once('(')?;
+        let is_name = name.starts_with(|c: char| c.is_ascii_lowercase())
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        is_name.then_some((name, rest))
+    });
+    let forms: Vec<&str> = known
+        .clone()
+        .filter(|(n, _)| *n == name)
+        .filter_map(|(_, rest)| rest.rsplit_once(')').map(|(arguments, _)| arguments))
+        .collect();
+    if !forms.is_empty() {
+        let forms: Vec<String> = forms
+            .iter()
+            .take(4)
+            .map(|arguments| {
+                let types = arguments
+                    .split(", ")
+                    .map(|a| a.rsplit_once(": ").map_or(a, |(_, kind)| kind));
+                format!("{name}({})", types.collect::<Vec<_>>().join(", "))
+            })
+            .collect();
+        return format!("{message}; there is {}", forms.join(", "));
+    }
+    let own = script.split("fn ").skip(1).filter_map(|rest| {
+        let name = rest.trim_start().split('(').next()?;
+        Some(name.trim())
+    });
+    match nearest(name, known.map(|(n, _)| n).chain(own)) {
+        Some(near) => format!("{message}; did you mean {near}?"),
+        None => message,
     }
 }
 

@@ -7,7 +7,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use rhai::{Dynamic, Engine, EvalAltResult, ImmutableString, Map};
+use rhai::{Dynamic, Engine, EvalAltResult, FuncRegistration, ImmutableString, Map};
 use scoped_tls::scoped_thread_local;
 
 use crate::data::{Row, Value};
@@ -274,16 +274,28 @@ impl Settings {
 
 fn settings(engine: &mut Engine) {
     type S = Settings;
+    // Rhai writes back what a method was called on (`settings.list.len()`), in case it changed.
+    // Were the function not marked as pure, it would refuse that for a constant without a look.
+    FuncRegistration::new_index_setter()
+        .with_purity(true)
+        .register_into_engine(
+            engine,
+            |s: &mut S, name: ImmutableString, value: Dynamic| -> Answer<()> {
+                let before = s.0.get(name.as_str());
+                if before.is_some_and(|before| format!("{before:?}") == format!("{value:?}")) {
+                    return Ok(());
+                }
+                raise(format!(
+                    "settings are constant; {name:?} cannot be changed: change a copy, let mine = \
+                     settings.{name}"
+                ))
+            },
+        );
     engine
         .register_type_with_name::<S>("settings")
         .register_fn("to_string", |_: &mut S| "settings")
         .register_fn("to_debug", |_: &mut S| "settings")
         .register_indexer_get(|s: &mut S, name: ImmutableString| s.get(&name))
-        .register_indexer_set(
-            |_: &mut S, name: ImmutableString, _: Dynamic| -> Answer<()> {
-                raise(format!("settings are constant; {name:?} cannot be changed"))
-            },
-        )
         .register_get("tag", |s: &mut S| s.get("tag"))
         .register_fn("contains", |s: &mut S, name: &str| s.0.contains_key(name))
         .register_fn("keys", |s: &mut S| {

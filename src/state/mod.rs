@@ -4,6 +4,8 @@
 //! An SQLite file by default (`[state] url`). What keeps rows right lies in the stores themselves,
 //! in the same transactions as the rows; losing the state loses no row.
 
+mod failure;
+mod probe;
 mod record;
 
 use std::path::{Path, PathBuf};
@@ -14,18 +16,21 @@ use sqlx::{ConnectOptions, Row};
 
 use crate::error::{Error, ErrorKind, Result};
 
-pub use record::{MigrationRecord, PausedTable};
+pub use probe::probe;
+pub use record::{MigrationRecord, PausedTable, RefusedRule};
+
+use failure::failed;
 
 /// A database of somebody else's is not written to.
 async fn refuse_foreign(pool: &SqlitePool, path: &Path) -> Result<()> {
     let tables = sqlx::query("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
         .fetch_all(pool)
         .await
-        .map_err(|e| failed("open it")(e).at(path.display()))?
+        .map_err(failed(path, "open it"))?
         .iter()
         .map(|row| row.try_get::<String, _>(0))
         .collect::<std::result::Result<Vec<_>, _>>()
-        .map_err(failed("open it"))?;
+        .map_err(failed(path, "open it"))?;
     if tables.is_empty() || tables.iter().any(|t| t == "migration") {
         return Ok(());
     }
@@ -46,19 +51,6 @@ async fn refuse_foreign(pool: &SqlitePool, path: &Path) -> Result<()> {
 pub struct State {
     pool: SqlitePool,
     path: PathBuf,
-}
-
-fn failed(what: &str) -> impl FnOnce(sqlx::Error) -> Error {
-    let what = format!("state: cannot {what}");
-    move |e| {
-        let hint = "check that the file named by [state] url is Banyan's, and can be written";
-        let error = Error::new(ErrorKind::Store, what).hint(hint);
-        match e {
-            // Its own words, without "error returned from database".
-            sqlx::Error::Database(e) => error.caused_by(e.to_string()),
-            other => error.caused_by(other),
-        }
-    }
 }
 
 impl State {
@@ -83,7 +75,7 @@ impl State {
             .max_connections(2)
             .connect_with(options)
             .await
-            .map_err(|e| failed("open it")(e).at(path.display()))?;
+            .map_err(failed(path, "open it"))?;
         refuse_foreign(&pool, path).await?;
         for statement in [
             "PRAGMA journal_mode = WAL",
@@ -95,7 +87,7 @@ impl State {
             sqlx::query(statement)
                 .execute(&pool)
                 .await
-                .map_err(failed("set up"))?;
+                .map_err(failed(path, "set up"))?;
         }
         Ok(Self {
             pool,
@@ -118,11 +110,13 @@ impl State {
             .bind(name)
             .fetch_optional(&self.pool)
             .await
-            .map_err(failed("read a migration"))?;
+            .map_err(failed(&self.path, "read a migration"))?;
         let Some(row) = row else {
             return Ok(MigrationRecord::new(name));
         };
-        let text: String = row.try_get(0).map_err(failed("read a migration"))?;
+        let text: String = row
+            .try_get(0)
+            .map_err(failed(&self.path, "read a migration"))?;
         serde_json::from_str(&text).map_err(|e| {
             Error::new(
                 ErrorKind::Store,
@@ -145,7 +139,7 @@ impl State {
         .execute(&self.pool)
         .await
         .map(drop)
-        .map_err(failed("write a migration"))
+        .map_err(failed(&self.path, "write a migration"))
     }
 
     /// Asks whoever runs the migration to pause (with a reason), or takes that back.
@@ -159,7 +153,7 @@ impl State {
         .execute(&self.pool)
         .await
         .map(drop)
-        .map_err(failed("write a wish"))
+        .map_err(failed(&self.path, "write a wish"))
     }
 
     /// Why the migration shall pause, if it shall.
@@ -168,31 +162,41 @@ impl State {
             .bind(name)
             .fetch_optional(&self.pool)
             .await
-            .map_err(failed("read a wish"))?;
+            .map_err(failed(&self.path, "read a wish"))?;
         row.map(|row| row.try_get::<Option<String>, _>(0))
             .transpose()
             .map(Option::flatten)
-            .map_err(failed("read a wish"))
+            .map_err(failed(&self.path, "read a wish"))
     }
 
     /// Keeps the decisions of a migration that ends.
     pub async fn archive(&self, name: &str, entries: &[serde_json::Value]) -> Result<()> {
-        let mut tx = self.pool.begin().await.map_err(failed("keep decisions"))?;
+        let mut tx = self
+            .pool
+            .begin()
+            .await
+            .map_err(failed(&self.path, "keep decisions"))?;
         for entry in entries {
-            sqlx::query("INSERT INTO decision (migration, at, entry) VALUES (?1, ?2, ?3)")
-                .bind(name)
-                .bind(
-                    entry
-                        .get("at_us")
-                        .and_then(serde_json::Value::as_i64)
-                        .unwrap_or(0),
-                )
-                .bind(entry.to_string())
-                .execute(&mut *tx)
-                .await
-                .map_err(failed("keep decisions"))?;
+            // Once: an end that was interrupted keeps them again.
+            sqlx::query(
+                "INSERT INTO decision (migration, at, entry) SELECT ?1, ?2, ?3 WHERE NOT EXISTS \
+                 (SELECT 1 FROM decision WHERE migration = ?1 AND at = ?2 AND entry = ?3)",
+            )
+            .bind(name)
+            .bind(
+                entry
+                    .get("at_us")
+                    .and_then(serde_json::Value::as_i64)
+                    .unwrap_or(0),
+            )
+            .bind(entry.to_string())
+            .execute(&mut *tx)
+            .await
+            .map_err(failed(&self.path, "keep decisions"))?;
         }
-        tx.commit().await.map_err(failed("keep decisions"))
+        tx.commit()
+            .await
+            .map_err(failed(&self.path, "keep decisions"))
     }
 
     /// The kept decisions, oldest first.
@@ -201,15 +205,57 @@ impl State {
             .bind(name)
             .fetch_all(&self.pool)
             .await
-            .map_err(failed("read the archive"))?;
+            .map_err(failed(&self.path, "read the archive"))?;
         rows.iter()
             .map(|row| {
-                let text: String = row.try_get(0).map_err(failed("read the archive"))?;
+                let text: String = row
+                    .try_get(0)
+                    .map_err(failed(&self.path, "read the archive"))?;
                 serde_json::from_str(&text).map_err(|e| {
                     Error::new(ErrorKind::Store, "state: an archived decision is damaged")
                         .caused_by(e)
                 })
             })
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_full_disk_is_named_with_the_place_where_room_is_needed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.db");
+        let state = State::open(&path).await.unwrap();
+        let mut connections = Vec::new();
+        for _ in 0..2 {
+            let mut connection = state.pool.acquire().await.unwrap();
+            sqlx::query("PRAGMA max_page_count = 1")
+                .execute(&mut *connection)
+                .await
+                .unwrap();
+            connections.push(connection);
+        }
+        drop(connections);
+        let mut record = MigrationRecord::new("shop");
+        record.add_error("x".repeat(100_000));
+        let error = state.save(&record).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Full);
+        assert!(error.to_string().contains("database or disk is full"));
+        let folder = folder.path().display();
+        assert_eq!(error.hints(), [format!("free some space in {folder}")]);
+    }
+
+    #[tokio::test]
+    async fn decisions_are_kept_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = State::open(&folder.path().join("state.db")).await.unwrap();
+        let entries = [serde_json::json!({ "at_us": 1, "id": "t1" })];
+        for _ in 0..2 {
+            state.archive("shop", &entries).await.unwrap();
+        }
+        assert_eq!(state.archived("shop").await.unwrap(), entries);
     }
 }

@@ -13,6 +13,15 @@ pub struct PausedTable {
     pub reason: String,
 }
 
+/// A rule whose changed file is refused: the one before stays in use.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedRule {
+    /// Its name in the configuration.
+    pub rule: String,
+    /// Why.
+    pub reason: String,
+}
+
 /// See the module's text. Unknown numbers are `None`, never zero.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MigrationRecord {
@@ -44,6 +53,12 @@ pub struct MigrationRecord {
     /// Tables that are paused.
     #[serde(default)]
     pub paused_tables: Vec<PausedTable>,
+    /// Rules whose changed files are refused.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused_rules: Vec<RefusedRule>,
+    /// `complete` or `abort`, while what Banyan added is being removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ending: Option<String>,
     /// Conflicts that wait.
     #[serde(default)]
     pub parked: u64,
@@ -70,6 +85,8 @@ impl MigrationRecord {
             reason: None,
             errors: Vec::new(),
             paused_tables: Vec::new(),
+            refused_rules: Vec::new(),
+            ending: None,
             parked: 0,
             updated_us: 0,
         }

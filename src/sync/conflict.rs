@@ -60,13 +60,13 @@ impl<S: SyncStore> Engine<S> {
         self.decide_those(|c| c.state == OpenState::Waiting).await
     }
 
-    /// Carries out what people answered to parked conflicts.
+    /// Carries out what people answered to conflicts that are parked or wait.
     pub async fn carry_out_requests(&mut self) -> Result<bool> {
-        if !self.open.values().any(|c| c.state == OpenState::Parked) {
+        if self.open.values().all(|c| c.state == OpenState::Open) {
             return Ok(false);
         }
         for role in Role::BOTH {
-            for conflict in self.store(role).open_conflicts().await? {
+            for conflict in self.store(role).answered_conflicts().await? {
                 if let (Some(known), Some(request)) =
                     (self.open.get_mut(&(role, conflict.id)), conflict.request)
                 {
@@ -302,7 +302,10 @@ fn answer(w: &Work, resolution: &Resolution, seen: &[[u8; 32]; 2]) -> Decision {
     let now = [row_hash(w.seen[0].as_ref()), row_hash(w.seen[1].as_ref())];
     if now != *seen && *resolution != Resolution::Retry {
         return Decision::Wait {
-            state: OpenState::Parked,
+            state: match w.conflict.state {
+                OpenState::Waiting => OpenState::Waiting,
+                OpenState::Open | OpenState::Parked => OpenState::Parked,
+            },
             reason: "refused: a row changed since you looked; look again with banyan conflict show"
                 .to_owned(),
         };

@@ -38,8 +38,8 @@ mod table;
 
 pub use query::{JsonRows, QueryOptions, QueryRows, TextRows, query};
 pub use reconcile::{
-    Action, Operation, Prefer, ReconcileReport, ReconcileRequest, ReconcileTable, Unrepaired,
-    reconcile,
+    Action, Operation, Prefer, ReconcileReport, ReconcileRequest, ReconcileTable, ReconcileWrites,
+    Unrepaired, reconcile,
 };
 pub use repair::{Repair, RepairOutcome, RepairStore, RepairTable};
 pub use report::{Difference, Report, TableReport};

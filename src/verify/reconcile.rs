@@ -20,7 +20,7 @@ use super::suspect::{Suspect, SuspectWriter, Suspects};
 use super::table::Pair;
 
 use plan::{Planned, Side};
-pub use report::{Action, Operation, ReconcileReport, ReconcileTable, Unrepaired};
+pub use report::{Action, Operation, ReconcileReport, ReconcileTable, ReconcileWrites, Unrepaired};
 
 /// Rows repaired at a time.
 const CHUNK_ROWS: usize = 256;
@@ -124,6 +124,10 @@ async fn round(
 ) -> Result<(u64, Suspects)> {
     let mut done = 0;
     let mut blocked = SuspectWriter::new();
+    let in_conflict = request
+        .repair_target
+        .in_conflict(repair_table(pair, Side::Target))
+        .await?;
     loop {
         let mut chunk = Vec::with_capacity(CHUNK_ROWS);
         while chunk.len() < CHUNK_ROWS
@@ -134,7 +138,7 @@ async fn round(
         if chunk.is_empty() {
             return Ok((done, blocked.finish()?));
         }
-        let planned = plan::plan(request, pair, &chunk).await?;
+        let planned = plan::plan(request, pair, &chunk, &in_conflict).await?;
         for side in [Side::Target, Side::Source] {
             let repairs: Vec<(&Suspect, &Repair)> = chunk
                 .iter()
@@ -149,8 +153,9 @@ async fn round(
                 match outcome {
                     RepairOutcome::Done => {
                         done += 1;
-                        report.tables[index].repaired += 1;
-                        (request.observe)(&Action::of(pair, side, repair));
+                        let action = Action::of(pair, side, repair);
+                        report.repaired(index, &action);
+                        (request.observe)(&action);
                     }
                     RepairOutcome::Moved => report.tables[index].moved += 1,
                     RepairOutcome::Blocked(why) => {
@@ -164,6 +169,7 @@ async fn round(
             match planned {
                 Planned::Write(..) => {}
                 Planned::Moved => report.tables[index].moved += 1,
+                Planned::InConflict(id) => report.in_conflict(index, pair, suspect, &id),
                 Planned::Refused(reason) => report.unrepaired(index, pair, suspect, reason),
             }
         }

@@ -1,5 +1,7 @@
 //! What repairing needs of a store.
 
+use std::collections::HashMap;
+
 use futures::future::BoxFuture;
 
 use crate::data::{Key, Row};
@@ -57,6 +59,16 @@ pub trait RepairStore: Send + Sync {
         table: RepairTable<'a>,
         repairs: &'a [Repair],
     ) -> BoxFuture<'a, Result<Vec<RepairOutcome>>>;
+
+    /// The keys whose conflict is open (in the target's table), each with its conflict's id: these
+    /// rows are decided by their rule or by a person, not by a repair.
+    fn in_conflict<'a>(
+        &'a self,
+        table: RepairTable<'a>,
+    ) -> BoxFuture<'a, Result<HashMap<Key, String>>> {
+        let _ = table;
+        Box::pin(futures::future::ready(Ok(HashMap::new())))
+    }
 
     /// When the last change of each key, its deletion included, was committed, in microseconds
     /// since 1970 UTC; `None` when unknown.

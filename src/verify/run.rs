@@ -63,16 +63,18 @@ pub(super) fn pairs<'a>(request: &VerifyRequest<'a>) -> Result<Vec<Pair<'a>>> {
             .map(|t| t.table.name.clone())
             .collect()
     };
-    if let Some(tables) = &request.tables {
-        let all: Vec<String> = request.mappings.iter().flat_map(names).collect();
-        for table in tables {
-            if !all.contains(table) {
-                return Err(no_table(table, &all));
-            }
-        }
-    }
+    let all: Vec<String> = request.mappings.iter().flat_map(names).collect();
+    let tables = match &request.tables {
+        None => None,
+        Some(tables) => Some(
+            tables
+                .iter()
+                .map(|table| spelt(table, &all).ok_or_else(|| no_table(table, &all)))
+                .collect::<Result<Vec<_>>>()?,
+        ),
+    };
     let wanted = |m: &TableMapping, target: usize| {
-        request.tables.as_ref().is_none_or(|tables| {
+        tables.as_ref().is_none_or(|tables| {
             tables.contains(&m.source.table.name) || tables.contains(&m.targets[target].table.name)
         })
     };
@@ -83,6 +85,23 @@ pub(super) fn pairs<'a>(request: &VerifyRequest<'a>) -> Result<Vec<Pair<'a>>> {
         .filter(|(m, target)| wanted(m, *target))
         .map(|(m, target)| Pair::new(request.source, request.target, m, target))
         .collect())
+}
+
+/// The table's name as the stores spell it; in other case if only one is meant.
+fn spelt(table: &str, all: &[String]) -> Option<String> {
+    if all.iter().any(|name| name == table) {
+        return Some(table.to_owned());
+    }
+    let mut found: Vec<&String> = all
+        .iter()
+        .filter(|name| name.eq_ignore_ascii_case(table))
+        .collect();
+    found.sort();
+    found.dedup();
+    match found[..] {
+        [one] => Some(one.clone()),
+        _ => None,
+    }
 }
 
 fn no_table(table: &str, all: &[String]) -> Error {

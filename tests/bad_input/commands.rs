@@ -64,7 +64,7 @@ fn a_state_that_is_no_database_is_refused() {
     assert_eq!(shop.everything(), before);
     insta::assert_snapshot!(shown.failure(), @r"
 exit code: 3
-error: .banyan/state.db: state: cannot open it
+error: state: cannot open it (.banyan/state.db)
   caused by: (code: 26) file is not a database
 
 hint: check that the file named by [state] url is Banyan's, and can be written
@@ -74,8 +74,6 @@ exit code: 2
 --- stdout
 banyan.toml: state.url: .banyan/state.db is no database, so the state cannot be kept there
   → correct [state] url, or leave [state] out
-note: migrations.shop: while the migration runs, SQLite refuses ALTER TABLE … DROP COLUMN for the columns that are synced: Banyan's triggers name them
-  → leave such changes until the migration is completed or aborted; adding columns and tables works
 --- stderr
 error: banyan.toml: 1 problem found
 ");
@@ -119,8 +117,6 @@ exit code: 2
 --- stdout
 banyan.toml: state.url: target.db is a file, not a folder, so the state cannot be kept there
   → correct [state] url, or leave [state] out
-note: migrations.shop: while the migration runs, SQLite refuses ALTER TABLE … DROP COLUMN for the columns that are synced: Banyan's triggers name them
-  → leave such changes until the migration is completed or aborted; adding columns and tables works
 --- stderr
 error: banyan.toml: 1 problem found
 ");

@@ -28,8 +28,6 @@ banyan.toml: rules.judge: Unexpected ';'
    |
  2 |     let a = ;
    |             ^
-note: migrations.shop: while the migration runs, SQLite refuses ALTER TABLE … DROP COLUMN for the columns that are synced: Banyan's triggers name them
-  → leave such changes until the migration is completed or aborted; adding columns and tables works
 --- stderr
 error: banyan.toml: 1 problem found
 ");
@@ -53,8 +51,6 @@ exit code: 2
 --- stdout
 banyan.toml: migrations.shop.tables[0].on_conflict: rule judge is used to resolve, but it can validate
   → write fn resolve(…) in it, or name another rule
-note: migrations.shop: while the migration runs, SQLite refuses ALTER TABLE … DROP COLUMN for the columns that are synced: Banyan's triggers name them
-  → leave such changes until the migration is completed or aborted; adding columns and tables works
 --- stderr
 error: banyan.toml: 1 problem found
 ");

@@ -37,7 +37,7 @@ fn a_file_that_is_no_database_is_left_alone() {
 exit code: 3
 --- stdout
 banyan.toml: stores.service: cannot open target.db: file is not a database (SQLite code 26)
-  → check that the path names an SQLite database that you may read and write
+  → the file is something else; correct the path
 --- stderr
 error: banyan.toml: 1 problem found
 ");
@@ -46,7 +46,7 @@ exit code: 3
 error: migration shop: store service: cannot open target.db
   caused by: file is not a database (SQLite code 26)
 
-hint: check that the path names an SQLite database that you may read and write
+hint: the file is something else; correct the path
 ");
 }
 
@@ -279,4 +279,107 @@ fn a_disk_that_fills_up_in_the_middle_loses_nothing() {
     let rows = |name| crate::support::dump(&shop.path(name), "SELECT * FROM items ORDER BY id");
     assert_eq!(rows("source.db"), rows("target.db"));
     assert_eq!(rows("target.db").len(), 20000);
+}
+
+/// A migration that ran before does not wait for what never comes.
+#[test]
+fn what_does_not_mend_itself_is_not_tried_again() {
+    let break_it: [(&str, fn(&Shop)); 4] = [
+        ("is a folder, not a database file", |shop| {
+            std::fs::remove_file(shop.path("target.db")).unwrap();
+            std::fs::create_dir(shop.path("target.db")).unwrap();
+        }),
+        ("there is no database file target.db", |shop| {
+            std::fs::remove_file(shop.path("target.db")).unwrap();
+        }),
+        ("file is not a database", |shop| {
+            std::fs::write(shop.path("target.db"), "id,name\n1,one\n").unwrap();
+        }),
+        ("database disk image is malformed", |shop| {
+            let mut bytes = std::fs::read(shop.path("target.db")).unwrap();
+            bytes[100..].fill(0x5a);
+            std::fs::write(shop.path("target.db"), bytes).unwrap();
+        }),
+    ];
+    for (what, break_it) in break_it {
+        let shop = Shop::new();
+        shop.json(&["sync", "shop", "--until-idle"]);
+        shop.write("target.db", "PRAGMA wal_checkpoint(TRUNCATE)");
+        break_it(&shop);
+        let shown = shop.run(&["sync", "shop", "--until-idle"]);
+        assert_eq!(shown.code, 3, "{shown:?}");
+        assert!(shown.errors.contains(what), "{shown:?}");
+        assert!(!shown.errors.contains("trying again"), "{shown:?}");
+    }
+}
+
+/// UTF-16 has another order of texts, and copying goes on behind the last key.
+#[test]
+fn a_utf_16_database_is_refused_where_its_key_can_hold_texts() {
+    let schema = |key: &str| {
+        format!(
+            "PRAGMA encoding = 'UTF-16'; CREATE TABLE items (id {key}, name TEXT NOT NULL, price REAL)"
+        )
+    };
+    for key in ["TEXT PRIMARY KEY", "INTEGER NOT NULL UNIQUE"] {
+        let shop = Shop::of(ITEMS, ITEMS);
+        std::fs::remove_file(shop.path("source.db")).unwrap();
+        shop.write("source.db", &schema(key));
+        let checked = checked(&shop);
+        assert_eq!(checked.code, 2, "{checked:?}");
+        for part in [
+            "source.db keeps its texts in UTF-16le",
+            "key of table items (id)",
+            ".dump",
+        ] {
+            assert!(checked.out.contains(part), "{checked:?}");
+        }
+        assert_eq!(refused_sync(&shop).code, 2);
+        assert_eq!(shop.run(&["verify", "shop"]).code, 2);
+    }
+    let shop = Shop::of(ITEMS, ITEMS);
+    std::fs::remove_file(shop.path("source.db")).unwrap();
+    shop.write("source.db", &schema("INTEGER PRIMARY KEY"));
+    shop.write(
+        "source.db",
+        "INSERT INTO items VALUES (1, 'é', 1), (2, 'b', 1), (3, 'Ā', 1), (4, 'c😀', 1)",
+    );
+    shop.configure(&CONFIG.replace(
+        "source = \"items\"",
+        "source = \"items\"\nwhere = \"name <> 'b'\"",
+    ));
+    assert_eq!(shop.run(&["check"]).code, 0);
+    shop.json(&["sync", "shop", "--until-idle"]);
+    for level in ["count", "hash", "full"] {
+        let report = shop.json(&["verify", "shop", "--level", level, "--recheck-tries", "0"]);
+        assert_eq!(report["tables"][0]["rows_target"], 3, "{report}");
+    }
+    // The order of UTF-8, whatever the store's own is.
+    let sql = "SELECT id FROM monolith.items WHERE name > 'b' ORDER BY name";
+    let found = shop.json(&["query", sql]);
+    assert_eq!(found.to_string(), r#"[{"id":4},{"id":1},{"id":3}]"#);
+}
+
+#[test]
+fn check_finds_out_that_the_state_cannot_be_written() {
+    let shop = Shop::new();
+    let before = shop.everything();
+    let shown = limited(&shop, 64, "check");
+    insta::assert_snapshot!(shown.all(), @r"
+exit code: 3
+--- stdout
+banyan.toml: state.url: . cannot be written, so the state cannot be kept there: File too large (os error 27)
+  → raise the limit of file sizes
+--- stderr
+error: banyan.toml: 1 problem found
+");
+    assert_eq!(limited(&shop, 1024, "check").code, 0);
+    assert_eq!(shop.everything(), before);
+    let mut left: Vec<String> = std::fs::read_dir(shop.folder())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .filter(|name| !name.ends_with("-wal") && !name.ends_with("-shm"))
+        .collect();
+    left.sort();
+    assert_eq!(left, ["banyan.toml", "source.db", "target.db"]);
 }

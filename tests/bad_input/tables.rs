@@ -39,8 +39,6 @@ exit code: 2
 --- stdout
 banyan.toml: migrations.shop: store monolith: 2 rows of table items have no value in key column code
   → give these rows a key, then start again
-note: migrations.shop: while the migration runs, SQLite refuses ALTER TABLE … DROP COLUMN for the columns that are synced: Banyan's triggers name them
-  → leave such changes until the migration is completed or aborted; adding columns and tables works
 --- stderr
 error: banyan.toml: 1 problem found
 ");

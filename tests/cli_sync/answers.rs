@@ -2,7 +2,7 @@
 
 use crate::support::program::Shop;
 
-use super::{IDLE, ask, equal};
+use super::{IDLE, ask, equal, synced};
 
 #[test]
 fn every_answer_to_a_conflict_is_carried_out() {
@@ -22,7 +22,7 @@ fn every_answer_to_a_conflict_is_carried_out() {
         shop.json(IDLE);
         shop.write("source.db", "UPDATE items SET name = 's' WHERE id = 1");
         shop.write("target.db", "UPDATE items SET name = 't' WHERE id = 1");
-        shop.json(IDLE);
+        synced(&shop);
         let open = ask(&shop, &["conflict", "list", "--which", "open"]).json();
         let id = open[0]["id"].as_str().unwrap();
         // Asking the rule again changes nothing: it is `park`.

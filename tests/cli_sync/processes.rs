@@ -151,3 +151,37 @@ fn a_table_whose_schema_changes_is_paused_and_goes_on_when_it_fits_again() {
     shop.json(IDLE);
     assert_eq!(equal(&shop), ["1, 'one', 1.0, 'red'"]);
 }
+
+/// A script that is broken while it is in use: said once, with its place, and shown in the status.
+#[test]
+fn a_broken_script_is_said_once_and_the_one_before_stays() {
+    let shop = Shop::new();
+    let rules = "[rules.mine]\nscript = \"mine.rhai\"\n";
+    shop.configure(&format!(
+        "{rules}{}",
+        CONFIG.replace("\"park\"", "\"mine\"")
+    ));
+    let good = "fn resolve(c) { target }";
+    std::fs::write(shop.path("mine.rhai"), good).unwrap();
+    shop.json(IDLE);
+    let sync = following(&shop);
+    std::fs::write(shop.path("mine.rhai"), "fn resolve(c) { c.\n").unwrap();
+    let refused =
+        |shop: &Shop| shop.json(&["migration", "status", "shop"])["refused_rules"].clone();
+    wait_until("the script is refused", || !refused(&shop).is_null());
+    assert_eq!(refused(&shop)[0]["rule"], "mine");
+    let status = shop.run(&["migration", "status", "shop"]).out;
+    assert!(status.contains("mine.rhai:1:19"), "{status}");
+    shop.write("source.db", "UPDATE items SET name = 's' WHERE id = 1");
+    shop.write("target.db", "UPDATE items SET name = 't' WHERE id = 1");
+    wait_until("the script before decides", || {
+        items(&shop, "source.db")[0].contains("'t'")
+    });
+    std::fs::write(shop.path("mine.rhai"), good).unwrap();
+    wait_until("the script is right again", || refused(&shop).is_null());
+    terminate(&sync);
+    let shown = finish(&shop, sync);
+    let said = shown.errors.matches("changed script refused").count();
+    assert_eq!(said, 1, "{shown:?}");
+    assert!(shown.errors.contains("fn resolve(c) { c."), "{shown:?}");
+}

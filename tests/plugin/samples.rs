@@ -204,7 +204,12 @@ fn the_configurations_plugins_are_listed_with_what_is_wrong() {
     let dir = tempfile::tempdir().unwrap();
     let config = dir.path().join("banyan.toml");
     let good = root().join("plugins/vip_merge.wasm");
-    let text = format!("[rules.vip]\nplugin = {good:?}\n\n[rules.gone]\nplugin = \"gone.wasm\"\n");
+    let text = format!(
+        "[rules.vip]\nplugin = {good:?}\n\n[rules.gone]\nplugin = \"gone.wasm\"\n\n\
+         [rules.fine]\nscript = \"fine.rhai\"\n\n[rules.bad]\nscript = \"bad.rhai\"\n"
+    );
+    std::fs::write(dir.path().join("fine.rhai"), "fn resolve(c) { source }").unwrap();
+    std::fs::write(dir.path().join("bad.rhai"), "fn resolve(c) { c.").unwrap();
     std::fs::write(&config, text).unwrap();
     let config = config.to_str().unwrap();
     let (code, out, errors) = banyan(&["--config", config, "plugin", "list", "--format", "json"]);
@@ -219,4 +224,9 @@ fn the_configurations_plugins_are_listed_with_what_is_wrong() {
     assert_eq!(by_rule("gone")["loaded"], false);
     let error = by_rule("gone")["error"].to_string();
     assert!(error.contains("cannot read plugin"), "{error}");
+    assert_eq!(by_rule("vip")["kind"], "plugin");
+    assert_eq!(by_rule("fine")["kind"], "script");
+    assert_eq!(by_rule("fine")["roles"][0], "resolve");
+    let error = by_rule("bad")["error"].to_string();
+    assert!(error.contains("bad.rhai:1:19"), "{error}");
 }

@@ -390,6 +390,12 @@ impl SyncStore for MemoryStore {
         })
         .await
     }
+
+    async fn answered_conflicts(&self) -> Result<Vec<OpenConflict>> {
+        let mut all = self.open_conflicts().await?;
+        all.retain(|c| c.request.is_some());
+        Ok(all)
+    }
 }
 
 fn log(role: Role) -> LogId {

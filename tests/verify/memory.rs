@@ -119,6 +119,7 @@ pub(super) fn schema(table: &str, columns: &[&str], key: &[usize]) -> TableSchem
         foreign_keys: vec![],
         without_rowid: false,
         strict: false,
+        encoding: None,
         triggers: vec![],
     }
 }

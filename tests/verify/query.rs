@@ -411,6 +411,38 @@ fn types_follow_what_is_there() {
 }
 
 #[test]
+fn what_a_query_cannot_read_is_said_in_our_words() {
+    let shop = shop(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, n TEXT); CREATE VIEW names AS SELECT n FROM t;
+         INSERT INTO t VALUES (1, 'a'), (2, x'00')",
+        "",
+    );
+    for sql in ["SELECT * FROM monolith.names", "SELECT * FROM Names"] {
+        let error = shop.json(sql).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        assert_eq!(
+            error.message(),
+            "monolith.names is a view; a query reads tables"
+        );
+    }
+    let error = shop.json("SELECT row_hash(*) FROM monolith.t").unwrap_err();
+    assert_eq!(
+        error.message(),
+        "a function takes columns, and * is none (but in count(*))"
+    );
+    assert!(error.hints()[0].contains("t.id, t.n"), "{error:?}");
+    // A value of another kind is an error, also where only a filter asks for it.
+    for filter in ["n > 'A'", "n BETWEEN 'A' AND 'b'", "id < 9 AND n <= 'z'"] {
+        let sql = format!("SELECT id FROM monolith.t WHERE {filter}");
+        let error = shop.json(&sql).unwrap_err();
+        assert!(
+            error.message().contains("row (id = 2): holds x'00'"),
+            "{error:?}"
+        );
+    }
+}
+
+#[test]
 fn row_hash_is_the_hash_of_the_canonical_bytes() {
     let shop = small();
     let rows = shop.json("SELECT row_hash(id, name) AS h FROM monolith.customers WHERE id = 1");

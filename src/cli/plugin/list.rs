@@ -7,14 +7,17 @@ use serde::Serialize;
 use crate::app::list_conflicts;
 use crate::cli::Printer;
 use crate::cli::context::block_on;
-use crate::config::{Config, RuleSource};
+use crate::config::{Config, RuleConfig, RuleSource};
 use crate::error::Result;
 use crate::plugin::{PluginHost, Role};
+use crate::script::Script;
 
-/// A plugin of the configuration.
+/// A plugin or script of the configuration.
 #[derive(Debug, Serialize)]
 struct Listed {
     rule: String,
+    /// `plugin` or `script`.
+    kind: &'static str,
     file: String,
     loaded: bool,
     /// Why not.
@@ -33,6 +36,30 @@ struct Listed {
     last_reason: Option<String>,
 }
 
+impl Listed {
+    fn plugin(&mut self, host: &PluginHost, name: &str, rule: &RuleConfig) -> Result<()> {
+        let plugin = host.load(super::configured(name, rule)?)?;
+        let info = plugin.info();
+        self.name = plugin.component_name();
+        self.version = info.version;
+        self.summary = info.summary;
+        self.roles = plugin.roles().into_iter().map(Role::interface).collect();
+        self.blake3 = plugin.digest();
+        Ok(())
+    }
+
+    fn script(&mut self, name: &str, rule: &RuleConfig) -> Result<()> {
+        let script = Script::load(crate::cli::script::configured(name, rule)?)?;
+        let info = script.info();
+        self.name = info.name;
+        self.version = info.version;
+        self.summary = info.summary;
+        self.roles = script.roles().names();
+        self.blake3 = info.digest.unwrap_or_default();
+        Ok(())
+    }
+}
+
 /// What the migrations' records say about a rule.
 #[derive(Debug, Default)]
 struct Record {
@@ -45,12 +72,15 @@ pub(super) fn run(host: &PluginHost, config: &Config, printer: &mut Printer<'_>)
     let mut records = records(config, printer)?;
     let mut listed = Vec::new();
     for (name, rule) in &config.rules {
-        let RuleSource::Plugin(path) = &rule.source else {
-            continue;
+        let (kind, path) = match &rule.source {
+            RuleSource::Plugin(path) => ("plugin", path),
+            RuleSource::Script(path) => ("script", path),
+            RuleSource::Strategy(_) => continue,
         };
         let record = records.remove(name.as_str()).unwrap_or_default();
         let mut line = Listed {
             rule: name.clone(),
+            kind,
             file: path.display().to_string(),
             loaded: false,
             error: None,
@@ -64,17 +94,13 @@ pub(super) fn run(host: &PluginHost, config: &Config, printer: &mut Printer<'_>)
             waiting: record.waiting,
             last_reason: record.last_reason,
         };
-        match super::configured(name, rule).and_then(|spec| host.load(spec)) {
+        let loaded = match &rule.source {
+            RuleSource::Script(_) => line.script(name, rule),
+            _ => line.plugin(host, name, rule),
+        };
+        match loaded {
             Err(error) => line.error = Some(error.to_string()),
-            Ok(plugin) => {
-                let info = plugin.info();
-                line.loaded = true;
-                line.name = plugin.component_name();
-                line.version = info.version;
-                line.summary = info.summary;
-                line.roles = plugin.roles().into_iter().map(Role::interface).collect();
-                line.blake3 = plugin.digest();
-            }
+            Ok(()) => line.loaded = true,
         }
         listed.push(line);
     }
@@ -89,10 +115,14 @@ fn show(listed: &[Listed], printer: &mut Printer<'_>) -> Result<u8> {
     }
     for plugin in listed {
         match &plugin.error {
-            Some(error) => printer.line(format!("{}: cannot be loaded: {error}", plugin.rule))?,
+            Some(error) => printer.line(format!(
+                "{}: {} cannot be loaded: {error}",
+                plugin.rule, plugin.kind
+            ))?,
             None => printer.line(format!(
-                "{}: {} {}, {}; blake3 {}{}",
+                "{}: {} {} {}, {}; blake3 {}{}",
                 plugin.rule,
+                plugin.kind,
                 plugin.name,
                 plugin.version,
                 plugin.roles.join(", "),
@@ -112,7 +142,9 @@ fn show(listed: &[Listed], printer: &mut Printer<'_>) -> Result<u8> {
         }
     }
     if listed.is_empty() {
-        printer.hint("the configuration names no plugin; begin one with banyan plugin new");
+        printer.hint(
+            "the configuration names no plugin and no script; begin one with banyan plugin new",
+        );
     }
     Ok(u8::from(failed))
 }

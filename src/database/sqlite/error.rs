@@ -9,9 +9,8 @@ pub(super) fn kind(code: ErrorCode) -> ErrorKind {
     match code {
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => ErrorKind::Busy,
         ErrorCode::DiskFull => ErrorKind::Full,
-        ErrorCode::NotADatabase | ErrorCode::CannotOpen | ErrorCode::DatabaseCorrupt => {
-            ErrorKind::Unavailable
-        }
+        ErrorCode::CannotOpen => ErrorKind::Unavailable,
+        // Neither mends itself: no database, a damaged one, a read-only one.
         ErrorCode::SchemaChanged => ErrorKind::Schema,
         _ => ErrorKind::Store,
     }
@@ -30,6 +29,13 @@ pub(super) fn sqlite(what: impl std::fmt::Display) -> impl FnOnce(rusqlite::Erro
             ErrorKind::Unavailable => {
                 Some("check that the path names an SQLite database that you may read and write")
             }
+            _ if code == Some(ErrorCode::NotADatabase) => {
+                Some("the file is something else; correct the path")
+            }
+            _ if code == Some(ErrorCode::DatabaseCorrupt) => Some(
+                "the file is damaged: sqlite3 FILE \"PRAGMA integrity_check\" says where; restore \
+                 it, or rescue what can be read with sqlite3 FILE .recover",
+            ),
             _ if code == Some(ErrorCode::SystemIoFailure) => Some(
                 "the file system refused: check its free space, quotas and limits, then start \
                  again: nothing is lost",

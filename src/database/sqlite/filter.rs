@@ -43,6 +43,11 @@ impl SqliteFilter {
                 format!("{} {}{collation}", quote(&c.name), c.declared_type)
             })
             .collect();
+        if let Some(encoding) = &schema.encoding {
+            // Texts are compared in it.
+            conn.pragma_update(None, "encoding", encoding)
+                .map_err(bad)?;
+        }
         let table = quote(&schema.name);
         conn.execute_batch(&format!("CREATE TABLE {table} ({})", definition.join(", ")))
             .map_err(bad)?;

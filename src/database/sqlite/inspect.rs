@@ -41,7 +41,7 @@ impl SqliteStore {
     /// rolled back.
     ///
     /// # Errors
-    /// `Unavailable` when it is no database or may not be written, `Busy` when it is locked.
+    /// `Store` when it is no database or may not be written, `Busy` when it is locked.
     pub async fn inspect(&self) -> Result<Inspection> {
         let path = self.path().display().to_string();
         self.with(Access::Application, move |session| {
@@ -56,7 +56,7 @@ impl SqliteStore {
                 drop(conn.execute_batch("ROLLBACK"));
                 return Err(match e.sqlite_error_code() {
                     Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen) => {
-                        Error::new(ErrorKind::Unavailable, format!("{path} cannot be written"))
+                        Error::new(ErrorKind::Store, format!("{path} cannot be written"))
                             .caused_by(e.to_string())
                             .hint("give this user the right to write the file and its folder")
                     }

@@ -30,6 +30,17 @@ pub(super) fn tables(conn: &Connection) -> Result<Vec<String>> {
         .collect())
 }
 
+/// The application's views, sorted.
+pub(super) fn views(conn: &Connection) -> Result<Vec<String>> {
+    let what = || sqlite("list the views");
+    conn.prepare_cached("SELECT name FROM sqlite_schema WHERE type = 'view' ORDER BY name")
+        .map_err(what())?
+        .query_map([], |row| row.get::<_, String>(0))
+        .map_err(what())?
+        .collect::<rusqlite::Result<Vec<_>>>()
+        .map_err(what())
+}
+
 /// What a declared type is meant to hold.
 fn logical(declared: &str) -> LogicalType {
     let upper = declared.to_ascii_uppercase();
@@ -85,6 +96,16 @@ pub(super) fn table(conn: &Connection, name: &str) -> Result<TableSchema> {
         .map_err(what())?;
     let Some((name, without_rowid, strict)) = found else {
         let mut error = Error::new(ErrorKind::NotFound, format!("there is no table {name}"));
+        let view = views(conn)?
+            .into_iter()
+            .find(|v| v.eq_ignore_ascii_case(name));
+        if let Some(view) = view {
+            return Err(Error::new(
+                ErrorKind::NotFound,
+                format!("there is no table {name}: {view} is a view"),
+            )
+            .hint("name the tables behind it; a view's rows come from them"));
+        }
         let tables = tables(conn)?;
         let nearest = tables
             .iter()
@@ -149,8 +170,18 @@ pub(super) fn table(conn: &Connection, name: &str) -> Result<TableSchema> {
         foreign_keys,
         without_rowid,
         strict,
+        encoding: encoding(conn)?,
         triggers,
     })
+}
+
+/// The encoding of texts, unless it is UTF-8.
+fn encoding(conn: &Connection) -> Result<Option<String>> {
+    let encoding: String = conn
+        .prepare_cached("PRAGMA encoding")
+        .and_then(|mut stmt| stmt.query_row([], |row| row.get(0)))
+        .map_err(sqlite("read the encoding"))?;
+    Ok(Some(encoding).filter(|e| e != "UTF-8"))
 }
 
 /// The columns, and the primary key as indexes into them.

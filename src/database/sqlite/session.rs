@@ -47,16 +47,19 @@ impl std::fmt::Debug for Session {
 
 impl Session {
     /// Opens the database. It must exist: nothing is created. Fails with `Unavailable` when there
-    /// is no file or it is no SQLite database, with `Busy` when it is locked for longer than 10 s.
+    /// is no file, with `Store` when it is no SQLite database, with `Busy` when it is locked for
+    /// longer than 10 s.
     pub async fn open(path: &Path, access: Access) -> Result<Self> {
         if !path.is_file() {
             let shown = path.display();
-            let message = if path.is_dir() {
-                format!("{shown} is a folder, not a database file")
+            let (kind, message) = if path.is_dir() {
+                let what = format!("{shown} is a folder, not a database file");
+                (ErrorKind::Store, what)
             } else {
-                format!("there is no database file {shown}")
+                let what = format!("there is no database file {shown}");
+                (ErrorKind::Unavailable, what)
             };
-            return Err(Error::new(ErrorKind::Unavailable, message).hint(
+            return Err(Error::new(kind, message).hint(
                 "correct the store's url in the configuration, or create the database first",
             ));
         }
@@ -172,18 +175,20 @@ fn wait<F: Future>(future: F) -> F::Output {
     }
 }
 
+/// sqlx's errors as those of every other call.
 fn open_error(path: &Path, error: sqlx::Error) -> Error {
-    let text = error.to_string();
-    let busy = text.contains("locked") || text.contains("busy");
-    let kind = if busy {
-        ErrorKind::Busy
-    } else {
-        ErrorKind::Unavailable
+    let what = format!("open {}", path.display());
+    let failure = match &error {
+        sqlx::Error::Database(e) => e.code().and_then(|code| code.parse().ok()).map(|code| {
+            let code = rusqlite::ffi::Error::new(code);
+            rusqlite::Error::SqliteFailure(code, Some(e.message().to_owned()))
+        }),
+        _ => None,
     };
-    let error = Error::new(kind, format!("cannot open {}", path.display())).caused_by(error);
-    if busy {
-        error.hint("another process holds the database locked; let it finish, then try again")
-    } else {
-        error.hint("check that the file is an SQLite database that you may read and write")
+    match failure {
+        Some(failure) => sqlite(what)(failure),
+        None => Error::new(ErrorKind::Unavailable, format!("cannot {what}"))
+            .caused_by(error)
+            .hint("check that the file is an SQLite database that you may read and write"),
     }
 }

@@ -74,6 +74,10 @@ impl ReadStore for SqliteStore {
         Box::pin(self.with(Access::Read, |s| schema::tables(s.conn())))
     }
 
+    fn views(&self) -> BoxFuture<'_, Result<Vec<String>>> {
+        Box::pin(self.with(Access::Read, |s| schema::views(s.conn())))
+    }
+
     fn schema<'a>(&'a self, table: &'a str) -> BoxFuture<'a, Result<TableSchema>> {
         let table = table.to_owned();
         Box::pin(self.with(Access::Read, move |s| schema::table(s.conn(), &table)))

@@ -12,8 +12,8 @@ use tokio::sync::Mutex;
 
 use crate::data::{Key, LogId, Position, Row, TableSchema};
 use crate::database::{
-    Applied, ApplyBatch, Chunk, DecisionRecord, FeedPage, OpenConflict, Outcome, ReadStore,
-    Recovered, Resolution, Role, RowChange, SyncStore,
+    Applied, ApplyBatch, Chunk, ChunkMark, DecisionRecord, FeedPage, OpenConflict, Outcome,
+    ReadStore, Recovered, Resolution, Role, RowChange, SyncStore,
 };
 use crate::error::{Error, ErrorKind, Result};
 
@@ -286,6 +286,12 @@ impl SqliteSync {
             .await
     }
 
+    /// How far the tables are copied to here.
+    pub async fn chunks(&self) -> Result<Vec<ChunkMark>> {
+        let shared = Arc::clone(&self.shared);
+        self.read(move |conn| shared.journal(conn).chunks()).await
+    }
+
     /// All decision records kept here, oldest first.
     pub async fn records(&self) -> Result<Vec<DecisionRecord>> {
         let shared = Arc::clone(&self.shared);
@@ -516,6 +522,12 @@ impl SyncStore for SqliteSync {
     async fn open_conflicts(&self) -> Result<Vec<OpenConflict>> {
         let shared = Arc::clone(&self.shared);
         self.read(move |conn| shared.journal(conn).open_conflicts())
+            .await
+    }
+
+    async fn answered_conflicts(&self) -> Result<Vec<OpenConflict>> {
+        let shared = Arc::clone(&self.shared);
+        self.read(move |conn| shared.journal(conn).answered_conflicts())
             .await
     }
 }

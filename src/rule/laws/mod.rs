@@ -159,6 +159,14 @@ impl fmt::Display for LawReport {
                 writeln!(f, "{}", indent(example, "      "))?;
             }
         }
+        let differs =
+            |law: &LawResult| matches!(law.outcome, Outcome::Reported { holds: false, .. });
+        if self.laws.iter().any(differs) {
+            writeln!(
+                f,
+                "  what differs is no failure, but good to know of a rule"
+            )?;
+        }
         Ok(())
     }
 }

@@ -292,53 +292,54 @@ fn the_report_reads_well() {
         },
     );
     insta::assert_snapshot!(report.to_string(), @r#"
-    laws of made, resolve on table t (20 batches)
-      passed     determinism
-      FAILED     split: conflict 2 was answered delete and, cut after conflict 1, target
-        the smallest batch that shows it:
-          [[case]]
-          kind = "delete_origin_differs"
-          direction = "forward"
-          base = { id = 1 }
-          target = { id = 1 }
-          expect = "delete"
+laws of made, resolve on table t (20 batches)
+  passed     determinism
+  FAILED     split: conflict 2 was answered delete and, cut after conflict 1, target
+    the smallest batch that shows it:
+      [[case]]
+      kind = "delete_origin_differs"
+      direction = "forward"
+      base = { id = 1 }
+      target = { id = 1 }
+      expect = "delete"
 
-          [[case]]
-          kind = "update_origin_differs"
-          direction = "forward"
-          base = { id = 2 }
-          source = { id = 2 }
-          target = { id = 2 }
-          expect = "delete"
-      FAILED     order: conflict 1 was answered target and, in another order, delete
-        the smallest batch that shows it:
-          [[case]]
-          kind = "update_origin_differs"
-          direction = "forward"
-          base = { id = 3 }
-          source = { id = 3 }
-          target = { id = 3 }
-          expect = "target"
+      [[case]]
+      kind = "update_origin_differs"
+      direction = "forward"
+      base = { id = 2 }
+      source = { id = 2 }
+      target = { id = 2 }
+      expect = "delete"
+  FAILED     order: conflict 1 was answered target and, in another order, delete
+    the smallest batch that shows it:
+      [[case]]
+      kind = "update_origin_differs"
+      direction = "forward"
+      base = { id = 3 }
+      source = { id = 3 }
+      target = { id = 3 }
+      expect = "target"
 
-          [[case]]
-          kind = "delete_origin_differs"
-          direction = "forward"
-          base = "unknown"
-          target = { id = 5 }
-          expect = "target"
-      passed     idempotence
-      passed     valid-answers
-      differs    mirror: conflict 1 was answered target and, with its sides swapped, target
-        the smallest batch that shows it:
-          [[case]]
-          kind = "update_origin_differs"
-          direction = "forward"
-          base = "unknown"
-          source = { id = 5 }
-          target = { id = 5, v = 100 }
-          expect = "target"
-      holds      three-writers: the order in which three writers meet does not matter
-    "#);
+      [[case]]
+      kind = "delete_origin_differs"
+      direction = "forward"
+      base = "unknown"
+      target = { id = 5 }
+      expect = "target"
+  passed     idempotence
+  passed     valid-answers
+  differs    mirror: conflict 1 was answered target and, with its sides swapped, target
+    the smallest batch that shows it:
+      [[case]]
+      kind = "update_origin_differs"
+      direction = "forward"
+      base = "unknown"
+      source = { id = 5 }
+      target = { id = 5, v = 100 }
+      expect = "target"
+  holds      three-writers: the order in which three writers meet does not matter
+  what differs is no failure, but good to know of a rule
+"#);
 }
 
 struct Reshape {

@@ -63,6 +63,18 @@ fn what_does_not_compile_is_pointed_at() {
      1 | fn resolve(conflict) { [1].filter(|x| x > 0) }
        |                                   ^
     "#);
+    // Behind the last word, not on the line below it.
+    for end in ["", "\n", "\n\n  \n"] {
+        insta::allow_duplicates! {
+                                    insta::assert_snapshot!(refused(&format!("fn resolve(c) {{ c.{end}")), @r"
+rule stock: Expecting name of a property
+  --> rule.rhai:1:19
+   |
+ 1 | fn resolve(c) { c.
+   |                   ^
+");
+                                }
+    }
     insta::assert_snapshot!(refused("const LIMIT = 10 / 0;\nfn resolve(conflict) { source }"), @r#"
     rule stock: Division by zero: 10 / 0
       --> rule.rhai:1:18 in the top level
@@ -154,6 +166,45 @@ fn what_fails_is_pointed_at_where_it_happens() {
     trapped: functions call each other too deeply
       --> rule.rhai in resolve or a function that it calls
     "#);
+}
+
+#[test]
+fn functions_that_are_not_there_are_answered_with_what_is() {
+    let said = |text: &str| failed(text).lines().next().unwrap().to_owned();
+    insta::assert_snapshot!(said("fn resolve(c) { c.source.marge(#{ stock: 1 }) }"), @r"trapped: Function not found: marge (row, map); did you mean merge?");
+    insta::assert_snapshot!(said("fn resolve(c) { source() }"), @r"trapped: Function not found: source (); source is a value: write it without ()");
+    insta::assert_snapshot!(said("fn resolve(c) { c.source.merge(5) }"), @r"trapped: Function not found: merge (row, i64); there is merge(new_row, map), merge(row, map)");
+    insta::assert_snapshot!(said("fn cheaper(row) { true }\nfn resolve(c) { chaeper(c.source); source }"), @r"trapped: Function not found: chaeper (row); did you mean cheaper?");
+    insta::assert_snapshot!(said("fn resolve(c) { prak(\"x\") }"), @r"trapped: Function not found: prak (string); did you mean park?");
+    insta::assert_snapshot!(said("fn resolve(c) { nothing_like_it() }"), @r"trapped: Function not found: nothing_like_it ()");
+}
+
+/// Settings are constant, and what is in them can be read and asked.
+#[test]
+fn settings_can_be_lists_and_maps() {
+    let written = Written::new(
+        "fn resolve(c) {\n    let n = settings.list.len() + settings[\"list\"].len();\n    \
+         if n == 4 && settings.list.contains(2) && settings.list[0] == 1 && settings.map.a.b == 3 \
+         && \"list\" in settings && settings.list.filter(\"big\").len() == 1 { source } else { target }\n}\n\
+         fn big(x) { x > 1 }",
+    );
+    let mut spec = written.spec();
+    spec.settings = serde_json::json!({ "list": [1, 2], "map": { "a": { "b": 3 } } });
+    let script = Script::load(spec).unwrap();
+    let verdicts = script.resolve(&table(), &[conflict()]).unwrap();
+    assert_eq!(verdicts, [Verdict::Source]);
+    for change in [
+        "settings.list.push(3)",
+        "settings.list[0] = 5",
+        "settings.map.a.b = 1",
+    ] {
+        written.write(format!("fn resolve(c) {{ {change}; source }}"));
+        let mut spec = written.spec();
+        spec.settings = serde_json::json!({ "list": [1, 2], "map": { "a": { "b": 3 } } });
+        let script = Script::load(spec).unwrap();
+        let e = script.resolve(&table(), &[conflict()]).unwrap_err();
+        assert!(e.message.contains("settings are constant"), "{change}: {e}");
+    }
 }
 
 #[test]

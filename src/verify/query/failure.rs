@@ -56,6 +56,16 @@ pub(super) fn planning(error: DataFusionError, found: &Found) -> Error {
         };
     }
     let text = plain(&error);
+    if text.contains("Wildcard {") {
+        return Error::new(
+            ErrorKind::Usage,
+            "a function takes columns, and * is none (but in count(*))",
+        )
+        .hint(format!(
+            "name them: row_hash(a, b); the columns are {}",
+            found.columns().join(", ")
+        ));
+    }
     if [
         "DDL not supported",
         "DML not supported",

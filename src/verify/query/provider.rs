@@ -116,6 +116,9 @@ impl TableProvider for StoreTable {
         Ok(filters
             .iter()
             .map(|filter| match known.sql(filter) {
+                // Rows that it lets through without a comparison must be read, to be the error that
+                // they are.
+                Some(_) if known.lets_through(filter) => TableProviderFilterPushDown::Inexact,
                 Some(_) => TableProviderFilterPushDown::Exact,
                 None => TableProviderFilterPushDown::Unsupported,
             })

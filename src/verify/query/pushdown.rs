@@ -3,7 +3,7 @@
 //! Only these, because a filter that means something else there gives a wrong answer without a
 //! word: comparisons of integers, comparisons of text under the binary collation, `IN` and `BETWEEN`
 //! of them, `IS [NOT] NULL`, and `AND` and `OR` of these. Not floats (their literals may be read a
-//! bit off), not LIKE (SQLite's ignores case), not other collations.
+//! bit off), not LIKE (SQLite's ignores case), not other collations, not texts in UTF-16.
 //!
 //! A column may hold values of another kind than declared. A comparison by `<` or `>` would then
 //! hide such rows; so it lets them through, and reading them is the error that it must be.
@@ -72,6 +72,24 @@ impl Filters<'_> {
         }
     }
 
+    /// Whether rows may pass that hold a value of another kind than their column.
+    pub(super) fn lets_through(&self, expr: &Expr) -> bool {
+        match expr {
+            Expr::BinaryExpr(BinaryExpr { left, op, right }) => match op {
+                Operator::And | Operator::Or => self.lets_through(left) || self.lets_through(right),
+                Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq => [left, right]
+                    .into_iter()
+                    .filter_map(|side| self.comparable(side))
+                    .any(|column| !self.types[column].guaranteed),
+                _ => false,
+            },
+            Expr::Between(Between { expr, .. }) => self
+                .comparable(expr)
+                .is_some_and(|column| !self.types[column].guaranteed),
+            _ => false,
+        }
+    }
+
     fn column(&self, expr: &Expr) -> Option<usize> {
         match expr {
             Expr::Column(column) => self
@@ -89,7 +107,7 @@ impl Filters<'_> {
         let column = &self.schema.columns[index];
         let plain = match column.logical {
             LogicalType::Int => true,
-            LogicalType::Text => column.collation.is_none(),
+            LogicalType::Text => column.collation.is_none() && self.schema.encoding.is_none(),
             _ => false,
         };
         (plain && !self.types[index].as_text).then_some(index)

@@ -209,9 +209,12 @@ impl Scan {
         let schema = &self.table;
         let comparable = |&k: &usize| {
             let column = &schema.columns[k];
-            matches!(column.logical, LogicalType::Int | LogicalType::Text)
-                && column.collation.is_none()
-                && !self.types[k].as_text
+            let like_arrow = match column.logical {
+                LogicalType::Int => true,
+                LogicalType::Text => schema.encoding.is_none(),
+                _ => false,
+            };
+            like_arrow && column.collation.is_none() && !self.types[k].as_text
         };
         if !(is_row_id(schema) || schema.without_rowid) || !schema.key.iter().all(comparable) {
             return Vec::new();

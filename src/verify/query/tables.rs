@@ -166,6 +166,25 @@ async fn no_table(
     store: Option<&Arc<dyn ReadStore>>,
     table: &str,
 ) -> Result<Error> {
+    for store in stores
+        .iter()
+        .filter(|s| store.is_none_or(|only| s.name() == only.name()))
+    {
+        let views = store
+            .views()
+            .await
+            .map_err(|e| e.at(format_args!("store {}", store.name())))?;
+        if let Some(view) = spelt(&views, table) {
+            return Ok(Error::new(
+                ErrorKind::NotFound,
+                format!("{}.{view} is a view; a query reads tables", store.name()),
+            )
+            .hint(format!(
+                "write what it selects into the query: WITH {view} AS (SELECT … FROM {}.…) …",
+                store.name()
+            )));
+        }
+    }
     let (place, mut names) = match store {
         Some(store) => (
             format!("store {} has", store.name()),

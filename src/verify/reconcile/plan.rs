@@ -1,5 +1,7 @@
 //! Decides what to do about each row that differs, and whether it still is as it was seen.
 
+use std::collections::HashMap;
+
 use crate::data::{Key, Row};
 use crate::error::{Error, ErrorKind, Result};
 use crate::rule::mapping::PartialRow;
@@ -25,6 +27,8 @@ pub(super) enum Planned {
     Write(Side, Repair),
     /// Nothing: a side moved since it was compared.
     Moved,
+    /// Nothing: the row's conflict, with this id, is open.
+    InConflict(String),
     /// Nothing, for this reason.
     Refused(String),
 }
@@ -42,6 +46,7 @@ pub(super) async fn plan(
     request: &ReconcileRequest<'_>,
     pair: &Pair<'_>,
     suspects: &[Suspect],
+    in_conflict: &HashMap<Key, String>,
 ) -> Result<Vec<Planned>> {
     if !pair.keyed {
         return Ok(suspects
@@ -66,6 +71,10 @@ pub(super) async fn plan(
     let mut plans = Vec::with_capacity(suspects.len());
     for (i, suspect) in suspects.iter().enumerate() {
         let now = &sources[i];
+        if let Some(id) = in_conflict.get(&keys[i]) {
+            plans.push(Planned::InConflict(id.clone()));
+            continue;
+        }
         if !same(targets[i].as_ref(), suspect.target.as_ref())
             || now.as_ref().is_some_and(|n| !maps_to(pair, n, suspect))
         {

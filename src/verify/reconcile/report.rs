@@ -124,6 +124,8 @@ pub struct ReconcileTable {
     pub found: u64,
     /// Rows that were repaired, or, in a dry run, would be.
     pub repaired: u64,
+    /// Rows whose conflict is open: they are left to whoever decides it.
+    pub in_conflict: u64,
     /// Rows that moved before they could be repaired.
     pub moved: u64,
     /// Rows that were changing whenever they were looked at.
@@ -138,11 +140,27 @@ impl ReconcileTable {
             table: name.to_owned(),
             found: table.differences(),
             repaired: 0,
+            in_conflict: 0,
             moved: 0,
             in_flight: table.in_flight,
             unrepaired: 0,
         }
     }
+}
+
+/// What is done to one table of a store.
+#[derive(Clone, Debug, Serialize)]
+pub struct ReconcileWrites {
+    /// The store.
+    pub store: String,
+    /// The table there.
+    pub table: String,
+    /// Rows put in.
+    pub inserts: u64,
+    /// Rows of which columns are set.
+    pub updates: u64,
+    /// Rows taken out.
+    pub deletes: u64,
 }
 
 /// The result of a reconciliation.
@@ -156,6 +174,8 @@ pub struct ReconcileReport {
     pub prefer: Prefer,
     /// One entry a table of the target.
     pub tables: Vec<ReconcileTable>,
+    /// What was written, or, in a dry run, would be.
+    pub writes: Vec<ReconcileWrites>,
     /// The first rows that were not repaired, with the reason.
     pub unrepaired: Vec<Unrepaired>,
     /// How long it took.
@@ -172,9 +192,63 @@ impl ReconcileReport {
             dry_run,
             prefer,
             tables: Vec::new(),
+            writes: Vec::new(),
             unrepaired: Vec::new(),
             seconds: 0.0,
             blocked: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn repaired(&mut self, index: usize, action: &Action) {
+        self.tables[index].repaired += 1;
+        let is_there = |w: &ReconcileWrites| w.store == action.store && w.table == action.table;
+        let at = match self.writes.iter().position(is_there) {
+            Some(at) => at,
+            None => {
+                self.writes.push(ReconcileWrites {
+                    store: action.store.clone(),
+                    table: action.table.clone(),
+                    inserts: 0,
+                    updates: 0,
+                    deletes: 0,
+                });
+                self.writes.len() - 1
+            }
+        };
+        let writes = &mut self.writes[at];
+        match action.operation {
+            Operation::Insert => writes.inserts += 1,
+            Operation::Update => writes.updates += 1,
+            Operation::Delete => writes.deletes += 1,
+        }
+    }
+
+    pub(super) fn in_conflict(
+        &mut self,
+        index: usize,
+        pair: &Pair<'_>,
+        suspect: &Suspect,
+        id: &str,
+    ) {
+        self.tables[index].in_conflict += 1;
+        self.list(
+            pair,
+            suspect,
+            format!("its conflict {id} is open: banyan conflict resolve {id} --take …"),
+        );
+    }
+
+    fn list(&mut self, pair: &Pair<'_>, suspect: &Suspect, reason: String) {
+        if self.unrepaired.len() < UNREPAIRED_LISTED {
+            self.unrepaired.push(Unrepaired {
+                table: pair.name().to_owned(),
+                key: json::cells(
+                    &pair.target.names,
+                    &suspect.row().to_vec(),
+                    &pair.target.key,
+                ),
+                reason,
+            });
         }
     }
 
@@ -201,17 +275,7 @@ impl ReconcileReport {
         reason: String,
     ) {
         self.tables[index].unrepaired += 1;
-        if self.unrepaired.len() < UNREPAIRED_LISTED {
-            self.unrepaired.push(Unrepaired {
-                table: pair.name().to_owned(),
-                key: json::cells(
-                    &pair.target.names,
-                    &suspect.row().to_vec(),
-                    &pair.target.key,
-                ),
-                reason,
-            });
-        }
+        self.list(pair, suspect, reason);
     }
 
     pub(super) fn finish(&mut self, seconds: f64) {
@@ -219,7 +283,33 @@ impl ReconcileReport {
         self.clean = self
             .tables
             .iter()
-            .all(|t| t.moved + t.in_flight + t.unrepaired == 0);
+            .all(|t| t.moved + t.in_flight + t.unrepaired + t.in_conflict == 0);
+    }
+}
+
+impl ReconcileWrites {
+    /// `service.items: 1 row inserted, 2 updated, 1 deleted`
+    fn sentence(&self, dry_run: bool) -> String {
+        let done = [
+            (self.inserts, "inserted"),
+            (self.updates, "updated"),
+            (self.deletes, "deleted"),
+        ];
+        let parts: Vec<String> = done
+            .iter()
+            .filter(|(count, _)| *count > 0)
+            .enumerate()
+            .map(|(i, (count, what))| {
+                let rows = match (i, count) {
+                    (0, 1) => " row",
+                    (0, _) => " rows",
+                    _ => "",
+                };
+                format!("{count}{rows} {what}")
+            })
+            .collect();
+        let would = if dry_run { " would be" } else { "" };
+        format!("{}.{}:{would} {}", self.store, self.table, parts.join(", "))
     }
 }
 
@@ -238,16 +328,26 @@ impl fmt::Display for ReconcileReport {
         }
         let (found, repaired) = (sum(|t| t.found), sum(|t| t.repaired));
         let (moved, in_flight) = (sum(|t| t.moved), sum(|t| t.in_flight));
-        let unrepaired = sum(|t| t.unrepaired);
+        let (unrepaired, in_conflict) = (sum(|t| t.unrepaired), sum(|t| t.in_conflict));
         if found + in_flight == 0 {
             return writeln!(f, "nothing to repair: both sides are equal");
         }
+        for writes in &self.writes {
+            writeln!(f, "{}", writes.sentence(self.dry_run))?;
+        }
+        let differ = match found {
+            1 => "1 row differs".to_owned(),
+            _ => format!("{found} rows differ"),
+        };
         let would = if self.dry_run {
             "would be repaired"
         } else {
             "repaired"
         };
-        write!(f, "{found} rows differ, {repaired} {would}")?;
+        write!(f, "{differ}, {repaired} {would}")?;
+        if in_conflict > 0 {
+            write!(f, ", {in_conflict} left to open conflicts")?;
+        }
         if unrepaired > 0 {
             write!(f, ", {unrepaired} cannot be repaired")?;
         }

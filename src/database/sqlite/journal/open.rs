@@ -140,11 +140,20 @@ impl Journal<'_> {
     }
 
     pub(in crate::database::sqlite) fn open_conflicts(&self) -> Result<Vec<OpenConflict>> {
+        self.conflicts_where("true")
+    }
+
+    /// Those that a person answered.
+    pub(in crate::database::sqlite) fn answered_conflicts(&self) -> Result<Vec<OpenConflict>> {
+        self.conflicts_where("request IS NOT NULL")
+    }
+
+    fn conflicts_where(&self, condition: &str) -> Result<Vec<OpenConflict>> {
         let what = || sqlite("read the open conflicts");
         let mut stmt = self
             .conn
             .prepare_cached(&format!(
-                "SELECT {OPEN_COLUMNS} FROM {} ORDER BY id",
+                "SELECT {OPEN_COLUMNS} FROM {} WHERE {condition} ORDER BY id",
                 self.sql("open")
             ))
             .map_err(what())?;
