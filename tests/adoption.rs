@@ -90,6 +90,38 @@ async fn a_row_deleted_at_the_source_and_different_at_the_target_is_for_the_rule
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_of_both_that_the_source_deletes_before_it_is_copied_goes() {
+    for two_way in [true, false] {
+        let pair = Pair::new(SCHEMA, SCHEMA);
+        let (a, b) = (app(&pair.source()), app(&pair.target()));
+        for conn in [&a, &b] {
+            conn.execute_batch("INSERT INTO t VALUES (1, 'a'), (2, 'b'), (3, 'c')")
+                .unwrap();
+        }
+        let mut spec = spec(&["t"], "park");
+        spec.two_way = two_way;
+        let opened = pair.open(&spec).await;
+        opened.source.install().await.unwrap();
+        opened.target.install().await.unwrap();
+        let options = EngineOptions {
+            chunk_rows: 1,
+            ..EngineOptions::default()
+        };
+        let mut engine = Engine::start(opened.source, opened.target, opened.plan, options)
+            .await
+            .unwrap();
+        // The target is read through; nothing is copied yet.
+        engine.copy_chunk().await.unwrap();
+        a.execute_batch("DELETE FROM t WHERE id = 2").unwrap();
+        engine.copy_chunk().await.unwrap();
+        drop(engine);
+        let report = pair.sync(&spec).await;
+        assert_eq!(equal(&pair, ALL).len(), 2, "two-way: {two_way}");
+        assert_eq!(report.tables[0].parked, 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_engine_that_is_replaced_again_and_again_gets_through() {
     let pair = Pair::new(SCHEMA, SCHEMA);
     let fill = |first: i64| {

@@ -258,6 +258,9 @@ pub struct ChunkMark {
     pub seq: u64,
     /// Rows of the chunk.
     pub rows: u64,
+    /// Whether the target held rows of the table before this copy began; true of one chunk, it is
+    /// true of the table.
+    pub over_rows: bool,
 }
 
 /// One target transaction of the normal path.
@@ -336,7 +339,7 @@ pub struct Recovered {
     pub closed: Vec<(Role, i64)>,
     /// Chunk marks kept here.
     pub chunks: Vec<ChunkMark>,
-    /// The source's tables that are copied once more: this store holds rows of theirs from before.
+    /// The source's tables that are copied over rows which this store held before.
     pub copied_before: Vec<usize>,
     /// Commit times of changes that an open conflict absorbed: the last one of each key.
     pub touched: Vec<(UnitKey, Role, Option<i64>)>,

@@ -12,6 +12,10 @@
 //! - Either feed has another change of the key: the row is an open conflict, whose base is the row
 //!   that the source had when capture began, and the conflict path decides under both locks.
 //! - Neither has: an ordinary guarded insert.
+//!
+//! Whether the target held any row before is kept with the copy's progress: a row that the source
+//! deletes before its chunk is read would otherwise stay in the target (see `gone`). That is all
+//! that is looked at in a one-way migration.
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -43,9 +47,9 @@ impl Adoption {
 }
 
 impl<S: SyncStore> Engine<S> {
-    /// Whether rows of this table's targets are still to be looked for before it is copied.
-    pub(super) fn must_adopt(&self, table: usize) -> bool {
-        self.plan.two_way && !self.adoption.as_ref().is_some_and(|a| a.is_done(table))
+    /// Whether this table's targets are read through, so that it can be copied.
+    pub(super) fn is_adopted(&self, table: usize) -> bool {
+        self.adoption.as_ref().is_some_and(|a| a.is_done(table))
     }
 
     /// Works for about as long as a burst of the copy.
@@ -71,11 +75,15 @@ impl<S: SyncStore> Engine<S> {
             let rows = to_rows(&chunk.batch)?;
             let side = &self.plan.mapping(unit).targets[self.plan.units[unit].target];
             state.after = rows.last().map(|row| side.key(row));
-            if chunk.last {
+            if chunk.last || !self.plan.two_way {
                 state.units.pop();
                 state.after = None;
             }
-            self.adopt_rows(unit, rows).await?;
+            if self.plan.two_way {
+                self.adopt_rows(unit, rows).await?;
+            } else if !rows.is_empty() {
+                self.copied_before.insert(table);
+            }
             if begun.elapsed() >= BURST {
                 break;
             }
@@ -85,6 +93,12 @@ impl<S: SyncStore> Engine<S> {
     }
 
     async fn adopt_rows(&mut self, unit: usize, rows: Vec<Row>) -> Result<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let table = self.plan.units[unit].mapping;
+        let target = &self.plan.mapping(unit).targets[self.plan.units[unit].target];
+        let keys: Vec<Key> = rows.iter().map(|row| target.key(row)).collect();
         let changes = rows
             .into_iter()
             .map(|row| Change {
@@ -98,11 +112,10 @@ impl<S: SyncStore> Engine<S> {
         let mut found = self.map_backward(changes)?;
         found.retain(|c| !self.open_by_key.contains_key(&c.unit));
         let mut lacking = self.lacking(unit, found).await?;
-        if lacking.is_empty() {
+        if lacking.is_empty() && self.copied_before.contains(&table) {
             return Ok(());
         }
         // Read after the rows: what made a row be missing is in there.
-        let table = self.plan.units[unit].mapping;
         let at_source = self
             .first_images(Role::Source, table, |row| {
                 self.plan.mappings[table].source.key(row)
@@ -112,8 +125,12 @@ impl<S: SyncStore> Engine<S> {
         let at_target = self
             .first_images(Role::Target, unit, |row| target.key(row))
             .await?;
+        let inserted = |key: &Key| at_target.get(key) == Some(&None);
+        if !keys.iter().all(inserted) {
+            self.copied_before.insert(table);
+        }
         let mut bases: HashMap<UnitKey, Option<Row>> = HashMap::new();
-        lacking.retain(|c| at_target.get(&c.unit.key) != Some(&None));
+        lacking.retain(|c| !inserted(&c.unit.key));
         for change in &mut lacking {
             let was = at_source.get(&change.source_key);
             let touched = at_target.contains_key(&change.unit.key);

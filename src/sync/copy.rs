@@ -98,7 +98,7 @@ impl<S: SyncStore> Engine<S> {
         let Some((table, after)) = self.copy.next(|t| !paused(t)) else {
             return Ok(false);
         };
-        if after.is_none() && self.must_adopt(table) {
+        if after.is_none() && !self.is_adopted(table) {
             self.adopt(table).await?;
             return Ok(true);
         }
@@ -147,6 +147,7 @@ impl<S: SyncStore> Engine<S> {
             upper: if chunk.last { None } else { last_key },
             seq: chunk.seq,
             rows: count as u64,
+            over_rows: self.copied_before.contains(&table),
         };
         let role = Role::Source.index();
         let mut batch = ApplyBatch {

@@ -58,7 +58,7 @@ pub struct Engine<S> {
     pub(super) half: Vec<DecisionRecord>,
     pub(super) copy: CopyProgress,
     pub(super) adoption: Option<Adoption>,
-    /// Tables of the source of which the target holds rows from an earlier copy.
+    /// Tables of the source of which the target held rows before their copy began.
     pub(super) copied_before: HashSet<usize>,
     /// Why a unit is paused.
     pub(super) paused: BTreeMap<usize, String>,

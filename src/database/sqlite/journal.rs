@@ -357,16 +357,20 @@ impl Journal<'_> {
         ]);
         self.conn
             .prepare_cached(&format!(
-                "INSERT INTO {0} (tbl, marks, again) VALUES (?1, ?2, 0) \
-                 ON CONFLICT (tbl) DO UPDATE SET marks = CAST(marks || excluded.marks AS BLOB)",
+                "INSERT INTO {0} (tbl, marks, again) VALUES (?1, ?2, ?3) \
+                 ON CONFLICT (tbl) DO UPDATE SET marks = CAST(marks || excluded.marks AS BLOB), \
+                 again = max(again, excluded.again)",
                 self.sql("chunk")
             ))
-            .and_then(|mut s| s.execute(params![table, canonical::encode_exact(&[entry])]))
+            .and_then(|mut s| {
+                let marks = canonical::encode_exact(&[entry]);
+                s.execute(params![table, marks, mark.over_rows])
+            })
             .map(drop)
             .map_err(sqlite("mark a copied chunk"))
     }
 
-    /// Tables that were copied whole, and are being copied once more.
+    /// Tables that are, or were, copied over rows which were here before.
     pub(super) fn copied_before(&self) -> Result<Vec<usize>> {
         let what = || sqlite("read the copy's progress");
         let names = self
@@ -388,16 +392,23 @@ impl Journal<'_> {
         let what = || sqlite("read the copy's progress");
         let rows = self
             .conn
-            .prepare_cached(&format!("SELECT tbl, marks FROM {}", self.sql("chunk")))
+            .prepare_cached(&format!(
+                "SELECT tbl, marks, again FROM {}",
+                self.sql("chunk")
+            ))
             .map_err(what())?
             .query_map([], |row| {
-                Ok((row.get::<_, String>(0)?, row.get::<_, Vec<u8>>(1)?))
+                Ok((
+                    row.get::<_, String>(0)?,
+                    row.get::<_, Vec<u8>>(1)?,
+                    row.get(2)?,
+                ))
             })
             .map_err(what())?
             .collect::<rusqlite::Result<Vec<_>>>()
             .map_err(what())?;
         let mut out = Vec::new();
-        for (name, marks) in rows {
+        for (name, marks, over_rows) in rows {
             let Some(table) = self.sources.iter().position(|s| *s == name) else {
                 continue;
             };
@@ -414,6 +425,7 @@ impl Journal<'_> {
                     },
                     seq: seq.unsigned_abs(),
                     rows: rows.unsigned_abs(),
+                    over_rows,
                 });
             }
         }
