@@ -47,5 +47,5 @@ fn can_hold_texts(schema: &TableSchema, key: &[usize], column: usize) -> bool {
     }
     // The rowid, and nothing else, holds integers only; it has no index of its own.
     let has_index = schema.unique.iter().any(|u| u.columns == [Some(column)]);
-    !(is(&["INTEGER"]) && !schema.without_rowid && !has_index && key.len() == 1)
+    !is(&["INTEGER"]) || schema.without_rowid || has_index || key.len() != 1
 }

@@ -284,7 +284,8 @@ fn a_disk_that_fills_up_in_the_middle_loses_nothing() {
 /// A migration that ran before does not wait for what never comes.
 #[test]
 fn what_does_not_mend_itself_is_not_tried_again() {
-    let break_it: [(&str, fn(&Shop)); 4] = [
+    type Break = fn(&Shop);
+    let break_it: [(&str, Break); 4] = [
         ("is a folder, not a database file", |shop| {
             std::fs::remove_file(shop.path("target.db")).unwrap();
             std::fs::create_dir(shop.path("target.db")).unwrap();

@@ -2,9 +2,9 @@
 
 use crate::support::program::{Shop, rows};
 
-use super::IDLE;
 use super::mapping::configure;
 use super::outside::open_conflicts;
+use super::synced;
 
 fn shop(table: &str) -> Shop {
     let shop = Shop::of(table, table);
@@ -18,8 +18,8 @@ fn all(shop: &Shop, database: &str) -> Vec<String> {
 
 /// Syncs, and answers what waits.
 fn settled(shop: &Shop) -> Vec<serde_json::Value> {
-    shop.json(IDLE);
-    shop.json(IDLE);
+    synced(&shop);
+    synced(&shop);
     open_conflicts(shop)
 }
 
@@ -65,7 +65,7 @@ fn inserts_of_two_spellings_wait_for_each_other() {
         let shop = shop(&format!(
             "CREATE TABLE t (k TEXT COLLATE {collation} PRIMARY KEY NOT NULL, v)"
         ));
-        shop.json(IDLE);
+        synced(&shop);
         let [one, other] = if collation == "NOCASE" {
             ["Abc", "aBC"]
         } else {
@@ -136,7 +136,7 @@ fn a_row_without_a_key_waits_and_keeps_nothing_else_from_being_synced() {
         shop.run(&["conflict", "resolve", &id, "--take", "retry"]);
         assert_eq!(settled(&shop).len(), 1);
         shop.write(here, "UPDATE t SET id = 'k' || rowid WHERE id IS NULL");
-        shop.json(IDLE);
+        synced(&shop);
         shop.run(&["conflict", "resolve", &id, "--take", "retry"]);
         assert!(settled(&shop).is_empty());
         assert_eq!(all(&shop, there), all(&shop, here));
@@ -146,7 +146,7 @@ fn a_row_without_a_key_waits_and_keeps_nothing_else_from_being_synced() {
             "INSERT INTO t VALUES (NULL, 'n'); DELETE FROM t WHERE id = 'b'",
         );
         shop.write(here, "DELETE FROM t WHERE id IS NULL");
-        shop.json(IDLE);
+        synced(&shop);
         assert_eq!(all(&shop, there), all(&shop, here));
     }
 }
@@ -166,7 +166,7 @@ fn a_copy_goes_past_rows_without_a_key() {
         shop.write(database, other);
     }
     copied(&["other"]);
-    shop.json(IDLE);
+    synced(&shop);
     shop.write(
         "source.db",
         "INSERT INTO t VALUES (NULL, 1, 'n'), (NULL, NULL, 'n'), (NULL, 2, 'n'), ('a', NULL, 'n'),
@@ -185,10 +185,10 @@ fn a_copy_goes_past_rows_without_a_key() {
 fn a_repair_leaves_rows_without_a_key_alone() {
     let shop = shop("CREATE TABLE t (id TEXT PRIMARY KEY, v)");
     shop.write("source.db", "INSERT INTO t VALUES ('a', 'a')");
-    shop.json(IDLE);
+    synced(&shop);
     shop.write("source.db", "INSERT INTO t VALUES (NULL, 'm'), (NULL, 'x')");
     shop.write("target.db", "INSERT INTO t VALUES (NULL, 's'), (NULL, 't')");
-    shop.json(IDLE);
+    synced(&shop);
     let before = [all(&shop, "source.db"), all(&shop, "target.db")];
     for prefer in ["source", "target"] {
         let shown = shop.run(&["reconcile", "shop", "--prefer", prefer]);

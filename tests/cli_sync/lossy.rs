@@ -2,9 +2,9 @@
 
 use crate::support::program::{Shop, rows};
 
-use super::IDLE;
 use super::mapping::configure;
 use super::outside::open_conflicts;
+use super::synced;
 
 fn shop() -> Shop {
     let shop = Shop::of(
@@ -27,7 +27,7 @@ fn what_would_not_come_back_is_parked_and_the_source_keeps_its_spelling() {
         "INSERT INTO t VALUES (1, '00712', 1), (2, '9223372036854775808', 1), (3, '1e3', 1),
          (4, '8001', 1), (5, 'none', 1), (6, NULL, 1)",
     );
-    shop.json(IDLE);
+    synced(&shop);
     assert_eq!(
         zips(&shop, "target.db"),
         ["4, 8001, 1", "5, 'none', 1", "6, NULL, 1"]
@@ -47,8 +47,8 @@ fn what_would_not_come_back_is_parked_and_the_source_keeps_its_spelling() {
     // The same for changes that are followed.
     shop.write("source.db", "UPDATE t SET zip = '04001' WHERE id = 4");
     shop.write("target.db", "UPDATE t SET n = n + 1");
-    shop.json(IDLE);
-    shop.json(IDLE);
+    synced(&shop);
+    synced(&shop);
     let source = zips(&shop, "source.db");
     assert_eq!(source[0], "1, '00712', 1");
     assert_eq!(source[3], "4, '04001', 1");
@@ -60,7 +60,7 @@ fn what_would_not_come_back_is_parked_and_the_source_keeps_its_spelling() {
         "target.db",
         "UPDATE t SET zip = 7.0 WHERE id = 5; UPDATE t SET zip = x'00' WHERE id = 6",
     );
-    shop.json(IDLE);
+    synced(&shop);
     assert_eq!(zips(&shop, "source.db")[4..], ["5, '7', 2", "6, [0], 2"]);
 
     // Mended in the source and asked again, it goes through.
@@ -79,7 +79,7 @@ fn a_comparison_does_not_call_equal_what_would_not_come_back() {
         "INSERT INTO t VALUES (1, '00712', 1), (2, '8', 1)",
     );
     shop.write("target.db", "INSERT INTO t VALUES (1, 712, 1), (2, 8, 1)");
-    shop.json(IDLE);
+    synced(&shop);
     for level in ["hash", "full"] {
         let shown = shop.run(&[
             "verify",
@@ -105,13 +105,13 @@ fn a_target_value_that_the_source_would_change_is_parked() {
     );
     configure(&shop, "[[migrations.shop.tables]]\nsource = \"t\"\n");
     shop.write("source.db", "INSERT INTO t VALUES (1, 712, 1), (2, 8, 1)");
-    shop.json(IDLE);
+    synced(&shop);
     assert!(open_conflicts(&shop).is_empty());
     shop.write(
         "target.db",
         "UPDATE t SET zip = '00712' WHERE id = 1; UPDATE t SET zip = '9' WHERE id = 2",
     );
-    shop.json(IDLE);
+    synced(&shop);
     assert_eq!(zips(&shop, "source.db"), ["1, 712, 1", "2, 9, 1"]);
     let open = open_conflicts(&shop);
     assert_eq!(open.len(), 1, "{open:?}");
@@ -129,12 +129,12 @@ fn keys_that_the_target_would_confuse_stay_apart() {
         "source.db",
         "INSERT INTO t VALUES ('712', 'a'), ('00712', 'b')",
     );
-    shop.json(IDLE);
+    synced(&shop);
     let open = open_conflicts(&shop);
     assert_eq!(open.len(), 1, "{open:?}");
     shop.write("target.db", "UPDATE t SET v = 'aa' WHERE id = 712");
     shop.write("source.db", "UPDATE t SET v = 'bb' WHERE id = '00712'");
-    shop.json(IDLE);
+    synced(&shop);
     let source = rows(&shop.path("source.db"), "SELECT * FROM t ORDER BY id");
     assert_eq!(source, ["'00712', 'bb'", "'712', 'aa'"]);
     let target = rows(&shop.path("target.db"), "SELECT * FROM t ORDER BY id");

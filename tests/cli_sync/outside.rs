@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 use crate::support::program::{Shop, rows};
 
 use super::mapping::configure;
-use super::{IDLE, ask};
+use super::{ask, synced};
 
 const BILLS: &str = "CREATE TABLE bills (id INTEGER PRIMARY KEY, tenant INTEGER, note TEXT)";
 
@@ -22,7 +22,7 @@ fn shop(on_conflict: &str) -> Shop {
         "source.db",
         "INSERT INTO bills VALUES (1, 7, 'mine'), (4, 8, 'data of 8')",
     );
-    shop.json(IDLE);
+    synced(&shop);
     shop
 }
 
@@ -50,7 +50,7 @@ fn a_row_of_the_source_outside_the_filter_is_never_overwritten() {
             "INSERT INTO bills VALUES (4, 7, 'of the service')",
         );
         for _ in 0..2 {
-            shop.json(IDLE);
+            synced(&shop);
             assert_eq!(
                 all(&shop, "source.db"),
                 ["1, 7, 'mine'", "4, 8, 'data of 8'"],
@@ -98,8 +98,8 @@ fn a_row_that_left_the_filter_is_not_brought_back_by_a_strategy() {
     let shop = shop("target-wins");
     shop.write("source.db", "UPDATE bills SET tenant = 8 WHERE id = 1");
     shop.write("target.db", "UPDATE bills SET note = 'later' WHERE id = 1");
-    shop.json(IDLE);
-    shop.json(IDLE);
+    synced(&shop);
+    synced(&shop);
     assert_eq!(all(&shop, "source.db")[0], "1, 8, 'mine'");
     assert_eq!(all(&shop, "target.db"), ["1, 7, 'later'"]);
     assert_eq!(open_conflicts(&shop)[0]["outcome"], "parked");
@@ -114,7 +114,7 @@ fn rows_of_the_target_outside_the_filter_are_parked() {
          UPDATE bills SET tenant = 9, note = 'moved' WHERE id = 1",
     );
     for _ in 0..2 {
-        shop.json(IDLE);
+        synced(&shop);
         assert_eq!(
             all(&shop, "source.db"),
             ["1, 7, 'mine'", "4, 8, 'data of 8'", "22, 7, 'in'"]
@@ -169,7 +169,7 @@ fn the_same_holds_through_a_transform() {
         "source.db",
         "INSERT INTO bills VALUES (1, 7, 'mine'), (4, 8, 'data of 8'), (5, 7, 'drop')",
     );
-    shop.json(IDLE);
+    synced(&shop);
     assert_eq!(all(&shop, "target.db"), ["1, 7, 'mine'"]);
     shop.write(
         "target.db",
@@ -177,7 +177,7 @@ fn the_same_holds_through_a_transform() {
          UPDATE bills SET tenant = 9 WHERE id = 1",
     );
     for _ in 0..2 {
-        shop.json(IDLE);
+        synced(&shop);
         assert_eq!(
             all(&shop, "source.db"),
             [

@@ -162,10 +162,14 @@ fn a_broken_script_is_said_once_and_the_one_before_stays() {
         CONFIG.replace("\"park\"", "\"mine\"")
     ));
     let good = "fn resolve(c) { target }";
-    std::fs::write(shop.path("mine.rhai"), good).unwrap();
-    shop.json(IDLE);
+    // As a whole: a file that is half written would be refused, too.
+    let script = |text: &str| {
+        std::fs::write(shop.path("new.rhai"), text).unwrap();
+        std::fs::rename(shop.path("new.rhai"), shop.path("mine.rhai")).unwrap();
+    };
+    script(good);
     let sync = following(&shop);
-    std::fs::write(shop.path("mine.rhai"), "fn resolve(c) { c.\n").unwrap();
+    script("fn resolve(c) { c.\n");
     let refused =
         |shop: &Shop| shop.json(&["migration", "status", "shop"])["refused_rules"].clone();
     wait_until("the script is refused", || !refused(&shop).is_null());
@@ -177,7 +181,7 @@ fn a_broken_script_is_said_once_and_the_one_before_stays() {
     wait_until("the script before decides", || {
         items(&shop, "source.db")[0].contains("'t'")
     });
-    std::fs::write(shop.path("mine.rhai"), good).unwrap();
+    script(good);
     wait_until("the script is right again", || refused(&shop).is_null());
     terminate(&sync);
     let shown = finish(&shop, sync);

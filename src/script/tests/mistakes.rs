@@ -65,15 +65,10 @@ fn what_does_not_compile_is_pointed_at() {
     "#);
     // Behind the last word, not on the line below it.
     for end in ["", "\n", "\n\n  \n"] {
-        insta::allow_duplicates! {
-                                            insta::assert_snapshot!(refused(&format!("fn resolve(c) {{ c.{end}")), @r"
-rule stock: Expecting name of a property
-  --> rule.rhai:1:19
-   |
- 1 | fn resolve(c) { c.
-   |                   ^
-");
-                                        }
+        assert_eq!(
+            refused(&format!("fn resolve(c) {{ c.{end}")).trim_end(),
+            "rule stock: Expecting name of a property\n  --> rule.rhai:1:19\n   |\n 1 | fn resolve(c) { c.\n   |                   ^"
+        );
     }
     insta::assert_snapshot!(refused("const LIMIT = 10 / 0;\nfn resolve(conflict) { source }"), @r#"
     rule stock: Division by zero: 10 / 0
