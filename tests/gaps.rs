@@ -1,6 +1,6 @@
 //! What happens to capture while a migration runs: nothing is lost without a word.
 
-use crate::cli_sync::{IDLE, equal, items};
+use crate::cli_sync::{IDLE, equal, items, synced};
 use crate::support::program::{CONFIG, ITEMS, Shop, rows};
 use crate::support::{Pair, app, dump, spec, until_idle};
 
@@ -251,7 +251,7 @@ fn leaves_a_gap(change: &str, why: &str, after: &[&str]) {
         assert_eq!(status["paused_tables"][0]["table"], "items");
     }
     shop.json(&["migration", "resume", "shop"]);
-    shop.json(IDLE);
+    synced(&shop);
     nothing_is_paused(&shop);
     let found = items(&shop, "target.db");
     for row in after {
@@ -260,7 +260,7 @@ fn leaves_a_gap(change: &str, why: &str, after: &[&str]) {
     let source = items(&shop, "source.db");
     assert!(source.iter().all(|row| found.contains(row)), "{source:?}");
     shop.write("source.db", "UPDATE items SET v = 'again' WHERE id = 3");
-    shop.json(IDLE);
+    synced(&shop);
     assert_eq!(
         rows(&shop.path("target.db"), "SELECT v FROM items WHERE id = 3"),
         ["'again'"]
@@ -298,6 +298,7 @@ fn one_trigger_that_was_dropped() {
     );
 }
 
+/// The row that was displaced unseen is in the target alone now, and waits for its value.
 #[test]
 fn a_unique_index_that_the_triggers_do_not_know() {
     leaves_a_gap(

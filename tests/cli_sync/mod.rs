@@ -22,7 +22,7 @@ pub(crate) fn items(shop: &Shop, database: &str) -> Vec<String> {
 }
 
 /// Syncs until nothing is left but conflicts that wait: exit code 1 if there are any.
-pub(super) fn synced(shop: &Shop) -> serde_json::Value {
+pub(crate) fn synced(shop: &Shop) -> serde_json::Value {
     let shown = ask(shop, IDLE);
     let report = shown.json();
     let tables = report["tables"].as_array().unwrap();
