@@ -18,8 +18,8 @@ fn all(shop: &Shop, database: &str) -> Vec<String> {
 
 /// Syncs, and answers what waits.
 fn settled(shop: &Shop) -> Vec<serde_json::Value> {
-    synced(&shop);
-    synced(&shop);
+    synced(shop);
+    synced(shop);
     open_conflicts(shop)
 }
 
