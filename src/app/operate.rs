@@ -218,9 +218,8 @@ impl Work<'_> {
         let recopies = recopies(&opened).await?;
         let both = (opened.source.clone(), opened.target.clone());
         self.record.rows_total = rows_total;
-        if recopies.is_empty() {
-            let source = store(config, &migration.source)?;
-            remap(&opened, &source, &mut self.record).await?;
+        if recopies.is_empty() && remap(&opened).await? {
+            self.record.rows_total = count(config, name, &opened).await?;
         }
         self.begin(&opened).await?;
         let rows_total = self.record.rows_total;
@@ -241,14 +240,17 @@ impl Work<'_> {
         )
         .await?;
         self.followed = true;
-        let (tell, mut told) = watch::channel(Observed::default());
+        let (tell, mut told) = watch::channel(Observed {
+            rows_copied: engine.rows_copied(),
+            rows_total,
+            ..Observed::default()
+        });
         let run_options = RunOptions {
             until_idle: self.request.until_idle || !recopies.is_empty(),
             copy_only: self.request.copy_only && recopies.is_empty(),
             copy_rows_per_s_max: options.copy_rows_per_s_max,
             stop: self.stopped.clone(),
         };
-        let copied_before = self.record.rows_copied;
         let mut meter = Meter::new();
         let finished = {
             let running = run(&mut engine, &run_options, |engine| {
@@ -260,8 +262,7 @@ impl Work<'_> {
                     .sum();
                 let observed = Observed {
                     copied: engine.is_copied(),
-                    rows_copied: copied_before
-                        + report.tables.iter().map(|t| t.copied).sum::<u64>(),
+                    rows_copied: engine.rows_copied(),
                     rows_total,
                     applied,
                     report,

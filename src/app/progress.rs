@@ -12,7 +12,7 @@ use crate::sync::SyncReport;
 pub struct Observed {
     /// Whether everything is copied.
     pub copied: bool,
-    /// Rows copied by this process.
+    /// Rows of the source that are copied.
     pub rows_copied: u64,
     /// Rows there were to copy.
     pub rows_total: Option<u64>,
@@ -60,7 +60,7 @@ impl Meter {
 
 /// Writes down what was observed. What is not known any more is unknown, not what it was.
 pub(super) fn note(record: &mut MigrationRecord, observed: &Observed, meter: &mut Meter) {
-    record.rows_copied = observed.rows_copied.max(record.rows_copied);
+    record.rows_copied = observed.rows_copied;
     record.progress_percent = if observed.copied {
         Some(100.0)
     } else {

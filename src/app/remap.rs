@@ -4,45 +4,30 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use crate::database::ReadStore;
-use crate::database::sqlite::{MappedAs, SqliteStore};
+use crate::database::sqlite::MappedAs;
 use crate::error::Result;
 use crate::rule::RuleTable;
 use crate::rule::mapping::TableMapping;
-use crate::state::MigrationRecord;
 use crate::sync::Plan;
 
 use super::Opened;
 
 /// Lets tables be copied once more that are mapped otherwise than when they were copied: rows that
-/// are equal stay, rows that differ are conflicts for the table's rule. Their rows are added to
-/// those that are to be copied.
-pub(super) async fn remap(
-    opened: &Opened,
-    source: &SqliteStore,
-    record: &mut MigrationRecord,
-) -> Result<()> {
+/// are equal stay, rows that differ are conflicts for the table's rule. Answers whether there are
+/// any.
+pub(super) async fn remap(opened: &Opened) -> Result<bool> {
     let plan = &opened.plan;
     let now = plan.mappings.iter();
     let now = now.map(|m| (m.source.table.name.clone(), mapped_as(plan, m)));
     let again = opened.target.remap(now.collect()).await?;
-    if again.is_empty() {
-        return Ok(());
-    }
-    let mut snapshot = source.snapshot().await?;
-    let mut rows = 0;
-    for (table, different) in again {
-        let mapping = plan.mappings.iter().find(|m| m.source.table.name == table);
-        let filter = mapping.and_then(|m| m.filter_sql.as_deref());
-        rows += snapshot.count(&table, filter).await?;
+    for (table, different) in &again {
         tracing::warn!(
             "table {table} is copied once more, because it is mapped otherwise than when it was \
              copied ({}); rows that differ by now are conflicts for its on_conflict",
             different.join(", ")
         );
     }
-    record.rows_total = Some(record.rows_copied + rows);
-    Ok(())
+    Ok(!again.is_empty())
 }
 
 /// What decides which cells of which rows get across, and which way. Rules are left out: they may

@@ -99,7 +99,8 @@ fn follow(
             request.migration
         ));
     }
-    Ok(u8::from(request.until_idle && waiting > 0))
+    let undone = waiting > 0 || !report.paused.is_empty();
+    Ok(u8::from(request.until_idle && undone))
 }
 
 /// One bar for the copy, one for the changes.

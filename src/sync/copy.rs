@@ -25,6 +25,8 @@ pub(super) struct CopyProgress {
     /// By source table: chunks in key order.
     marks: BTreeMap<usize, Vec<ChunkMark>>,
     tables: usize,
+    /// Of the source, in all chunks.
+    rows: u64,
 }
 
 impl CopyProgress {
@@ -32,6 +34,7 @@ impl CopyProgress {
         let mut out = Self {
             marks: BTreeMap::new(),
             tables,
+            rows: 0,
         };
         for mark in marks {
             out.add(mark);
@@ -40,6 +43,7 @@ impl CopyProgress {
     }
 
     fn add(&mut self, mark: ChunkMark) {
+        self.rows += mark.rows;
         self.marks.entry(mark.table).or_default().push(mark);
     }
 
@@ -85,6 +89,12 @@ impl<S: SyncStore> Engine<S> {
     #[must_use]
     pub fn is_copied(&self) -> bool {
         self.copy.is_done()
+    }
+
+    /// Rows of the source in all chunks that are copied, by this engine and by those before it.
+    #[must_use]
+    pub fn rows_copied(&self) -> u64 {
+        self.copy.rows
     }
 
     /// Copies chunks for about a fifth of a second: the next one is read while the last one is written.

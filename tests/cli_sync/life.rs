@@ -391,3 +391,20 @@ fn a_one_way_migration_carries_nothing_back() {
     shop.json(&["migration", "complete", "shop"]);
     assert_eq!(items(&shop, "target.db").len(), 4);
 }
+
+#[test]
+fn progress_counts_rows_of_the_source_once() {
+    let shop = Shop::new();
+    for _ in 0..2 {
+        shop.json(IDLE);
+        let status = shop.json(&["migration", "status", "shop"]);
+        assert_eq!(status["rows_copied"], 3, "{status}");
+        assert_eq!(status["rows_total"], 3, "{status}");
+    }
+    // Copied once more, it counts anew.
+    shop.configure(&format!("{CONFIG}where = \"id < 3\"\n"));
+    shop.json(IDLE);
+    let status = shop.json(&["migration", "status", "shop"]);
+    assert_eq!(status["rows_copied"], 2, "{status}");
+    assert_eq!(status["rows_total"], 2, "{status}");
+}
