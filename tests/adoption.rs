@@ -220,3 +220,66 @@ fn through_a_transform_and_in_parts() {
     );
     shop.json(&["verify", "shop", "--level", "full"]);
 }
+
+/// What is changed, by whom, between the reading of the target and the copy of the table is an
+/// ordinary change.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writes_to_rows_of_both_while_they_are_copied_are_no_conflicts() {
+    let schema = format!("CREATE TABLE big (id INTEGER PRIMARY KEY, v); {SCHEMA}");
+    for again in [false, true] {
+        let pair = Pair::new(&schema, &schema);
+        let (a, b) = (app(&pair.source()), app(&pair.target()));
+        a.execute_batch("INSERT INTO big SELECT value, 'x' FROM json_each('[1,2,3,4,5,6,7,8]')")
+            .unwrap();
+        for conn in [&a, &b] {
+            conn.execute_batch(
+                "INSERT INTO t VALUES (1, 's'), (2, 's'), (3, 's'), (6, 's'), (7, 10), (8, 's')",
+            )
+            .unwrap();
+        }
+        b.execute_batch("INSERT INTO t VALUES (4, 'o'), (5, 'o')")
+            .unwrap();
+        let spec = spec(&["big", "t"], "source-wins");
+        if again {
+            pair.sync(&spec).await;
+            let opened = pair.open(&spec).await;
+            let tables = vec!["big".to_owned(), "t".to_owned()];
+            opened.target.forget_copies(tables).await.unwrap();
+        }
+        let mut engine = pair.engine(&spec).await;
+        let write = |n: usize| match n {
+            0 => {
+                a.execute_batch("DELETE FROM t WHERE id = 1; UPDATE t SET v = 'a' WHERE id = 6")
+                    .unwrap();
+                b.execute_batch(
+                    "UPDATE t SET v = 'b' WHERE id = 2; DELETE FROM t WHERE id = 3;
+                     UPDATE t SET v = 'b' WHERE id = 4; DELETE FROM t WHERE id = 5;
+                     UPDATE t SET v = v + 5 WHERE id = 7",
+                )
+                .unwrap();
+            }
+            _ => a.execute_batch("DELETE FROM t WHERE id = 8").unwrap(),
+        };
+        if again {
+            write(0);
+        }
+        // The target is read through; then the source's feed is read, before anything is copied.
+        engine.copy_chunk().await.unwrap();
+        assert!(!engine.is_copied());
+        if !again {
+            write(0);
+        }
+        write(1);
+        engine.step(banyan::rule::Direction::Forward).await.unwrap();
+        let report = until_idle(&mut engine).await;
+        let found = equal(&pair, "SELECT id, CAST(v AS TEXT) FROM t ORDER BY id");
+        let text = |s: &str| format!("{:?}", rusqlite::types::ValueRef::Text(s.as_bytes()));
+        let expected = [(2, "b"), (4, "b"), (6, "a"), (7, "15")];
+        let expected = expected.map(|(id, v)| format!("Integer({id}) | {}", text(v)));
+        assert_eq!(found, expected, "again: {again}");
+        assert_eq!(
+            (report.tables[1].conflicts, report.tables[1].parked),
+            (0, 0)
+        );
+    }
+}

@@ -124,6 +124,9 @@ pub enum Outcome {
     Written,
     /// The row already was as it shall be.
     Equal,
+    /// A copied row that the application here has changed or deleted since: nothing was written,
+    /// because its change, still to be read, begins with this very row.
+    Left,
     /// Another row is there than expected. Nothing was written.
     Suspect {
         /// What kind of conflict that is.
@@ -259,7 +262,8 @@ pub struct ChunkMark {
     /// Rows of the chunk.
     pub rows: u64,
     /// Whether the target held rows of the table before this copy began; true of one chunk, it is
-    /// true of the table.
+    /// true of the table. Such a chunk is told apart from what the application does meanwhile: see
+    /// [`Outcome::Left`].
     pub over_rows: bool,
 }
 

@@ -1,8 +1,8 @@
 //! Rows that only the target holds when a two-way migration begins: they go to the source.
 //!
-//! Just before a table is copied its target tables are read through, and rows that the source
-//! lacks are written there. Nothing durable marks how far that is: it is repeated when the engine
-//! starts again before the table's first chunk, and then finds those rows in the source.
+//! Before anything is copied or followed all target tables are read through, and rows that the source
+//! lacks are written there. Nothing durable marks how far that is: it is repeated for the tables of
+//! which nothing is copied when the engine starts again, and then finds those rows in the source.
 //!
 //! "The source lacks it" may also mean that an application deleted the row a moment ago, and "the
 //! target holds it" may be a row of yesterday that an application changed since. Both feeds tell,
@@ -17,7 +17,7 @@
 //! deletes before its chunk is read would otherwise stay in the target (see `gone`). That is all
 //! that is looked at in a one-way migration.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Instant;
 
 use crate::data::batch::to_rows;
@@ -30,65 +30,55 @@ use super::compose::UnitChange;
 use super::copy::BURST;
 use super::engine::Engine;
 
-/// How far the target tables of one source table are read through.
-#[derive(Clone, Debug)]
+/// How far the target tables are read through.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Adoption {
-    /// The source's table.
-    table: usize,
-    /// Its units that are still to be read, the next one last, and the key to go on behind.
-    units: Vec<usize>,
-    after: Option<Key>,
-}
-
-impl Adoption {
-    pub(super) fn is_done(&self, table: usize) -> bool {
-        self.table == table && self.units.is_empty()
-    }
+    /// Units that are done.
+    done: BTreeSet<usize>,
+    /// The unit that is under work, and the key to go on behind.
+    at: Option<(usize, Key)>,
 }
 
 impl<S: SyncStore> Engine<S> {
-    /// Whether this table's targets are read through, so that it can be copied.
-    pub(super) fn is_adopted(&self, table: usize) -> bool {
-        self.adoption.as_ref().is_some_and(|a| a.is_done(table))
+    /// The next unit whose target table is to be read through: of tables of which nothing is copied
+    /// yet, and that are not paused. Until there is none, nothing is copied and the source's feed is
+    /// not read on: it is what tells a deleted row from one that never was.
+    pub(super) fn to_adopt(&self) -> Option<usize> {
+        (0..self.plan.units.len()).find(|&unit| {
+            let table = self.plan.units[unit].mapping;
+            !self.adoption.done.contains(&unit)
+                && !self.paused.contains_key(&unit)
+                && !self.copy.is_begun(table)
+        })
     }
 
     /// Works for about as long as a burst of the copy.
-    pub(super) async fn adopt(&mut self, table: usize) -> Result<()> {
+    pub(super) async fn adopt(&mut self) -> Result<()> {
         let begun = Instant::now();
-        let mut state = match self.adoption.take() {
-            Some(state) if state.table == table => state,
-            _ => {
-                let mut units: Vec<usize> = self.plan.units_of(table).collect();
-                units.reverse();
-                Adoption {
-                    table,
-                    units,
-                    after: None,
-                }
-            }
-        };
-        while let Some(&unit) = state.units.last() {
+        while let Some(unit) = self.to_adopt() {
+            let after = self.adoption.at.take().filter(|(u, _)| *u == unit);
             let chunk = self
                 .store(Role::Target)
-                .read_chunk(unit, state.after.take(), self.options.chunk_rows)
+                .read_chunk(unit, after.map(|(_, key)| key), self.options.chunk_rows)
                 .await?;
             let rows = to_rows(&chunk.batch)?;
             let side = &self.plan.mapping(unit).targets[self.plan.units[unit].target];
-            state.after = rows.last().map(|row| side.key(row));
-            if chunk.last || !self.plan.two_way {
-                state.units.pop();
-                state.after = None;
-            }
+            let last = rows.last().map(|row| side.key(row));
             if self.plan.two_way {
                 self.adopt_rows(unit, rows).await?;
             } else if !rows.is_empty() {
-                self.copied_before.insert(table);
+                self.copied_before.insert(self.plan.units[unit].mapping);
+            }
+            match last.filter(|_| !chunk.last && self.plan.two_way) {
+                Some(key) => self.adoption.at = Some((unit, key)),
+                None => {
+                    self.adoption.done.insert(unit);
+                }
             }
             if begun.elapsed() >= BURST {
                 break;
             }
         }
-        self.adoption = Some(state);
         Ok(())
     }
 

@@ -57,6 +57,11 @@ impl CopyProgress {
         })
     }
 
+    /// Whether anything of a table is copied.
+    pub(super) fn is_begun(&self, table: usize) -> bool {
+        self.marks.contains_key(&table)
+    }
+
     pub(super) fn is_done(&self) -> bool {
         self.next(|_| true).is_none()
     }
@@ -98,20 +103,20 @@ impl<S: SyncStore> Engine<S> {
     }
 
     /// Copies chunks for about a fifth of a second: the next one is read while the last one is written.
-    /// Answers whether there was any. Before a table's first chunk, rows that only the target holds
-    /// go the other way: see `adopt`.
+    /// Answers whether there was any. Before the first chunk, rows that only the target holds go the
+    /// other way: see `adopt`.
     ///
     /// Nothing is read ahead beyond the end of a burst: a change of a key whose chunk is read but
     /// not written could be told neither from one that the chunk holds nor from one that it lacks.
     pub async fn copy_chunk(&mut self) -> Result<bool> {
+        if self.to_adopt().is_some() {
+            self.adopt().await?;
+            return Ok(true);
+        }
         let paused = |t| self.plan.units_of(t).any(|u| self.paused.contains_key(&u));
         let Some((table, after)) = self.copy.next(|t| !paused(t)) else {
             return Ok(false);
         };
-        if after.is_none() && !self.is_adopted(table) {
-            self.adopt(table).await?;
-            return Ok(true);
-        }
         let begun = Instant::now();
         let rows_max = self.options.chunk_rows;
         let mut ahead = Some((
@@ -173,6 +178,7 @@ impl<S: SyncStore> Engine<S> {
         let plain = !mapping.is_transformed()
             && mapping.targets[0].stored.is_none()
             && !keyless
+            && !mark.over_rows
             && self.open_by_key.is_empty()
             && units
                 .iter()

@@ -57,7 +57,7 @@ pub struct Engine<S> {
     pub(super) tries: HashMap<(Role, i64), u32>,
     pub(super) half: Vec<DecisionRecord>,
     pub(super) copy: CopyProgress,
-    pub(super) adoption: Option<Adoption>,
+    pub(super) adoption: Adoption,
     /// Tables of the source of which the target held rows before their copy began.
     pub(super) copied_before: HashSet<usize>,
     /// Why a unit is paused.
@@ -86,13 +86,18 @@ impl<S: SyncStore> Engine<S> {
     }
 
     /// One batch of one direction: reads the feed, applies it to the other side. Answers whether
-    /// there was anything. The target's changes wait until everything is copied.
+    /// there was anything. The source's changes wait until the target is
+    /// read through (see `adopt`), the target's until everything is copied.
     pub async fn step(&mut self, direction: Direction) -> Result<bool> {
         let from = match direction {
             Direction::Forward => Role::Source,
             Direction::Backward => Role::Target,
         };
-        if from == Role::Target && !self.is_copied() {
+        let early = match from {
+            Role::Source => self.to_adopt().is_some(),
+            Role::Target => !self.is_copied(),
+        };
+        if early {
             return Ok(false);
         }
         let read = self.read[from.index()];
@@ -163,7 +168,7 @@ impl<S: SyncStore> Engine<S> {
                         self.counts[unit.unit].copied += 1;
                     }
                 }
-                Outcome::Suspect { .. } | Outcome::Blocked { .. } => continue,
+                Outcome::Left | Outcome::Suspect { .. } | Outcome::Blocked { .. } => continue,
             }
             // While copying, only marks for what the application touched meanwhile would matter;
             // the store wrote those down, and here a mark for every copied row would hold the

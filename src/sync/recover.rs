@@ -8,6 +8,7 @@ use crate::database::{
 };
 use crate::error::{Error, ErrorKind, Result};
 
+use super::adopt::Adoption;
 use super::copy::CopyProgress;
 use super::engine::{Engine, EngineOptions};
 use super::plan::Plan;
@@ -105,7 +106,7 @@ impl<S: SyncStore> Engine<S> {
             stores,
             copied_before: copied_before.into_iter().collect(),
             copy: CopyProgress::new(plan.mappings.len(), chunks),
-            adoption: None,
+            adoption: Adoption::default(),
             plan,
             options,
             epoch,

@@ -123,7 +123,7 @@ impl Ghost {
                             state.ghost.bad(format!("4 copied row {at:?} is a suspect"));
                         }
                     }
-                    Some(Outcome::Blocked { .. }) => {}
+                    Some(Outcome::Blocked { .. } | Outcome::Left) => {}
                     None if is_open(state, at) => {}
                     None => {
                         if mark.rows > 0 && state.sides[d].row(at).is_some() {
@@ -205,7 +205,7 @@ impl Ghost {
                         state.ghost.bad(what);
                     }
                 }
-                Some(Outcome::Blocked { .. }) => {}
+                Some(Outcome::Blocked { .. } | Outcome::Left) => {}
             }
         }
     }

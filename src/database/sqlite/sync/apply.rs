@@ -1,6 +1,6 @@
 //! One transaction of the normal path, or of the copy.
 
-use crate::data::Key;
+use crate::data::{Key, Row};
 use crate::database::sqlite::capture::{self, finish};
 use crate::database::sqlite::error::sqlite;
 use crate::database::sqlite::feed;
@@ -38,35 +38,46 @@ impl Shared {
         let mut writer = self.writer(conn);
         // Parents that a copied row lacks are in the feed, or in a chunk still to come.
         writer.check_foreign_keys &= batch.chunk.is_none();
-        let outcomes = writer.write(&batch.changes)?;
-        let mut settled = Vec::new();
-        let mut opened = Vec::new();
         let pending = if batch.chunk.is_some() {
             Some(self.pending(conn, batch.own_feed_read)?)
         } else {
             None
         };
+        let over_rows = batch.chunk.as_ref().is_some_and(|mark| mark.over_rows);
+        let left: Vec<bool> = batch
+            .changes
+            .iter()
+            .map(|c| {
+                let began = pending.as_ref().filter(|_| over_rows);
+                let began = began.and_then(|p| p.get(&(c.table, c.key.clone())));
+                began.is_some_and(|row| row.is_some() && *row == c.after)
+            })
+            .collect();
+        let outcomes = writer.write_but(&batch.changes, &left)?;
+        let mut settled = Vec::new();
+        let mut opened = Vec::new();
         let mut copied = 0;
-        let mut left = Vec::new();
+        let mut hit = Vec::new();
         if let Some(rows) = &batch.copied {
-            left = self.copy(conn, rows)?;
-            copied = rows.batch.num_rows() as u64 - left.len() as u64;
+            hit = self.copy(conn, rows)?;
+            copied = rows.batch.num_rows() as u64 - hit.len() as u64;
             settled.extend(self.touched_copies(rows, pending.as_ref())?);
         }
         let copied_settled = settled.clone();
         let changes = batch.changes.iter().zip(&outcomes);
-        for (change, outcome) in changes.chain(left.iter().map(|(c, o)| (c, o))) {
+        for (change, outcome) in changes.chain(hit.iter().map(|(c, o)| (c, o))) {
             let (kind, state, reason) = match outcome {
                 Outcome::Written | Outcome::Equal => {
                     // Of copied rows only those need a mark that the application touched as well.
                     let needs = pending
                         .as_ref()
-                        .is_none_or(|p| p.contains(&(change.table, change.key.clone())));
+                        .is_none_or(|p| p.contains_key(&(change.table, change.key.clone())));
                     if needs {
                         settled.push(change.unit.clone());
                     }
                     continue;
                 }
+                Outcome::Left => continue,
                 Outcome::Suspect { kind } => match &change.cause.refused {
                     Some(refusal) => (refusal.kind, refusal.state, refusal.reason.clone()),
                     None => (*kind, OpenState::Open, String::new()),
@@ -77,7 +88,7 @@ impl Shared {
             journal.open(&mut conflict)?;
             opened.push(conflict);
         }
-        copied += left
+        copied += hit
             .iter()
             .filter(|(_, o)| matches!(o, Outcome::Written | Outcome::Equal))
             .count() as u64;
@@ -131,11 +142,7 @@ impl Shared {
     }
 
     /// Copied rows whose keys have changes of this store's own that nobody has read yet.
-    fn touched_copies(
-        &self,
-        rows: &CopiedRows,
-        pending: Option<&std::collections::HashSet<(usize, Key)>>,
-    ) -> Result<Vec<UnitKey>> {
+    fn touched_copies(&self, rows: &CopiedRows, pending: Option<&Pending>) -> Result<Vec<UnitKey>> {
         let Some(pending) = pending.filter(|p| !p.is_empty()) else {
             return Ok(Vec::new());
         };
@@ -143,7 +150,7 @@ impl Shared {
         let key = &self.options.tables[rows.table].key;
         Ok((0..rows.batch.num_rows())
             .map(|row| Key(key.iter().map(|&k| views[k].get(row).to_value()).collect()))
-            .filter(|key| pending.contains(&(rows.table, key.clone())))
+            .filter(|key| pending.contains_key(&(rows.table, key.clone())))
             .map(|key| UnitKey {
                 unit: rows.table,
                 key,
@@ -151,29 +158,26 @@ impl Shared {
             .collect())
     }
 
-    /// Keys of this store's own changes after `read`.
-    fn pending(
-        &self,
-        conn: &rusqlite::Connection,
-        read: u64,
-    ) -> Result<std::collections::HashSet<(usize, Key)>> {
+    /// What this store's own changes after `read` begin with.
+    fn pending(&self, conn: &rusqlite::Connection, read: u64) -> Result<Pending> {
         let feed = self
             .feed
             .lock()
             .map_err(|e| Error::new(ErrorKind::Internal, e.to_string()))?;
         let (commit, _) = feed::read(conn, &self.names, &feed, read, usize::MAX)?;
-        Ok(commit
-            .changes
-            .iter()
-            .flat_map(|c| {
-                c.before
-                    .iter()
-                    .chain(&c.after)
-                    .map(|row| (c.table, Key::of(row, &feed[c.table].key)))
-            })
-            .collect())
+        let mut out = Pending::new();
+        for change in commit.changes {
+            let key = |row: &Row| (change.table, Key::of(row, &feed[change.table].key));
+            if let Some(place) = change.before.as_ref().or(change.after.as_ref()).map(key) {
+                out.entry(place).or_insert(change.before);
+            }
+        }
+        Ok(out)
     }
 }
+
+/// By table and key: the row before the first of some changes.
+type Pending = std::collections::HashMap<(usize, Key), Option<Row>>;
 
 fn conflict_of(
     change: &RowChange,
