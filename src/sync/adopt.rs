@@ -17,7 +17,7 @@
 //! deletes before its chunk is read would otherwise stay in the target (see `gone`). That is all
 //! that is looked at in a one-way migration.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Instant;
 
 use crate::data::batch::to_rows;
@@ -220,6 +220,47 @@ impl<S: SyncStore> Engine<S> {
                 return Ok(out);
             }
         }
+    }
+
+    /// Of rows that are copied over others: where the target's row is what the source's was before the
+    /// source changed it, the copy is an ordinary update, and no conflict.
+    ///
+    /// What an engine knows of changes that it has read already is gone with it: after a crash such
+    /// rows are conflicts without a base.
+    pub(super) async fn moved_on(&self, table: usize, changes: &mut [UnitChange]) -> Result<()> {
+        let unread = self
+            .first_images(Role::Source, table, |row| {
+                self.plan.mappings[table].source.key(row)
+            })
+            .await?;
+        let mut wanted: BTreeMap<usize, Vec<(usize, Row)>> = BTreeMap::new();
+        for (i, change) in changes.iter().enumerate() {
+            let unit = change.unit.unit;
+            let began = match self.began.get(&change.unit) {
+                Some(began) => began.clone(),
+                None => match unread.get(&change.source_key).cloned().flatten() {
+                    Some(row) => self.in_target_form(unit, row)?,
+                    None => None,
+                },
+            };
+            if let Some(row) = began
+                && change.refused.is_none()
+                && change.after.as_ref().is_some_and(|after| *after != row)
+            {
+                wanted.entry(unit).or_default().push((i, row));
+            }
+        }
+        for (unit, began) in wanted {
+            let keys = began.iter().map(|(i, _)| changes[*i].unit.key.clone());
+            let target = self.store(Role::Target);
+            let rows = target.read_rows(unit, keys.collect()).await?;
+            for ((i, row), found) in began.into_iter().zip(rows) {
+                if found.as_ref() == Some(&row) {
+                    changes[i].before = Some(row);
+                }
+            }
+        }
+        Ok(())
     }
 
     fn in_target_form(&self, unit: usize, row: Row) -> Result<Option<Row>> {

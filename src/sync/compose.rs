@@ -59,6 +59,8 @@ impl<S: SyncStore> Engine<S> {
             {
                 let table = self.plan.units[change.unit.unit].mapping;
                 if self.copied_before.contains(&table) {
+                    let began = self.began.entry(change.unit.clone());
+                    began.or_insert_with(|| change.before.clone());
                     covered.push(change);
                 }
                 continue;

@@ -124,7 +124,7 @@ impl<S: SyncStore> Engine<S> {
             self.stores[0].read_chunk(table, after, rows_max).await?,
         ));
         while let Some((table, chunk)) = ahead.take() {
-            let (batch, mark) = self.chunk_batch(table, chunk)?;
+            let (batch, mark) = self.chunk_batch(table, chunk).await?;
             let more = mark.upper.clone().filter(|_| begun.elapsed() < BURST);
             let source = self.stores[0].clone();
             let (applied, read) = futures::join!(self.apply(Role::Source, batch), async {
@@ -141,11 +141,14 @@ impl<S: SyncStore> Engine<S> {
             self.copy.compact(self.read[Role::Source.index()]);
             ahead = read?.map(|chunk| (table, chunk));
         }
+        if self.is_copied() {
+            self.began.clear();
+        }
         Ok(true)
     }
 
     /// What a chunk writes: as it was read where the mapping is by columns, row by row otherwise.
-    fn chunk_batch(&self, table: usize, chunk: Chunk) -> Result<(ApplyBatch, ChunkMark)> {
+    async fn chunk_batch(&self, table: usize, chunk: Chunk) -> Result<(ApplyBatch, ChunkMark)> {
         let mapping = &self.plan.mappings[table];
         let views = views(&chunk.batch)?;
         let count = chunk.batch.num_rows();
@@ -193,6 +196,9 @@ impl<S: SyncStore> Engine<S> {
         } else {
             let rows = to_rows(&chunk.batch)?;
             let mut changes = self.copied_rows(table, rows)?;
+            if mark.over_rows {
+                self.moved_on(table, &mut changes).await?;
+            }
             self.validate(&mut changes)?;
             batch.changes = changes
                 .into_iter()

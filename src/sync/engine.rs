@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use crate::data::LogId;
+use crate::data::{LogId, Row};
 use crate::database::{
     ApplyBatch, DecisionRecord, OpenConflict, OpenState, Outcome, Role, SyncStore, UnitKey,
 };
@@ -60,6 +60,9 @@ pub struct Engine<S> {
     pub(super) adoption: Adoption,
     /// Tables of the source of which the target held rows before their copy began.
     pub(super) copied_before: HashSet<usize>,
+    /// For tables that are copied over rows: the row before the source's first change since then, of
+    /// changes that the copy covers. See `adopt`.
+    pub(super) began: HashMap<UnitKey, Option<Row>>,
     /// Why a unit is paused.
     pub(super) paused: BTreeMap<usize, String>,
     pub(super) counts: Vec<TableCounts>,

@@ -107,6 +107,7 @@ impl<S: SyncStore> Engine<S> {
             copied_before: copied_before.into_iter().collect(),
             copy: CopyProgress::new(plan.mappings.len(), chunks),
             adoption: Adoption::default(),
+            began: HashMap::new(),
             plan,
             options,
             epoch,
