@@ -272,7 +272,9 @@ impl Work<'_> {
                 tell.send_replace(observed);
             });
             // Beside the engine, never in its way: a state that is locked holds nothing up.
+            let (over, mut is_over) = watch::channel(false);
             let keeping = keep(
+                &mut is_over,
                 &mut self.record,
                 &mut self.notebook,
                 &mut told,
@@ -282,7 +284,7 @@ impl Work<'_> {
                 &self.stop,
             );
             tokio::pin!(running, keeping);
-            loop {
+            let finished = loop {
                 tokio::select! {
                     result = &mut running => break result,
                     () = self.shutdown.requested() => {
@@ -292,7 +294,11 @@ impl Work<'_> {
                     }
                     () = &mut keeping => {}
                 }
-            }
+            };
+            // What is being written must not arrive after the last word.
+            over.send_replace(true);
+            (&mut keeping).await;
+            finished
         };
         let report = finished?;
         let observed = told.borrow().clone();
@@ -343,8 +349,10 @@ impl Work<'_> {
     }
 }
 
-/// Writes progress down, looks for changed rules and wishes, for ever.
+/// Writes progress down, looks for changed rules and wishes, until it is over.
+#[expect(clippy::too_many_arguments, reason = "what a running sync keeps")]
 async fn keep(
+    is_over: &mut watch::Receiver<bool>,
     record: &mut MigrationRecord,
     notebook: &mut Notebook<'_>,
     told: &mut watch::Receiver<Observed>,
@@ -356,7 +364,10 @@ async fn keep(
     let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
     housekeeping.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        housekeeping.tick().await;
+        tokio::select! {
+            _ = housekeeping.tick() => {}
+            _ = is_over.changed() => return,
+        }
         let observed = told.borrow_and_update().clone();
         note(record, &observed, meter);
         let feeds = feeds.iter().cloned().zip(observed.positions);
