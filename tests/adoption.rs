@@ -170,8 +170,8 @@ async fn one_way_leaves_the_targets_rows_alone() {
     assert_eq!(dump(&pair.target(), ALL).len(), 2);
 }
 
-#[test]
-fn through_a_transform_and_in_parts() {
+/// Items whose address is a table of its own in the target.
+fn split() -> Shop {
     let shop = Shop::of(
         "CREATE TABLE items (id INTEGER PRIMARY KEY, name TEXT, street TEXT, note TEXT)",
         "CREATE TABLE items (id INTEGER PRIMARY KEY, name TEXT);
@@ -193,6 +193,12 @@ fn through_a_transform_and_in_parts() {
     shop.configure(&format!(
         "{CONFIG}split = [\"addresses\"]\ntransform = \"parts\"\n\n[rules.parts]\nscript = \"split.rhai\"\n"
     ));
+    shop
+}
+
+#[test]
+fn through_a_transform_and_in_parts() {
+    let shop = split();
     shop.write(
         "source.db",
         "INSERT INTO items VALUES (1, 'one', 'here', 'n'), (2, 'two', NULL, 'n')",
@@ -282,4 +288,53 @@ async fn writes_to_rows_of_both_while_they_are_copied_are_no_conflicts() {
             (0, 0)
         );
     }
+}
+
+/// A part alone says nothing of the rest of its row.
+#[test]
+fn a_part_without_its_main_row_invents_none() {
+    let shop = split();
+    let items = |name: &str| rows(&shop.path(name), "SELECT * FROM items ORDER BY id");
+    let addresses = || {
+        rows(
+            &shop.path("target.db"),
+            "SELECT * FROM addresses ORDER BY id",
+        )
+    };
+    shop.write(
+        "source.db",
+        "INSERT INTO items VALUES (1, 'one', NULL, 'n'), (2, 'two', 'there', 'n')",
+    );
+    shop.json(&["sync", "shop", "--until-idle"]);
+    // One main row goes while its part comes; one part was never more than that.
+    shop.write("source.db", "DELETE FROM items");
+    shop.write(
+        "target.db",
+        "INSERT INTO addresses VALUES (1, 'late'), (7, 'alone');
+         UPDATE addresses SET street = 'moved' WHERE id = 2",
+    );
+    let shown = shop.run(&["sync", "shop", "--until-idle"]);
+    assert_eq!(shown.code, 1, "{shown:?}");
+    assert!(items("source.db").is_empty(), "{:?}", items("source.db"));
+    let open = shop.run(&["conflict", "list", "--which", "open"]);
+    assert!(
+        open.out.contains("part of a row of table items"),
+        "{open:?}"
+    );
+    // The main rows come: the parts follow.
+    shop.write(
+        "target.db",
+        "INSERT INTO items VALUES (1, 'ONE'), (2, 'TWO'), (7, 'SEVEN')",
+    );
+    shop.json(&["sync", "shop", "--until-idle"]);
+    assert_eq!(
+        items("source.db"),
+        [
+            "1, 'one', 'late', NULL",
+            "2, 'two', 'moved', NULL",
+            "7, 'seven', 'alone', NULL"
+        ]
+    );
+    assert_eq!(addresses(), ["1, 'late'", "2, 'moved'", "7, 'alone'"]);
+    shop.json(&["verify", "shop", "--level", "full"]);
 }

@@ -391,6 +391,14 @@ impl<S: SyncStore> Engine<S> {
                     reason,
                 });
         }
+        if refused.is_none() && change.after.is_some() && current.row.is_none() && target > 0 {
+            // Its main row may be on its way: the conflict path waits for it.
+            refused = Some(Refusal {
+                kind: ConflictKind::FkParentMissing,
+                state: OpenState::Open,
+                reason: String::new(),
+            });
+        }
         let mut after = current.row.clone();
         if mapped == change.before && refused.is_none() {
             let (before, now) = change.partial.unwrap_or_default();

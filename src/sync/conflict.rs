@@ -106,7 +106,26 @@ impl<S: SyncStore> Engine<S> {
         }
         self.settle_plain(&mut work);
         self.ask(&mut work)?;
+        self.wait_for_main_rows(&mut work);
         self.write_down(work).await
+    }
+
+    /// A part of a row that is split over several target tables makes no row of the source: all its
+    /// other columns would be invented. It waits for the first target's.
+    fn wait_for_main_rows(&self, work: &mut [Work]) {
+        for w in work {
+            let unit = &self.plan.units[w.conflict.unit.unit];
+            let makes_a_row = w.seen[0].is_none()
+                && unit.target > 0
+                && matches!(&w.decision, Some(Decision::Result { row: Some(_), .. }));
+            if makes_a_row {
+                let main = &self.plan.mappings[unit.mapping].targets[0].table.name;
+                w.decision = Some(Decision::Wait {
+                    state: OpenState::Waiting,
+                    reason: format!("it is a part of a row of table {main} that is not there"),
+                });
+            }
+        }
     }
 
     /// Reads both feeds on, only for the last commit times of these keys. `false` when a feed is so

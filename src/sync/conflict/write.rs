@@ -86,7 +86,8 @@ impl<S: SyncStore> Engine<S> {
                 }
                 for i in homeless {
                     let reason = "both rows are to be kept, but no new key can be made for one of \
-                                  them: its key is not a single integer";
+                                  them: its key is not a single integer, or it is a part of \
+                                  another row";
                     waits.insert(i, (OpenState::Parked, reason.to_owned(), None));
                 }
                 continue;
@@ -197,6 +198,10 @@ impl<S: SyncStore> Engine<S> {
     ) -> Result<Option<[RowChange; 2]>> {
         let u = w.conflict.unit.unit;
         let unit = &self.plan.units[u];
+        if unit.target > 0 {
+            // A part of a row of the source cannot be there twice.
+            return Ok(None);
+        }
         let mapping = &self.plan.mappings[unit.mapping];
         let side = &mapping.targets[unit.target];
         let mut highest = None;
