@@ -6,10 +6,9 @@ use std::sync::Arc;
 
 use crate::data::{Generated, TableSchema};
 use crate::database::sqlite::{
-    Affinity, COLUMNS_MAX, SqliteFilter, SqliteStore, SqliteStoredForm, SqliteSync, SyncOptions,
-    SyncTable, too_wide,
+    Affinity, COLUMNS_MAX, SqliteFilter, SqliteStore, SqliteStoredForm, SqliteSync, too_wide,
 };
-use crate::database::{ReadStore, Role};
+use crate::database::{ReadStore, Role, SyncOptions, SyncTable};
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::rule::mapping::{How, MappedTable, RowFilter, StoredForm, TableMapping};
 use crate::rule::{OnFailure, Resolve, RuleTable, Transform, Validate};

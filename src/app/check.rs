@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::config::Config;
-use crate::database::ReadStore;
-use crate::database::sqlite::{SqliteStore, SyncTable, shared_table};
+use crate::database::sqlite::{SqliteStore, shared_table};
+use crate::database::{ReadStore, SyncTable};
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::lifecycle::Phase;
 use crate::state::probe;
@@ -165,16 +165,8 @@ async fn check_stores<'a>(config: &'a Config, checked: &mut Checked) -> Vec<&'a 
             Err(error) => checked.problem(path, &error),
             Ok(inspection) => {
                 reachable.push(name.as_str());
-                if !inspection.journal_mode.eq_ignore_ascii_case("wal") {
-                    checked.notes.push(Finding::note(
-                        &path,
-                        format!(
-                            "its journal_mode is {}: readers and writers block each other, your \
-                             application's and Banyan's",
-                            inspection.journal_mode
-                        ),
-                        "run PRAGMA journal_mode = WAL once in this database; it stays",
-                    ));
+                for (message, hint) in inspection.notes {
+                    checked.notes.push(Finding::note(&path, message, hint));
                 }
             }
         }

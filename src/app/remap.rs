@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use crate::database::sqlite::MappedAs;
+use crate::database::MappedAs;
 use crate::error::Result;
 use crate::rule::RuleTable;
 use crate::rule::mapping::TableMapping;

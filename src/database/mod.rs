@@ -4,10 +4,15 @@
 //! - [`SyncStore`] and [`StoreLock`]: what the sync engine needs.
 //! - [`mod@sqlite`]: the embedded engine.
 
+mod migrated;
+pub mod mysql;
+pub mod postgres;
 mod read;
+mod server;
 pub mod sqlite;
 mod sync_store;
 
+pub use migrated::{Inspection, Lag, MappedAs, Orphans, SyncOptions, SyncTable};
 pub use read::{ReadRequest, ReadStore, Snapshot};
 pub use sync_store::{
     Applied, ApplyBatch, Base, Cause, Chunk, ChunkMark, CopiedRows, DecisionRecord, FeedPage,

@@ -1,8 +1,8 @@
 //! What `check` says of one migration.
 
 use crate::config::MigrationConfig;
-use crate::database::ReadStore;
-use crate::database::sqlite::{Affinity, Orphans, SqliteStore, SyncTable};
+use crate::database::sqlite::{Affinity, SqliteStore};
+use crate::database::{Orphans, ReadStore, SyncTable};
 use crate::error::Result;
 use crate::lifecycle::Phase;
 use crate::rule::RuleTable;

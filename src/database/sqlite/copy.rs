@@ -14,7 +14,7 @@ use super::capture;
 use super::error::sqlite;
 use super::names::Names;
 use super::read::read_batches;
-use super::sync::SyncTable;
+use crate::database::SyncTable;
 
 pub(super) fn read_chunk(
     conn: &Connection,

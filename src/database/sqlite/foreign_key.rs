@@ -14,8 +14,8 @@ use crate::rule::ConflictKind;
 
 use super::error::sqlite;
 use super::names::{list, quote};
-use super::sync::SyncTable;
 use super::value::bind;
+use crate::database::SyncTable;
 
 /// The foreign keys that touch one table.
 #[derive(Clone, Debug, Default)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode};
 
 use crate::data::TableSchema;
-use crate::database::ReadStore;
+use crate::database::{Inspection, Orphans, ReadStore};
 use crate::error::{Error, ErrorKind, Result};
 
 use super::error::sqlite;
@@ -20,22 +20,6 @@ const LOOK_MAX: Duration = Duration::from_secs(5);
 /// Rows are counted up to here.
 const COUNT_MAX: u64 = 1_000;
 
-/// A database that can be read and written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Inspection {
-    /// `wal`, `delete`, …
-    pub journal_mode: String,
-}
-
-/// Rows whose parents are missing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Orphans {
-    /// So many (rows and keys of one row counted each), referring to these tables.
-    Found(u64, Vec<String>),
-    /// There were too many rows to look through.
-    Unknown,
-}
-
 impl SqliteStore {
     /// Whether the database can be read, and written as installing capture does. What is written is
     /// rolled back.
@@ -46,7 +30,7 @@ impl SqliteStore {
         let path = self.path().display().to_string();
         self.with(Access::Application, move |session| {
             let conn = session.conn();
-            let journal_mode = conn
+            let journal_mode: String = conn
                 .query_row("PRAGMA journal_mode", [], |row| row.get(0))
                 .map_err(sqlite(format!("read the settings of {path}")))?;
             schema::tables(conn)?;
@@ -63,7 +47,17 @@ impl SqliteStore {
                     _ => sqlite(format!("write {path}"))(e),
                 });
             }
-            Ok(Inspection { journal_mode })
+            let mut inspection = Inspection::default();
+            if !journal_mode.eq_ignore_ascii_case("wal") {
+                inspection.notes.push((
+                    format!(
+                        "its journal_mode is {journal_mode}: readers and writers block each \
+                         other, your application's and Banyan's"
+                    ),
+                    "run PRAGMA journal_mode = WAL once in this database; it stays".to_owned(),
+                ));
+            }
+            Ok(inspection)
         })
         .await
     }

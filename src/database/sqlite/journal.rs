@@ -14,8 +14,6 @@ use super::capture::{OP_CANDIDATE, OP_SENTINEL};
 use super::error::sqlite;
 use super::names::Names;
 
-pub use mapped::MappedAs;
-
 /// The format of these tables. Another one is refused.
 const VERSION: i64 = 1;
 

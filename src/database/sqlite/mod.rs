@@ -35,14 +35,11 @@ mod writer;
 
 pub use capture::{COLUMNS_MAX, shared_table, too_wide};
 pub use filter::SqliteFilter;
-pub use inspect::{Inspection, Orphans};
-pub use journal::MappedAs;
 pub use session::{Access, Session};
 pub use store::SqliteStore;
-pub use upkeep::Lag;
 
 pub use affinity::{Affinity, SqliteStoredForm};
-pub use sync::{SqliteLock, SqliteSync, SyncOptions, SyncTable};
+pub use sync::{SqliteLock, SqliteSync};
 
 /// A date as `YYYY-MM-DD`, from days since 1970-01-01.
 #[must_use]

@@ -10,10 +10,10 @@ use std::sync::atomic::AtomicBool;
 
 use tokio::sync::Mutex;
 
-use crate::data::{Key, LogId, Position, Row, TableSchema};
+use crate::data::{Key, LogId, Position, Row};
 use crate::database::{
-    Applied, ApplyBatch, Chunk, ChunkMark, DecisionRecord, FeedPage, OpenConflict, Outcome,
-    ReadStore, Recovered, Resolution, Role, RowChange, SyncStore,
+    Applied, ApplyBatch, Chunk, ChunkMark, DecisionRecord, FeedPage, MappedAs, OpenConflict,
+    Outcome, ReadStore, Recovered, Resolution, Role, RowChange, SyncOptions, SyncStore, SyncTable,
 };
 use crate::error::{Error, ErrorKind, Result};
 
@@ -22,7 +22,7 @@ use super::copy::read_chunk;
 use super::error::sqlite;
 use super::feed::FeedTable;
 use super::foreign_key::ForeignKeys;
-use super::journal::{Journal, MappedAs};
+use super::journal::Journal;
 use super::names::Names;
 use super::schema;
 use super::session::{Access, Session};
@@ -31,42 +31,6 @@ use super::writer::{TableSql, Writer};
 
 pub use lock::SqliteLock;
 use lock::{Transaction, hop};
-
-/// A table that takes part in a migration.
-#[derive(Clone, Debug)]
-pub struct SyncTable {
-    /// As introspected when the migration was opened.
-    pub schema: TableSchema,
-    /// The captured columns: indexes into the schema's.
-    pub columns: Vec<usize>,
-    /// The key: indexes into `columns`.
-    pub key: Vec<usize>,
-    /// Only these rows are copied (SQL).
-    pub filter: Option<String>,
-}
-
-/// What a store of a migration is asked to do.
-#[derive(Clone, Debug)]
-pub struct SyncOptions {
-    /// The migration's name.
-    pub migration: String,
-    /// Which side.
-    pub role: Role,
-    /// The tables of this side.
-    pub tables: Vec<SyncTable>,
-    /// The names of the units: the target's tables, in order.
-    pub units: Vec<String>,
-    /// The names of the source's tables, in order.
-    pub sources: Vec<String>,
-    /// For each table of this side, the name of the source's table that it is synced with.
-    pub origins: Vec<String>,
-    /// Whether Banyan writes into this side.
-    pub written: bool,
-    /// The tables of the units, as the target has them.
-    pub targets: Vec<SyncTable>,
-    /// Whether rows without parents, and parents with children, are kept from going through.
-    pub check_foreign_keys: bool,
-}
 
 /// See the module's text. Cheap to clone.
 #[derive(Clone)]

@@ -2,6 +2,7 @@
 
 use rusqlite::OptionalExtension;
 
+use crate::database::Lag;
 use crate::error::Result;
 
 use super::capture;
@@ -9,15 +10,6 @@ use super::error::sqlite;
 use super::names::Names;
 use super::session::Access;
 use super::store::SqliteStore;
-
-/// How far behind a reader of a feed is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Lag {
-    /// Changes that are not read yet, roughly.
-    pub rows: u64,
-    /// When the oldest of them was made, milliseconds since 1970 by the writer's clock.
-    pub oldest_ms: Option<i64>,
-}
 
 impl SqliteStore {
     /// Removes everything that Banyan added for a migration, whatever became of the tables since.

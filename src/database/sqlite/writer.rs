@@ -21,8 +21,8 @@ use crate::rule::ConflictKind;
 use super::error::{extended, sqlite};
 use super::foreign_key::ForeignKeys;
 use super::names::{list, quote};
-use super::sync::SyncTable;
 use super::value::{Bind, bind, same, to_value};
+use crate::database::SyncTable;
 
 /// The statements for one table.
 #[derive(Debug)]

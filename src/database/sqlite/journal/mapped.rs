@@ -8,13 +8,11 @@ use std::collections::BTreeMap;
 
 use rusqlite::params;
 
+use crate::database::MappedAs;
 use crate::database::sqlite::error::sqlite;
 use crate::error::Result;
 
 use super::Journal;
-
-/// A table's mapping: what it consists of, by name, as text that only has to be compared.
-pub type MappedAs = BTreeMap<String, String>;
 
 impl Journal<'_> {
     /// Writes down how tables are mapped now, and forgets the copies of those that were mapped
