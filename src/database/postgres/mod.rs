@@ -1,1 +1,3 @@
 //! PostgreSQL, 14 and later.
+
+mod kind;
