@@ -5,12 +5,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::data::{Generated, TableSchema};
-use crate::database::sqlite::{
-    Affinity, COLUMNS_MAX, SqliteFilter, SqliteStore, SqliteStoredForm, SqliteSync, too_wide,
-};
-use crate::database::{ReadStore, Role, SyncOptions, SyncTable};
+use crate::database::sqlite::{COLUMNS_MAX, too_wide};
+use crate::database::{AnyStore, AnySync, ReadStore, Role, SyncOptions, SyncTable};
 use crate::error::{Error, ErrorKind, Result, Retry};
-use crate::rule::mapping::{How, MappedTable, RowFilter, StoredForm, TableMapping};
+use crate::rule::mapping::{How, MappedTable, RowFilter, TableMapping};
 use crate::rule::{OnFailure, Resolve, RuleTable, Transform, Validate};
 use crate::sync::{Plan, Unit};
 
@@ -69,9 +67,9 @@ pub struct MigrationSpec {
 #[derive(Debug)]
 pub struct Opened {
     /// The source.
-    pub source: SqliteSync,
+    pub source: AnySync,
     /// The target.
-    pub target: SqliteSync,
+    pub target: AnySync,
     /// What is synced with what.
     pub plan: Plan,
 }
@@ -117,18 +115,14 @@ pub(super) struct Fitted {
 
 /// Looks at both schemas and builds the mappings, without a write. Goes on after a misfit, but
 /// not when a store fails.
-pub(super) async fn fit(
-    source: &SqliteStore,
-    target: &SqliteStore,
-    spec: &MigrationSpec,
-) -> Fitted {
+pub(super) async fn fit(source: &AnyStore, target: &AnyStore, spec: &MigrationSpec) -> Fitted {
     let mut fitted = Fitted::default();
-    if same_file(source, target) {
+    if source.identity() == target.identity() {
         let error = Error::new(
             ErrorKind::Config,
             format!(
                 "its source and its target are the same database, {}",
-                source.path().display()
+                source.place()
             ),
         )
         .hint("give the service a database of its own");
@@ -210,20 +204,9 @@ impl Fitted {
     }
 }
 
-fn same_file(source: &SqliteStore, target: &SqliteStore) -> bool {
-    match (source.path().canonicalize(), target.path().canonicalize()) {
-        (Ok(source), Ok(target)) => source == target,
-        _ => false,
-    }
-}
-
 /// Looks at both schemas, builds the mappings, opens the connections. Nothing is written. Fails
 /// with one error that lists everything that does not fit.
-pub async fn build(
-    source: &SqliteStore,
-    target: &SqliteStore,
-    spec: &MigrationSpec,
-) -> Result<Opened> {
+pub async fn build(source: &AnyStore, target: &AnyStore, spec: &MigrationSpec) -> Result<Opened> {
     let fitted = fit(source, target, spec).await;
     let misfits = fitted.misfits.into_iter().map(|m| m.error).collect();
     if let Some(error) = join(misfits) {
@@ -252,13 +235,14 @@ pub async fn build(
             Role::Target => origins.clone(),
         },
         written: spec.two_way || role == Role::Target,
+        followed: spec.two_way || role == Role::Source,
         targets: targets.clone(),
         check_foreign_keys: spec.check_foreign_keys,
     };
     let (source_tables, target_tables) = (fitted.source_tables, fitted.target_tables);
     Ok(Opened {
-        source: SqliteSync::open(source.clone(), options(Role::Source, source_tables)).await?,
-        target: SqliteSync::open(target.clone(), options(Role::Target, target_tables)).await?,
+        source: source.sync(options(Role::Source, source_tables)).await?,
+        target: target.sync(options(Role::Target, target_tables)).await?,
         plan: Plan {
             migration: spec.name.clone(),
             two_way: spec.two_way,
@@ -303,15 +287,10 @@ struct Chosen {
 }
 
 impl Chosen {
-    fn mapped(&self) -> MappedTable {
+    fn mapped(&self, store: &AnyStore) -> MappedTable {
         let mut table = RuleTable::of(&self.schema, &self.columns);
         table.key = self.key_cells();
-        let form = SqliteStoredForm::new(&self.schema, &self.columns);
-        let stored: Option<Arc<dyn StoredForm>> = if form.is_identity() {
-            None
-        } else {
-            Some(Arc::new(form))
-        };
+        let stored = store.form(&self.schema, &self.columns);
         MappedTable { table, stored }
     }
 
@@ -330,22 +309,9 @@ impl Chosen {
             filter,
         }
     }
-
-    fn affinities(&self) -> Vec<Affinity> {
-        self.columns
-            .iter()
-            .map(|&i| {
-                Affinity::of_column(self.schema.strict, &self.schema.columns[i].declared_type)
-            })
-            .collect()
-    }
 }
 
-async fn build_table(
-    source: &SqliteStore,
-    target: &SqliteStore,
-    spec: &TableSpec,
-) -> Result<Built> {
+async fn build_table(source: &AnyStore, target: &AnyStore, spec: &TableSpec) -> Result<Built> {
     let from = source.schema(&spec.source).await?;
     let to = target.schema(&spec.target).await?;
     let filter: Option<Arc<dyn RowFilter>> = None;
@@ -375,18 +341,18 @@ async fn build_table(
     }
     let filter = match &spec.filter {
         None => filter,
-        Some(sql) => Some(
-            Arc::new(SqliteFilter::new(&from.schema, &from.columns, sql)?) as Arc<dyn RowFilter>,
-        ),
+        Some(sql) => Some(source.filter(&from.schema, &from.columns, sql)?),
     };
     let mut mapping = TableMapping {
-        source: from.mapped(),
-        targets: tos.iter().map(Chosen::mapped).collect(),
+        source: from.mapped(source),
+        targets: tos.iter().map(|to| to.mapped(target)).collect(),
         how,
         filter,
         filter_sql: spec.filter.clone(),
     };
-    if matches!(mapping.how, How::Columns) && from.affinities() == tos[0].affinities() {
+    let to = &tos[0];
+    let (a, b) = ((&from.schema, &from.columns), (&to.schema, &to.columns));
+    if matches!(mapping.how, How::Columns) && source.holds_alike(a.0, a.1, target, b.0, b.1) {
         // Both sides make the same of every value, so what one holds the other holds.
         mapping.source.stored = None;
         mapping.targets[0].stored = None;

@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Serialize;
 
 use crate::config::Config;
-use crate::database::sqlite::{SqliteStore, shared_table};
-use crate::database::{ReadStore, SyncTable};
+use crate::database::sqlite::shared_table;
+use crate::database::{AnyStore, ReadStore, SyncTable};
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::lifecycle::Phase;
 use crate::state::probe;
@@ -238,7 +238,10 @@ async fn check_rules_and_migrations(
 /// A table that a migration works on.
 struct Used {
     migration: String,
-    file: PathBuf,
+    /// The database; see [`AnyStore::identity`].
+    identity: String,
+    /// Where that is, for people.
+    place: String,
     table: String,
     /// Whether Banyan writes into it.
     written: bool,
@@ -249,23 +252,19 @@ fn clash(used: &[Used], uses: &[Used]) -> Option<Error> {
     let found = uses.iter().find_map(|new| {
         let mut others = used.iter();
         let other = others.find(|old| {
-            old.file == new.file
+            old.identity == new.identity
                 && old.table.eq_ignore_ascii_case(&new.table)
                 && (old.written || new.written)
         });
         other.map(|other| (new, other))
     });
     found.map(|(new, other)| {
-        shared_table(&new.migration, &other.migration, &new.table)
-            .at(format!("file {}", new.file.display()))
+        shared_table(&new.migration, &other.migration, &new.table).at(&new.place)
     })
 }
 
 /// Tables with rows that have no value in a key column, so that they cannot be told apart.
-pub(super) async fn rows_without_key(
-    store: &SqliteStore,
-    tables: &[SyncTable],
-) -> Result<Vec<Error>> {
+pub(super) async fn rows_without_key(store: &AnyStore, tables: &[SyncTable]) -> Result<Vec<Error>> {
     let mut found = Vec::new();
     let mut snapshot = store.snapshot().await?;
     for table in tables {

@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use crate::config::Config;
 use crate::data::json::object;
 use crate::data::{Row, canonical};
-use crate::database::sqlite::SqliteSync;
+use crate::database::AnySync;
 use crate::database::{DecisionRecord, OpenConflict, OpenState, Resolution, Role, SyncStore};
 use crate::error::{Error, ErrorKind, Result};
 use crate::runtime::Shutdown;
@@ -125,7 +125,7 @@ async fn waiting(opened: &Opened) -> Result<Vec<OpenConflict>> {
 
 async fn current(opened: &Opened, conflict: &OpenConflict) -> Result<[Option<Row>; 2]> {
     let unit = conflict.unit.unit;
-    let one = |sync: &SqliteSync, table: usize, key| {
+    let one = |sync: &AnySync, table: usize, key| {
         let sync = sync.clone();
         async move { Ok::<_, Error>(sync.read_rows(table, vec![key]).await?.pop().flatten()) }
     };

@@ -5,12 +5,11 @@
 //! be taken for copied that are not. Where a key can hold texts such a database is refused.
 
 use crate::data::TableSchema;
-use crate::database::ReadStore;
-use crate::database::sqlite::SqliteStore;
+use crate::database::{AnyStore, ReadStore};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Fails with `Config` when the table's order by this key is not ours.
-pub(super) fn refuse(store: &SqliteStore, schema: &TableSchema, key: &[usize]) -> Result<()> {
+pub(super) fn refuse(store: &AnyStore, schema: &TableSchema, key: &[usize]) -> Result<()> {
     let Some(encoding) = &schema.encoding else {
         return Ok(());
     };
@@ -28,7 +27,7 @@ pub(super) fn refuse(store: &SqliteStore, schema: &TableSchema, key: &[usize]) -
             "store {}: {} keeps its texts in {encoding}, and the key of table {} ({}) can hold \
              texts: they are ordered otherwise there, so that copying would skip rows",
             store.name(),
-            store.path().display(),
+            store.place(),
             schema.name,
             texts.join(", ")
         ),

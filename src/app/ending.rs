@@ -1,8 +1,7 @@
 //! The end of a migration: its decisions are kept, and everything that Banyan added goes.
 
 use crate::config::Config;
-use crate::database::ReadStore;
-use crate::database::sqlite::SqliteStore;
+use crate::database::{AnyStore, ReadStore};
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::lifecycle::{Phase, PhaseEvent};
 use crate::runtime::Shutdown;
@@ -125,7 +124,7 @@ pub async fn end(
     record.ending = Some(ending.as_str().to_owned());
     state.save(&record).await?;
     for store in stores_of(config, name)? {
-        if ending == Ending::Abort && !store.path().exists() {
+        if ending == Ending::Abort && store.is_gone() {
             tracing::warn!(
                 "store {} is gone; nothing is left to remove there",
                 store.name()
@@ -156,7 +155,7 @@ async fn keep_decisions(config: &Config, name: &str, state: &State) -> Result<()
     state.archive(name, &kept).await
 }
 
-pub(super) fn stores_of(config: &Config, name: &str) -> Result<[SqliteStore; 2]> {
+pub(super) fn stores_of(config: &Config, name: &str) -> Result<[AnyStore; 2]> {
     let migration = config.migration(name)?;
     Ok([
         store(config, &migration.source)?,
@@ -174,5 +173,5 @@ async fn is_copied(config: &Config, name: &str) -> Result<bool> {
 
 /// Whether a store's file is not there any more.
 fn gone(config: &Config, name: &str) -> Result<bool> {
-    Ok(stores_of(config, name)?.iter().any(|s| !s.path().exists()))
+    Ok(stores_of(config, name)?.iter().any(AnyStore::is_gone))
 }

@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::config::{Config, ForeignKeys, MigrationConfig, Mode, OnConflict, StoreUrl};
-use crate::database::ReadStore;
-use crate::database::sqlite::SqliteStore;
+use crate::database::{AnyStore, ReadStore};
 use crate::error::{Error, ErrorKind, Result};
 use crate::rule::{OnFailure, Resolve};
 use crate::state::State;
@@ -14,19 +13,10 @@ use crate::state::State;
 use super::build::{MigrationSpec, Opened, TableSpec, build, join};
 use super::rules::{RuleWatcher, Rules};
 
-/// A store of the configuration. Fails with `Config` for engines that this version does not move.
-pub fn store(config: &Config, name: &str) -> Result<SqliteStore> {
-    match &config.store(name)?.url {
-        StoreUrl::Sqlite { path } => Ok(SqliteStore::new(name, path)),
-        other => Err(Error::new(
-            ErrorKind::Config,
-            format!(
-                "stores.{name}: {} databases come with a later version",
-                other.kind()
-            ),
-        )
-        .hint("this version moves tables between SQLite databases: url = \"sqlite:PATH\"")),
-    }
+/// A store of the configuration. Fails with `NotFound` when there is none of that name.
+pub fn store(config: &Config, name: &str) -> Result<AnyStore> {
+    let store = config.store(name)?;
+    Ok(AnyStore::new(name, &store.url, store.capture))
 }
 
 /// All stores of the configuration, for queries.
@@ -113,7 +103,7 @@ pub(super) async fn draft(
     name: &str,
     migration: &MigrationConfig,
     rules: &mut Rules<'_>,
-    source: &SqliteStore,
+    source: &AnyStore,
 ) -> Result<Draft> {
     let mut draft = Draft {
         spec: MigrationSpec {

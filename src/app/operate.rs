@@ -6,8 +6,7 @@ use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 use crate::config::Config;
-use crate::database::ReadStore;
-use crate::database::sqlite::SqliteStore;
+use crate::database::{AnyStore, ReadStore};
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::lifecycle::{Phase, PhaseEvent, Progress};
 use crate::runtime::Shutdown;
@@ -357,7 +356,7 @@ async fn keep(
     notebook: &mut Notebook<'_>,
     told: &mut watch::Receiver<Observed>,
     meter: &mut Meter,
-    feeds: &[SqliteStore],
+    feeds: &[AnyStore],
     rules: &RuleWatcher,
     stop: &watch::Sender<bool>,
 ) {

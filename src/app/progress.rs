@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::database::sqlite::SqliteStore;
+use crate::database::AnyStore;
 use crate::lifecycle::{Phase, PhaseEvent, Progress};
 use crate::state::{MigrationRecord, PausedTable};
 use crate::sync::SyncReport;
@@ -102,7 +102,7 @@ pub(super) fn note(record: &mut MigrationRecord, observed: &Observed, meter: &mu
 }
 
 /// Writes down how far the feeds are ahead of what is applied.
-pub(super) async fn note_lag(record: &mut MigrationRecord, feeds: &[(SqliteStore, u64)]) {
+pub(super) async fn note_lag(record: &mut MigrationRecord, feeds: &[(AnyStore, u64)]) {
     let look = async {
         let mut rows = 0;
         let mut oldest_ms: Option<i64> = None;

@@ -7,8 +7,7 @@ use futures::future::BoxFuture;
 
 use crate::config::Config;
 use crate::data::{Key, Row};
-use crate::database::sqlite::SqliteSync;
-use crate::database::{Base, Cause, Outcome, RowChange, SyncStore, UnitKey};
+use crate::database::{AnySync, Base, Cause, Outcome, RowChange, SyncStore, UnitKey};
 use crate::error::{Error, ErrorKind, Result};
 use crate::verify::{
     Action, Level, Prefer, Progress, QueryOptions, QueryRows, Recheck, ReconcileReport,
@@ -113,13 +112,13 @@ pub async fn query(config: &Config, sql: &str, options: &QueryOptions) -> Result
 
 /// Repairs through the store's guarded writes, which carry Banyan's mark.
 struct Repairer {
-    sync: Arc<SqliteSync>,
-    other: SqliteSync,
+    sync: Arc<AnySync>,
+    other: AnySync,
     captured: bool,
 }
 
 impl Repairer {
-    async fn new(sync: &SqliteSync, other: &SqliteSync) -> Result<Self> {
+    async fn new(sync: &AnySync, other: &AnySync) -> Result<Self> {
         Ok(Self {
             sync: Arc::new(sync.clone()),
             other: other.clone(),

@@ -39,6 +39,8 @@ pub struct SyncOptions {
     pub origins: Vec<String>,
     /// Whether Banyan writes into this side.
     pub written: bool,
+    /// Whether the application's changes of this side are carried to the other.
+    pub followed: bool,
     /// The tables of the units, as the target has them.
     pub targets: Vec<SyncTable>,
     /// Whether rows without parents, and parents with children, are kept from going through.

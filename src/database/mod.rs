@@ -4,6 +4,7 @@
 //! - [`SyncStore`] and [`StoreLock`]: what the sync engine needs.
 //! - [`mod@sqlite`]: the embedded engine.
 
+mod any;
 mod migrated;
 pub mod mysql;
 pub mod postgres;
@@ -12,6 +13,7 @@ mod server;
 pub mod sqlite;
 mod sync_store;
 
+pub use any::{AnyLock, AnyStore, AnySync};
 pub use migrated::{Inspection, Lag, MappedAs, Orphans, SyncOptions, SyncTable};
 pub use read::{ReadRequest, ReadStore, Snapshot};
 pub use sync_store::{

@@ -261,6 +261,10 @@ pub struct ChunkMark {
     pub seq: u64,
     /// Rows of the chunk.
     pub rows: u64,
+    /// Where the target's log stood when the chunk was written there, if the target cannot tell
+    /// which of the chunk's keys its application changed before: such a change, at or before this
+    /// position, is looked at like a conflict. 0: the target wrote settled marks.
+    pub target_seq: u64,
     /// Whether the target held rows of the table before this copy began; true of one chunk, it is
     /// true of the table. Such a chunk is told apart from what the application does meanwhile: see
     /// [`Outcome::Left`].
@@ -314,6 +318,8 @@ pub struct Applied {
     pub copied_settled: Vec<UnitKey>,
     /// One for each change.
     pub outcomes: Vec<Outcome>,
+    /// For [`ChunkMark::target_seq`].
+    pub chunk_end: u64,
     /// Where this store's own log stood while its lock was held.
     pub end: u64,
     /// The conflicts that were opened.
@@ -400,6 +406,10 @@ pub trait SyncStore: Clone + Send + Sync + 'static {
         after: u64,
         rows_max: usize,
     ) -> impl Future<Output = Result<FeedPage>> + Send;
+
+    /// Waits until [`Self::read_feed`] delivers everything that committed before this call. Without
+    /// `all` it answers `false`, without waiting on, when that is more than is read ahead.
+    fn catch_up(&self, after: u64, all: bool) -> impl Future<Output = Result<bool>> + Send;
 
     /// Returns at once when somebody else committed since the last call, else after `wait_ms`.
     fn wait(&self, wait_ms: u64) -> impl Future<Output = Result<bool>> + Send;

@@ -161,7 +161,7 @@ impl<S: SyncStore> Engine<S> {
             changes,
             ..ApplyBatch::default()
         };
-        self.apply(Role::Target, batch).await
+        self.apply(Role::Target, batch).await.map(drop)
     }
 
     /// Those that the source has nothing for.
@@ -202,6 +202,7 @@ impl<S: SyncStore> Engine<S> {
     ) -> Result<HashMap<Key, Option<Row>>> {
         let mut out = HashMap::new();
         let mut after = self.read[role.index()];
+        self.store(role).catch_up(after, true).await?;
         loop {
             let page = self
                 .store(role)

@@ -49,7 +49,7 @@ impl<S: SyncStore> Engine<S> {
         let mut merged: Vec<Run> = Vec::with_capacity(mapped.len());
         let mut index: HashMap<UnitKey, usize> = HashMap::new();
         let mut covered = Vec::new();
-        for change in mapped {
+        for mut change in mapped {
             if from == Role::Source
                 && self.copy.covers(
                     self.plan.units[change.unit.unit].mapping,
@@ -68,6 +68,16 @@ impl<S: SyncStore> Engine<S> {
             let settled = self.settled[from.index()].get(&change.unit);
             if settled.is_some_and(|&seq| change.seq <= seq) {
                 continue;
+            }
+            if from == Role::Target && change.refused.is_none() {
+                let table = self.plan.units[change.unit.unit].mapping;
+                if self.copy.is_early(table, &change.source_key, change.seq) {
+                    change.refused = Some(Refusal {
+                        kind: ConflictKind::UpdateOriginDiffers,
+                        state: OpenState::Open,
+                        reason: String::new(),
+                    });
+                }
             }
             if let Some(id) = self.open_by_key.get(&change.unit) {
                 if let Some(open) = self.open.get_mut(id) {

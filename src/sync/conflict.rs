@@ -134,6 +134,9 @@ impl<S: SyncStore> Engine<S> {
         for role in Role::BOTH {
             let mut after = self.read[role.index()];
             let mut pages = 0;
+            if !self.store(role).catch_up(after, false).await? {
+                return Ok(false);
+            }
             loop {
                 let page = self
                     .store(role)

@@ -42,6 +42,17 @@ impl CopyProgress {
         out
     }
 
+    /// Whether a change of the target was made before the chunk that holds its key was written there,
+    /// by a target that cannot tell whether the chunk held that row.
+    pub(super) fn is_early(&self, table: usize, key: &Key, seq: u64) -> bool {
+        let marks = self.marks.get(&table).map_or(&[][..], Vec::as_slice);
+        let last = marks.iter().map(|m| m.target_seq).max().unwrap_or(0);
+        seq <= last
+            && self
+                .mark_of(table, key)
+                .is_some_and(|m| seq <= m.target_seq)
+    }
+
     fn add(&mut self, mark: ChunkMark) {
         self.rows += mark.rows;
         self.marks.entry(mark.table).or_default().push(mark);
@@ -68,21 +79,26 @@ impl CopyProgress {
 
     /// Whether the copy holds this change of the source already, or is going to.
     pub(super) fn covers(&self, table: usize, key: &Key, seq: u64) -> bool {
-        let marks = self.marks.get(&table).map_or(&[][..], Vec::as_slice);
-        // The first chunk that reaches at least to the key.
+        self.mark_of(table, key).is_none_or(|mark| seq <= mark.seq)
+    }
+
+    /// The first chunk that reaches at least to the key.
+    fn mark_of(&self, table: usize, key: &Key) -> Option<&ChunkMark> {
+        let marks = self.marks.get(&table)?;
         let i = marks.partition_point(|m| match &m.upper {
             Some(upper) => compare_keys(&upper.0, &key.0) == std::cmp::Ordering::Less,
             None => false,
         });
-        marks.get(i).is_none_or(|mark| seq <= mark.seq)
+        marks.get(i)
     }
 
-    /// Forgets the borders between chunks of tables that are copied whole, once the source's feed
-    /// is read beyond all of them.
-    pub(super) fn compact(&mut self, read: u64) {
+    /// Forgets the borders between chunks of tables that are copied whole, once both feeds (source,
+    /// target) are read beyond all of them.
+    pub(super) fn compact(&mut self, read: [u64; 2]) {
+        let behind = |m: &ChunkMark| m.seq <= read[0] && m.target_seq <= read[1];
         for marks in self.marks.values_mut() {
             let whole = marks.last().is_some_and(|m| m.upper.is_none());
-            if whole && marks.len() > 1 && marks.iter().all(|m| m.seq <= read) {
+            if whole && marks.len() > 1 && marks.iter().all(behind) {
                 marks.drain(..marks.len() - 1);
             }
         }
@@ -124,7 +140,7 @@ impl<S: SyncStore> Engine<S> {
             self.stores[0].read_chunk(table, after, rows_max).await?,
         ));
         while let Some((table, chunk)) = ahead.take() {
-            let (batch, mark) = self.chunk_batch(table, chunk).await?;
+            let (batch, mut mark) = self.chunk_batch(table, chunk).await?;
             let more = mark.upper.clone().filter(|_| begun.elapsed() < BURST);
             let source = self.stores[0].clone();
             let (applied, read) = futures::join!(self.apply(Role::Source, batch), async {
@@ -136,9 +152,9 @@ impl<S: SyncStore> Engine<S> {
                     None => Ok(None),
                 }
             });
-            applied?;
+            mark.target_seq = applied?;
             self.copy.add(mark);
-            self.copy.compact(self.read[Role::Source.index()]);
+            self.copy.compact(self.read);
             ahead = read?.map(|chunk| (table, chunk));
         }
         if self.is_copied() {
@@ -165,6 +181,7 @@ impl<S: SyncStore> Engine<S> {
             upper: if chunk.last { None } else { last_key },
             seq: chunk.seq,
             rows: count as u64,
+            target_seq: 0,
             over_rows: self.copied_before.contains(&table),
         };
         let role = Role::Source.index();

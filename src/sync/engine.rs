@@ -115,12 +115,14 @@ impl<S: SyncStore> Engine<S> {
         if to == read {
             return Ok(false);
         }
+        let is_any = !page.commit.changes.is_empty();
         let composed = self.compose(from, page.commit.changes).await?;
         if composed.changes.is_empty() && composed.touched.is_empty() {
             // Nothing to write: the checkpoint follows with the next batch, or with `flush`.
             self.read[from.index()] = to;
             self.anchors[from.index()] = page.anchor;
-            return Ok(true);
+            // That a log grows with what is none of ours is no progress: our own writes make it grow.
+            return Ok(is_any);
         }
         let batch = ApplyBatch {
             epoch: self.epoch,
@@ -142,7 +144,8 @@ impl<S: SyncStore> Engine<S> {
     }
 
     /// Applies a batch to the side opposite of `from` and takes its outcomes into account.
-    pub(super) async fn apply(&mut self, from: Role, batch: ApplyBatch) -> Result<()> {
+    /// Answers [`crate::database::Applied::chunk_end`].
+    pub(super) async fn apply(&mut self, from: Role, batch: ApplyBatch) -> Result<u64> {
         let to = from.other();
         let copying = batch.chunk.is_some();
         let changes: Vec<UnitKey> = batch.changes.iter().map(|c| c.unit.clone()).collect();
@@ -183,7 +186,7 @@ impl<S: SyncStore> Engine<S> {
         for conflict in applied.opened {
             self.add_open(conflict);
         }
-        Ok(())
+        Ok(applied.chunk_end)
     }
 
     pub(super) fn add_open(&mut self, conflict: OpenConflict) {
@@ -244,6 +247,22 @@ impl<S: SyncStore> Engine<S> {
             self.settled[role.index()].retain(|_, seq| *seq > behind);
         }
         Ok(())
+    }
+
+    /// Whether everything that committed before this call is read. What comes meanwhile is read by
+    /// the next [`Self::step`].
+    pub(super) async fn is_caught_up(&self) -> Result<bool> {
+        let mut all = true;
+        for role in Role::BOTH {
+            if role == Role::Target && !self.plan.two_way {
+                continue;
+            }
+            let store = self.store(role);
+            let read = self.read[role.index()];
+            let whole = store.catch_up(read, false).await?;
+            all &= whole && store.read_feed(read, 1).await?.commit.changes.is_empty();
+        }
+        Ok(all)
     }
 
     /// Conflicts that wait for a person or for another row.

@@ -92,6 +92,7 @@ pub async fn run<S: SyncStore>(
         if options.until_idle
             && (engine.is_copied() || !engine.paused.is_empty())
             && (!waits || idle >= idle_max)
+            && engine.is_caught_up().await?
         {
             break;
         }

@@ -179,12 +179,12 @@ impl<S: SyncStore> Engine<S> {
         };
         let mut lock = self.store(y).lock().await?;
         lock.check_epoch(self.epoch).await?;
-        let end = lock.end().await?;
         let now = lock
             .read_rows(table, vec![key.clone()])
             .await?
             .pop()
             .flatten();
+        let end = lock.end().await?;
         let mut pair = record.clone();
         pair.positions[i] = end;
         let settled = vec![Settled {

@@ -1,8 +1,8 @@
 //! What `check` says of one migration.
 
 use crate::config::MigrationConfig;
-use crate::database::sqlite::{Affinity, SqliteStore};
-use crate::database::{Orphans, ReadStore, SyncTable};
+use crate::database::sqlite::Affinity;
+use crate::database::{AnyStore, Orphans, ReadStore, SyncTable};
 use crate::error::Result;
 use crate::lifecycle::Phase;
 use crate::rule::RuleTable;
@@ -20,8 +20,8 @@ pub(super) struct Migration<'a> {
     pub(super) config: &'a MigrationConfig,
     pub(super) path: &'a str,
     pub(super) phase: Phase,
-    pub(super) source: SqliteStore,
-    pub(super) target: SqliteStore,
+    pub(super) source: AnyStore,
+    pub(super) target: AnyStore,
 }
 
 impl Migration<'_> {
@@ -66,11 +66,11 @@ impl Migration<'_> {
         ];
         let mut uses = Vec::new();
         for (store, tables, written) in sides {
-            let path = store.path();
-            let file = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+            let (identity, place) = (store.identity(), store.place());
             uses.extend(tables.iter().map(|table| Used {
                 migration: self.name.to_owned(),
-                file: file.clone(),
+                identity: identity.clone(),
+                place: place.clone(),
                 table: table.schema.name.clone(),
                 written,
             }));
@@ -213,7 +213,7 @@ impl Migration<'_> {
         }
     }
 
-    fn note_triggers(&self, store: &SqliteStore, table: &SyncTable, checked: &mut Checked) {
+    fn note_triggers(&self, store: &AnyStore, table: &SyncTable, checked: &mut Checked) {
         let triggers = &table.schema.triggers;
         if triggers.is_empty() {
             return;
@@ -234,7 +234,7 @@ impl Migration<'_> {
 
     async fn note_orphans(
         &self,
-        store: &SqliteStore,
+        store: &AnyStore,
         table: &SyncTable,
         checked: &mut Checked,
     ) -> Result<()> {
@@ -274,7 +274,7 @@ impl Migration<'_> {
 
     async fn note_unindexed(
         &self,
-        store: &SqliteStore,
+        store: &AnyStore,
         tables: &[SyncTable],
         checked: &mut Checked,
     ) -> Result<()> {

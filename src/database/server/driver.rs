@@ -50,6 +50,9 @@ pub(in crate::database) trait Driver: Clone + Send + Sync + 'static {
     /// transaction that commits after this call is behind it.
     fn install_capture(&self, options: &SyncOptions) -> impl Future<Output = Result<u64>> + Send;
 
+    /// The same for a side whose changes nobody follows: only what marks Banyan's own writes.
+    fn install_mark(&self, options: &SyncOptions) -> impl Future<Output = Result<()>> + Send;
+
     /// Fails with `LogGap` when the log does not hold everything after `position` any more.
     fn check_log(&self, position: u64) -> impl Future<Output = Result<()>> + Send;
 
@@ -93,6 +96,9 @@ pub(in crate::database) struct OwnTypes {
     pub(in crate::database) bytes: &'static str,
     /// Bytes of up to 700 that may be part of a key.
     pub(in crate::database) short_bytes: &'static str,
+    /// What stands behind a SELECT so that others may read the rows, but not write them, until the
+    /// transaction's end.
+    pub(in crate::database) share: &'static str,
 }
 
 /// What keeps a statement from being done.

@@ -2,5 +2,13 @@
 //! order, recovery, the buffer between a server's log and the engine.
 //!
 //! - [`driver`]: what one kind of server must be able to do.
+//! - `journal`: the protocol's own tables. `writer`: guarded writes. `log`: reading ahead.
+//! - `sync`: the store as the engine sees it, for any driver.
 
 pub(super) mod driver;
+mod journal;
+mod log;
+mod sync;
+mod writer;
+
+pub(super) use sync::{ServerLock, ServerSync};

@@ -423,6 +423,7 @@ impl Journal<'_> {
                     },
                     seq: seq.unsigned_abs(),
                     rows: rows.unsigned_abs(),
+                    target_seq: 0,
                     over_rows,
                 });
             }

@@ -404,6 +404,11 @@ impl SyncStore for SqliteSync {
             .await
     }
 
+    /// A read of the outbox sees every commit.
+    fn catch_up(&self, _: u64, _: bool) -> impl Future<Output = Result<bool>> + Send {
+        std::future::ready(Ok(true))
+    }
+
     async fn wait(&self, wait_ms: u64) -> Result<bool> {
         let deadline = tokio::time::Instant::now() + std::time::Duration::from_millis(wait_ms);
         let mut watcher = Arc::clone(&self.shared.watcher).lock_owned().await;

@@ -1,6 +1,6 @@
 //! Writing decisions down: under the locks of both sides, one transaction a side.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::data::{Row, canonical};
 use crate::database::{
@@ -68,10 +68,8 @@ impl<S: SyncStore> Engine<S> {
                 self.store(Role::Source).lock().await?,
                 self.store(Role::Target).lock().await?,
             ];
-            let mut positions = [0; 2];
-            for (lock, position) in locks.iter_mut().zip(&mut positions) {
+            for lock in &mut locks {
                 lock.check_epoch(self.epoch).await?;
-                *position = lock.end().await?;
             }
             let fresh = self.still_there(&mut locks, &work).await?;
             let (writes, homeless) = self
@@ -92,6 +90,11 @@ impl<S: SyncStore> Engine<S> {
                 }
                 continue;
             }
+            // Only now: what was read and written is locked.
+            let mut positions = [0; 2];
+            for (lock, position) in locks.iter_mut().zip(&mut positions) {
+                *position = lock.end().await?;
+            }
             let decided = Decided {
                 work,
                 results,
@@ -108,7 +111,8 @@ impl<S: SyncStore> Engine<S> {
     async fn still_there(&self, locks: &mut [S::Lock; 2], work: &[Work]) -> Result<Vec<bool>> {
         let mut fresh = vec![true; work.len()];
         for role in Role::BOTH {
-            let mut wanted: HashMap<usize, Vec<usize>> = HashMap::new();
+            // In one order, so that two do not wait for each other.
+            let mut wanted: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
             for (i, w) in work.iter().enumerate() {
                 let (table, _) = self.place(role, &w.conflict.unit, &w.conflict.source_key);
                 wanted.entry(table).or_default().push(i);

@@ -109,6 +109,7 @@ impl Shared {
             copied,
             copied_settled,
             outcomes,
+            chunk_end: 0,
             end,
             opened,
         })

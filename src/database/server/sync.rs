@@ -1,0 +1,359 @@
+//! A server's database as the sync engine sees it: [`SyncStore`] for any [`Driver`].
+//!
+//! Positions are read after the rows are locked: a transaction that changed a locked row and has
+//! committed is before the position, one that changes it later is behind it. The absence of a row is
+//! not locked by everybody's row locks, so outside of the conflict path a delete that finds nothing
+//! is no agreement yet: the conflict path looks again, under a lock of the table where need be.
+
+mod apply;
+mod lock;
+mod manage;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+
+use crate::data::{Key, LogId, Row};
+use crate::database::{
+    Applied, ApplyBatch, Chunk, FeedPage, OpenConflict, Recovered, Role, SyncOptions, SyncStore,
+};
+use crate::error::{Error, ErrorKind, Result, Retry};
+
+use super::driver::{CopyReader, Driver, Tx};
+use super::journal::Journal;
+use super::log::Reader;
+use super::writer::Writer;
+
+pub(in crate::database) use lock::ServerLock;
+
+/// How long the normal path waits for a row's lock. An application that waits for one of ours in
+/// turn must not be the one that is ended for it: servers look for deadlocks after a second.
+const PATIENCE_MS: u64 = 300;
+/// The conflict path holds locks of both stores while it waits.
+const PATIENCE_OF_LOCKS_MS: u64 = 100;
+/// For what is done once.
+const PATIENCE_OF_STARTS_MS: u64 = 10_000;
+/// A transaction that was in somebody's way is tried again so often before the engine hears of it.
+const TRIES: u32 = 12;
+
+/// See the module's text. Cheap to clone.
+pub(in crate::database) struct ServerSync<D: Driver> {
+    shared: Arc<Shared<D>>,
+}
+
+impl<D: Driver> Clone for ServerSync<D> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+}
+
+struct Shared<D: Driver> {
+    driver: D,
+    options: SyncOptions,
+    journal: Journal,
+    tables: Vec<D::Table>,
+    reader: Reader<D>,
+    copy: Mutex<Option<Copying<D>>>,
+}
+
+/// A table that is being read for the copy.
+struct Copying<D: Driver> {
+    table: usize,
+    reader: D::Copy,
+    /// The key that the reader stands behind.
+    after: Option<Key>,
+}
+
+impl<D: Driver> ServerSync<D> {
+    /// Prepares statements; nothing is written, and nothing is connected.
+    pub(in crate::database) fn new(driver: D, options: SyncOptions) -> Result<Self> {
+        let tables = options.tables.iter();
+        let tables = tables.map(|t| driver.table(t)).collect::<Result<_>>()?;
+        Ok(Self {
+            shared: Arc::new(Shared {
+                journal: Journal::new(&driver, &options),
+                reader: Reader::new(driver.clone(), options.clone()),
+                copy: Mutex::new(None),
+                tables,
+                options,
+                driver,
+            }),
+        })
+    }
+
+    fn at_store<R>(&self, result: Result<R>) -> Result<R> {
+        result.map_err(|e| {
+            let place = format!("store {}", self.shared.driver.name());
+            if e.message().starts_with(&place) {
+                e
+            } else {
+                e.at(place)
+            }
+        })
+    }
+}
+
+impl<D: Driver> Shared<D> {
+    fn writer<'a>(&'a self, tx: &'a mut D::Tx, absence_is_locked: bool) -> Writer<'a, D::Tx> {
+        Writer {
+            tx,
+            tables: &self.tables,
+            check_foreign_keys: self.options.check_foreign_keys
+                && self
+                    .options
+                    .tables
+                    .iter()
+                    .any(|t| !t.schema.foreign_keys.is_empty()),
+            absence_is_locked,
+        }
+    }
+
+    async fn check_epoch(&self, tx: &mut D::Tx, epoch: i64) -> Result<()> {
+        let share = self.driver.types().share;
+        if self.journal.hold_epoch(tx, share).await? == epoch {
+            Ok(())
+        } else {
+            Err(fenced())
+        }
+    }
+
+    async fn recover(&self, epoch: i64) -> Result<Recovered> {
+        let end = self.driver.end().await?;
+        let mut tx = self.driver.begin(PATIENCE_OF_STARTS_MS).await?;
+        let journal = &self.journal;
+        let log = journal.log(&mut tx).await?;
+        if log.epoch != epoch {
+            return Err(fenced());
+        }
+        let recovered = Recovered {
+            end: end.max(log.begin),
+            log: Some(log.id),
+            begin: 0,
+            checkpoint: journal.checkpoint(&mut tx).await?,
+            anchor: None,
+            settled: journal.settled(&mut tx).await?,
+            open: journal.open_conflicts(&mut tx, false).await?,
+            two_sided: journal.records(&mut tx, true).await?,
+            closed: journal.closed(&mut tx).await?,
+            chunks: journal.chunks(&mut tx).await?,
+            copied_before: journal.copied_before(&mut tx).await?,
+            touched: journal.touched(&mut tx).await?,
+        };
+        tx.commit().await?;
+        Ok(recovered)
+    }
+
+    /// Where to read from: the log has nothing of ours before it begins.
+    async fn from(&self, after: u64) -> Result<u64> {
+        if after > 0 {
+            return Ok(after);
+        }
+        let mut tx = self.driver.begin(PATIENCE_MS).await?;
+        let begin = self.journal.log(&mut tx).await?.begin;
+        tx.commit().await?;
+        Ok(begin)
+    }
+
+    async fn read_feed(&self, after: u64, rows_max: usize) -> Result<FeedPage> {
+        let page = self.reader.read(self.from(after).await?, rows_max).await?;
+        for (table, what) in &page.schema_changed {
+            self.note_gap(*table, what).await?;
+        }
+        Ok(page)
+    }
+
+    /// A change of the schema that may have hidden changes of rows must outlive this process.
+    async fn note_gap(&self, table: usize, what: &str) -> Result<()> {
+        let Some(table) = self.options.tables.get(table) else {
+            return Ok(());
+        };
+        let mut tx = self.driver.begin(PATIENCE_OF_STARTS_MS).await?;
+        let name = &table.schema.name;
+        self.journal.set_gap(&mut tx, name, what).await?;
+        tx.commit().await
+    }
+
+    async fn read_chunk(&self, table: usize, after: Option<Key>, rows_max: usize) -> Result<Chunk> {
+        let mut copying = self.copy.lock().await;
+        let fits = copying
+            .as_ref()
+            .is_some_and(|c| c.table == table && c.after == after);
+        if !fits {
+            // The old reader goes first: it holds a connection.
+            *copying = None;
+            let reader = self
+                .driver
+                .copy_reader(&self.options.tables[table], after.as_ref())
+                .await?;
+            *copying = Some(Copying {
+                table,
+                reader,
+                after,
+            });
+        }
+        let Some(state) = copying.as_mut() else {
+            return Err(Error::new(ErrorKind::Internal, "a copy without a reader"));
+        };
+        let read = state.reader.next(rows_max).await;
+        let (batch, last) = match read {
+            Ok(read) => read,
+            Err(e) => {
+                *copying = None;
+                return Err(e);
+            }
+        };
+        let seq = state.reader.seq();
+        state.after = last_key(&batch, &self.options.tables[table].key)?.or(state.after.take());
+        if last {
+            *copying = None;
+            if table + 1 == self.options.tables.len() {
+                self.driver.end_copy().await?;
+            }
+        }
+        Ok(Chunk { batch, seq, last })
+    }
+}
+
+fn last_key(
+    batch: &datafusion::arrow::record_batch::RecordBatch,
+    key: &[usize],
+) -> Result<Option<Key>> {
+    let Some(row) = batch.num_rows().checked_sub(1) else {
+        return Ok(None);
+    };
+    let cells = key.iter().map(|&k| {
+        crate::data::batch::ColumnView::new(batch, k).map(|view| view.get(row).to_value())
+    });
+    cells.collect::<Result<Vec<_>>>().map(|key| Some(Key(key)))
+}
+
+fn fenced() -> Error {
+    Error::new(
+        ErrorKind::Fenced,
+        "another banyan process has taken this migration over",
+    )
+    .hint("let that one go on; start this one again when it has stopped")
+}
+
+/// A pause that grows, with half of it by chance, so that two that are in each other's way part.
+async fn pause(tries: u32) {
+    let base = 2_u64 << tries.min(6);
+    let mut byte = [0_u8; 1];
+    let chance = match getrandom::fill(&mut byte) {
+        Ok(()) => u64::from(byte[0]),
+        Err(_) => 128,
+    };
+    tokio::time::sleep(Duration::from_millis(base / 2 + base * chance / 256)).await;
+}
+
+impl<D: Driver> SyncStore for ServerSync<D> {
+    type Lock = ServerLock<D>;
+
+    fn role(&self) -> Role {
+        self.shared.options.role
+    }
+
+    async fn take_over(&self, epoch: i64) -> Result<()> {
+        let shared = &self.shared;
+        let done = async {
+            let mut tx = shared.driver.begin(PATIENCE_OF_STARTS_MS).await?;
+            shared.journal.log(&mut tx).await?;
+            shared.journal.set_epoch(&mut tx, epoch).await?;
+            tx.commit().await
+        };
+        self.at_store(done.await)
+    }
+
+    async fn recover(&self, epoch: i64) -> Result<Recovered> {
+        self.at_store(self.shared.recover(epoch).await)
+    }
+
+    async fn anchor(&self, seq: u64) -> Result<Option<i64>> {
+        self.at_store(self.shared.driver.check_log(seq).await)?;
+        Ok(None)
+    }
+
+    async fn read_feed(&self, after: u64, rows_max: usize) -> Result<FeedPage> {
+        self.at_store(self.shared.read_feed(after, rows_max).await)
+    }
+
+    async fn catch_up(&self, after: u64, all: bool) -> Result<bool> {
+        let done = async {
+            let after = self.shared.from(after).await?;
+            self.shared.reader.catch_up(after, all).await
+        };
+        self.at_store(done.await)
+    }
+
+    async fn wait(&self, wait_ms: u64) -> Result<bool> {
+        Ok(self.shared.reader.wait(wait_ms).await)
+    }
+
+    async fn read_rows(&self, table: usize, keys: Vec<Key>) -> Result<Vec<Option<Row>>> {
+        let shared = &self.shared;
+        let done = async {
+            let mut tx = shared.driver.begin(PATIENCE_MS).await?;
+            let rows = tx.rows(&shared.tables[table], &keys).await?;
+            tx.commit().await?;
+            Ok(rows)
+        };
+        self.at_store(done.await)
+    }
+
+    async fn read_chunk(&self, table: usize, after: Option<Key>, rows_max: usize) -> Result<Chunk> {
+        self.at_store(self.shared.read_chunk(table, after, rows_max).await)
+    }
+
+    async fn apply(&self, batch: ApplyBatch) -> Result<Applied> {
+        let mut tries = 0;
+        loop {
+            match self.shared.apply(&batch).await {
+                Err(e) if e.kind() == ErrorKind::Busy && tries < TRIES => {
+                    tracing::debug!(%e, "rows are locked; trying again");
+                    pause(tries).await;
+                    tries += 1;
+                }
+                result => return self.at_store(result),
+            }
+        }
+    }
+
+    async fn lock(&self) -> Result<ServerLock<D>> {
+        let tx = self.shared.driver.begin(PATIENCE_OF_LOCKS_MS).await;
+        Ok(ServerLock::new(
+            self.at_store(tx)?,
+            Arc::clone(&self.shared),
+        ))
+    }
+
+    async fn prune(&self, feed: u64, settled: [u64; 2]) -> Result<()> {
+        let shared = &self.shared;
+        if shared.options.followed {
+            shared.reader.confirm(feed);
+        }
+        let done = async {
+            let mut tx = shared.driver.begin(PATIENCE_MS).await?;
+            shared.journal.prune(&mut tx, settled).await?;
+            tx.commit().await
+        };
+        match done.await {
+            // What is not pruned now is pruned the next time.
+            Err(e) if e.kind().retry() == Retry::Backoff && e.kind() == ErrorKind::Busy => Ok(()),
+            result => self.at_store(result),
+        }
+    }
+
+    async fn open_conflicts(&self) -> Result<Vec<OpenConflict>> {
+        self.conflicts(false).await
+    }
+
+    async fn answered_conflicts(&self) -> Result<Vec<OpenConflict>> {
+        self.conflicts(true).await
+    }
+}
+
+/// The identity of a log, for what only wants to know whether there is one.
+pub(super) type MaybeLog = Option<LogId>;

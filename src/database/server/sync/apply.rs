@@ -1,0 +1,186 @@
+//! One transaction of the normal path, or of the copy.
+
+use crate::data::Key;
+use crate::data::batch::to_rows;
+use crate::database::server::driver::{Driver, Tx};
+use crate::database::{
+    Applied, ApplyBatch, Base, Cause, CopiedRows, OpenConflict, OpenState, Outcome, Role,
+    RowChange, Settled, UnitKey,
+};
+use crate::error::{Error, ErrorKind, Result};
+use crate::rule::ConflictKind;
+
+use super::{PATIENCE_MS, Shared, fenced};
+
+impl<D: Driver> Shared<D> {
+    pub(super) async fn apply(&self, batch: &ApplyBatch) -> Result<Applied> {
+        let mut tx = self.driver.begin(PATIENCE_MS).await?;
+        let applied = self.apply_inside(&mut tx, batch).await?;
+        tx.commit().await?;
+        Ok(applied)
+    }
+
+    async fn apply_inside(&self, tx: &mut D::Tx, batch: &ApplyBatch) -> Result<Applied> {
+        let journal = &self.journal;
+        self.check_epoch(tx, batch.epoch).await?;
+        let log = batch
+            .log
+            .ok_or_else(|| Error::new(ErrorKind::Internal, "a batch without a log"))?;
+        if (batch.to != batch.from || batch.chunk.is_none())
+            && !journal.advance(tx, log, batch.from, batch.to).await?
+        {
+            return Err(fenced());
+        }
+        let role = self.options.role;
+        let mut copied = 0;
+        let mut hit = Vec::new();
+        if let Some(rows) = &batch.copied {
+            hit = self.load(tx, rows).await?;
+            if hit.is_empty() {
+                copied = rows.batch.num_rows() as u64;
+            }
+        }
+        let mut writer = self.writer(tx, false);
+        // Parents that a copied row lacks are in the feed, or in a chunk still to come.
+        writer.check_foreign_keys &= batch.chunk.is_none();
+        let outcomes = if batch.changes.is_empty() {
+            Vec::new()
+        } else {
+            writer.write(&batch.changes, &[]).await?
+        };
+        let hit_outcomes = if hit.is_empty() {
+            Vec::new()
+        } else {
+            writer.write(&hit, &[]).await?
+        };
+        // Only now: what is written or found equal is locked.
+        let end = if batch.changes.is_empty() && batch.copied.is_none() {
+            batch.own_feed_read
+        } else {
+            tx.end().await?
+        };
+        let mut settled = Vec::new();
+        let mut opened = Vec::new();
+        let changes = batch.changes.iter().zip(&outcomes);
+        for (change, outcome) in changes.chain(hit.iter().zip(&hit_outcomes)) {
+            let (kind, state, reason) = match outcome {
+                Outcome::Written | Outcome::Equal => {
+                    // Of copied rows the chunk's mark says all that is known.
+                    if batch.chunk.is_none() {
+                        settled.push(change.unit.clone());
+                    }
+                    continue;
+                }
+                Outcome::Left => continue,
+                Outcome::Suspect { kind } => match &change.cause.refused {
+                    Some(refusal) => (refusal.kind, refusal.state, refusal.reason.clone()),
+                    None => (*kind, OpenState::Open, String::new()),
+                },
+                Outcome::Blocked { kind, reason } => (*kind, OpenState::Waiting, reason.clone()),
+            };
+            let mut conflict = conflict_of(change, role, kind, state, reason);
+            journal.open(tx, &mut conflict).await?;
+            opened.push(conflict);
+        }
+        copied += hit_outcomes
+            .iter()
+            .filter(|o| matches!(o, Outcome::Written | Outcome::Equal))
+            .count() as u64;
+        // Nobody reads this side's changes in a one-way migration.
+        if !settled.is_empty() && self.options.followed {
+            let settled = Settled {
+                role,
+                seq: end,
+                units: settled,
+            };
+            journal.settle(tx, &settled).await?;
+        }
+        for (unit, us) in &batch.touched {
+            journal.touch(tx, unit, role.other(), *us).await?;
+        }
+        if let Some(mark) = &batch.chunk {
+            journal.mark_chunk(tx, mark, end).await?;
+        }
+        Ok(Applied {
+            copied,
+            copied_settled: Vec::new(),
+            outcomes,
+            chunk_end: end,
+            end,
+            opened,
+        })
+    }
+
+    /// Loads rows at once; if a constraint is in the way, answers them as single writes.
+    async fn load(&self, tx: &mut D::Tx, rows: &CopiedRows) -> Result<Vec<RowChange>> {
+        tx.batch("SAVEPOINT banyan_load").await?;
+        if tx
+            .load(&self.tables[rows.table], &rows.batch)
+            .await?
+            .is_ok()
+        {
+            tx.batch("RELEASE SAVEPOINT banyan_load").await?;
+            return Ok(Vec::new());
+        }
+        tx.batch("ROLLBACK TO SAVEPOINT banyan_load").await?;
+        let key = &self.options.tables[rows.table].key;
+        let changes = to_rows(&rows.batch)?.into_iter().map(|row| {
+            let unit = UnitKey {
+                unit: rows.table,
+                key: Key::of(&row, key),
+            };
+            RowChange {
+                table: rows.table,
+                key: unit.key.clone(),
+                unit,
+                expect: None,
+                cause: Cause {
+                    base: Base::Expected,
+                    source_key: Key::of(&row, &rows.source_key),
+                    committed_us: None,
+                    refused: None,
+                },
+                after: Some(row),
+            }
+        });
+        Ok(changes.collect())
+    }
+}
+
+pub(super) fn now_us() -> i64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |d| i64::try_from(d.as_micros()).unwrap_or(i64::MAX))
+}
+
+fn conflict_of(
+    change: &RowChange,
+    role: Role,
+    kind: ConflictKind,
+    state: OpenState,
+    reason: String,
+) -> OpenConflict {
+    let base = match &change.cause.base {
+        Base::Expected => change.expect.clone(),
+        Base::Row(row) => row.clone(),
+    };
+    let mut committed_us = [None; 2];
+    committed_us[role.other().index()] = change.cause.committed_us;
+    OpenConflict {
+        home: role,
+        id: 0,
+        unit: change.unit.clone(),
+        source_key: change.cause.source_key.clone(),
+        direction: role.other().outgoing(),
+        kind,
+        base,
+        base_known: true,
+        interrupted: false,
+        committed_us,
+        state,
+        reason,
+        rule: String::new(),
+        request: None,
+        at_us: now_us(),
+    }
+}
