@@ -80,10 +80,10 @@ fn remove(path: &Path) {
     }
 }
 
-async fn engine(source: &Path, target: &Path) -> Engine<banyan::database::sqlite::SqliteSync> {
+async fn engine(source: &Path, target: &Path) -> Engine<banyan::database::AnySync> {
     let opened = build(
-        &SqliteStore::new("source", source),
-        &SqliteStore::new("target", target),
+        &SqliteStore::new("source", source).into(),
+        &SqliteStore::new("target", target).into(),
         &spec(),
     )
     .await

@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use banyan::database::sqlite::SqliteSync;
+use banyan::database::AnySync;
 use banyan::sync::{Engine, SyncReport};
 
 use crate::sim::{Chooser, Seed};
@@ -14,7 +14,7 @@ struct Followed {
     pair: Pair,
     plain: rusqlite::Connection,
     source: rusqlite::Connection,
-    engine: Engine<SqliteSync>,
+    engine: Engine<AnySync>,
     tables: Vec<String>,
 }
 

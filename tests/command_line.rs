@@ -169,7 +169,7 @@ hint: `--config FILE` names another
     insta::assert_snapshot!(banyan(folder.path(), &["check"]), @r#"
 exit code: 2
 --- stdout
-banyan.toml: line 2: stores.shop.url: found shop.db, which is no URL; wanted sqlite:PATH
+banyan.toml: line 2: stores.shop.url: found shop.db, which is no URL; wanted sqlite:PATH, postgres://… or mysql://…
 banyan.toml: line 3: stores.shop.capture: found "logs"; did you mean "log"? allowed: auto, log, trigger
 banyan.toml: line 4: migration: is no known key; did you mean "migrations"? allowed: control, migrations, router, rules, state, stores
 --- stderr
@@ -184,7 +184,7 @@ exit code: 2
     {
       "path": "stores.shop.url",
       "line": 2,
-      "message": "found shop.db, which is no URL; wanted sqlite:PATH",
+      "message": "found shop.db, which is no URL; wanted sqlite:PATH, postgres://… or mysql://…",
       "allowed": [],
       "nearest": null
     },

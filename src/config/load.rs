@@ -188,7 +188,7 @@ fn read(root: Section<'_>, path: &Path) -> Option<Config> {
         None => Some(default_state(&root)),
         Some(section) => {
             let url = match section.url("url") {
-                Some(text) => store::read_url(&section, &text),
+                Some(text) => store::read_state_url(&section, &text),
                 None if section.has("url") => None,
                 None => Some(default_state(&section).url),
             };

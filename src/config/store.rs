@@ -229,7 +229,7 @@ pub(super) fn read(section: Section<'_>) -> Option<StoreConfig> {
     let url = if section.has("url") {
         section.url("url")
     } else {
-        section.required_text("url", "sqlite:PATH")
+        section.required_text("url", "sqlite:PATH, postgres://… or mysql://…")
     };
     let url = url.and_then(|text| read_url(&section, &text));
     let capture = section.choice(
@@ -252,27 +252,33 @@ pub(super) fn read(section: Section<'_>) -> Option<StoreConfig> {
     })
 }
 
-/// Reads a URL and reports what is wrong with it, a kind of store that cannot be used yet included.
-pub(super) fn read_url(section: &Section<'_>, text: &Text) -> Option<StoreUrl> {
+/// Reads a URL and reports what is wrong with it.
+fn read_url(section: &Section<'_>, text: &Text) -> Option<StoreUrl> {
     match StoreUrl::parse(&text.value, |path| section.document.resolve_path(path)) {
-        Ok(url @ StoreUrl::Sqlite { .. }) => Some(url),
-        Ok(url) => {
-            section.report(text.place.problem(format!(
-                "found {}; {} comes with a later version of Banyan, this one works on SQLite \
-                 (sqlite:PATH)",
-                redact(&text.template),
-                url.kind()
-            )));
-            None
-        }
+        Ok(url) => Some(url),
         Err(wrong) => {
             section.report(text.place.problem(format!(
-                "found {}, which {wrong}; wanted sqlite:PATH",
+                "found {}, which {wrong}; wanted sqlite:PATH, postgres://… or mysql://…",
                 redact(&text.template)
             )));
             None
         }
     }
+}
+
+/// Likewise for Banyan's own state, which lies in a file.
+pub(super) fn read_state_url(section: &Section<'_>, text: &Text) -> Option<StoreUrl> {
+    let url = read_url(section, text)?;
+    if url.sqlite_path().is_some() {
+        return Some(url);
+    }
+    section.report(text.place.problem(format!(
+        "found {}; a state in {} comes with a later version of Banyan, this one keeps it in a file \
+         (sqlite:PATH)",
+        redact(&text.template),
+        url.kind()
+    )));
+    None
 }
 
 #[cfg(test)]

@@ -214,7 +214,7 @@ where = ""
 "#;
     insta::assert_snapshot!(report(text), @r#"
 line 2: store: is no known key; did you mean "stores"? allowed: control, migrations, router, rules, state, stores
-line 6: stores.orders.url: found orders.db, which is no URL; wanted sqlite:PATH
+line 6: stores.orders.url: found orders.db, which is no URL; wanted sqlite:PATH, postgres://… or mysql://…
 line 7: stores.orders.captur: is no known key; did you mean "capture"? allowed: capture, url
 line 9: rules.vip_merge: has plugin and script; only one may be given
 line 12: rules.vip_merge.blake3: found 2 characters, wanted the 64 hex digits of a blake3 digest
@@ -297,17 +297,12 @@ line 13: migrations.two.target: found "b", which is the same database as the sou
 }
 
 #[test]
-fn stores_of_later_versions_are_named_without_their_password() {
+fn a_state_in_a_server_is_refused_without_its_password() {
     let text = r#"
-[stores.a]
+[state]
 url = "postgres://app:hunter2@db/shop"
-[stores.b]
-url = "mysql://db/shop"
 "#;
-    insta::assert_snapshot!(report(text), @r"
-line 3: stores.a.url: found postgres://app:****@db/shop; PostgreSQL comes with a later version of Banyan, this one works on SQLite (sqlite:PATH)
-line 5: stores.b.url: found mysql://db/shop; MySQL comes with a later version of Banyan, this one works on SQLite (sqlite:PATH)
-");
+    insta::assert_snapshot!(report(text), @"line 3: state.url: found postgres://app:****@db/shop; a state in PostgreSQL comes with a later version of Banyan, this one keeps it in a file (sqlite:PATH)");
 }
 
 #[test]

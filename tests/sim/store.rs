@@ -295,6 +295,10 @@ impl SyncStore for MemoryStore {
         .await
     }
 
+    async fn catch_up(&self, _after: u64, _all: bool) -> Result<bool> {
+        Ok(true)
+    }
+
     async fn wait(&self, _wait_ms: u64) -> Result<bool> {
         Ok(true)
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use banyan::app::{MigrationSpec, Opened, TableSpec, build};
+use banyan::database::AnyStore;
 use banyan::database::sqlite::SqliteStore;
 use banyan::rule::{OnFailure, Resolve, builtin};
 use banyan::sync::{Engine, EngineOptions, RunOptions, SyncReport, run};
@@ -38,10 +39,10 @@ impl Pair {
         self.dir.path().join("target.db")
     }
 
-    pub(crate) fn stores(&self) -> (SqliteStore, SqliteStore) {
+    pub(crate) fn stores(&self) -> (AnyStore, AnyStore) {
         (
-            SqliteStore::new("monolith", self.source()),
-            SqliteStore::new("service", self.target()),
+            SqliteStore::new("monolith", self.source()).into(),
+            SqliteStore::new("service", self.target()).into(),
         )
     }
 
@@ -51,10 +52,7 @@ impl Pair {
     }
 
     /// Installs capture if need be, and starts an engine.
-    pub(crate) async fn engine(
-        &self,
-        spec: &MigrationSpec,
-    ) -> Engine<banyan::database::sqlite::SqliteSync> {
+    pub(crate) async fn engine(&self, spec: &MigrationSpec) -> Engine<banyan::database::AnySync> {
         let opened = self.open(spec).await;
         opened.source.install().await.unwrap();
         opened.target.install().await.unwrap();
