@@ -85,7 +85,9 @@ impl Kind {
             ("numeric", _) => Self::Numeric,
             ("real", _) => Self::Float4,
             ("double precision", _) => Self::Float8,
-            ("text" | "character varying" | "character" | "name" | "citext", _) => Self::Text,
+            ("text" | "character varying" | "character" | "bpchar" | "name" | "citext", _) => {
+                Self::Text
+            }
             ("bytea", _) => Self::Bytea,
             ("date", _) => Self::Date,
             ("time without time zone", _) | ("time", "without time zone") => Self::Time,

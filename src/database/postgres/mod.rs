@@ -1,3 +1,37 @@
 //! PostgreSQL, 14 and later.
+//!
+//! - [`connect`], [`tls`]: connections and their settings; [`error`]: what the server's errors mean.
+//! - [`kind`], [`column`]: how types and columns are carried; [`decode`], [`encode`], [`numeric`],
+//!   [`plain`]: their binary and plain forms; [`names`]: quoting.
+//! - [`schema`]: introspection; [`inspect`]: what `check` asks.
+//! - [`store`], [`read`], [`select`], [`rows`], [`copy`]: reading, by `COPY`.
+//! - [`pool`], [`tx`]: connections and transactions; [`table`], [`write`], [`load`], [`links`],
+//!   [`arrays`], [`sql`]: their statements.
 
+mod arrays;
+mod column;
+mod connect;
+mod copy;
+mod decode;
+mod encode;
+mod error;
+mod inspect;
 mod kind;
+mod links;
+mod load;
+mod names;
+mod numeric;
+mod plain;
+mod pool;
+mod read;
+mod rows;
+mod schema;
+mod select;
+mod sql;
+mod store;
+mod table;
+mod tls;
+mod tx;
+mod write;
+
+pub use store::PgStore;

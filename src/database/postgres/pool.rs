@@ -1,0 +1,314 @@
+//! Connections kept for transactions: one that writes, with Banyan's mark, and some that read.
+//!
+//! A replication origin can be held by one session at a time, so a store has one connection that
+//! writes, and who wants to write waits for it. Where the server lets us, its session is a
+//! replica's: neither the application's triggers nor the actions of foreign keys run on our writes,
+//! whose rows already are what they shall be.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::OwnedMutexGuard;
+use tokio::time::Instant;
+
+use crate::error::{Error, ErrorKind, Result};
+
+use super::connect::PgConn;
+use super::error::pg;
+use super::names::own_schema;
+use super::store::PgStore;
+use super::tx::PgTx;
+
+/// How long one waits for the connection that writes, beyond one's patience with locks.
+const WAIT_MAX: Duration = Duration::from_secs(30);
+/// How long one waits for the origin to be let go by a session that is ending.
+const ORIGIN_WAIT_MAX: Duration = Duration::from_secs(10);
+/// Connections that read and are kept.
+const READERS_MAX: usize = 4;
+/// Undoing what was given up takes no longer than this, or the connection is closed.
+const UNDO_MAX: Duration = Duration::from_secs(5);
+
+/// Plans are made once, for few rows out of many: by index wherever there is one, also while a
+/// table that is being filled still has the statistics of an empty one.
+const WRITE_SETTINGS: &str = "\
+SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; \
+SET default_transaction_deferrable = off; SET default_transaction_read_only = off";
+
+/// The connections of one store for one migration. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct PgConnections {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    store: PgStore,
+    origin: String,
+    writer: Arc<tokio::sync::Mutex<Option<Session>>>,
+    readers: Mutex<Vec<Session>>,
+    /// 0: unknown, 1: a replica's session, 2: an ordinary one.
+    fires: AtomicU8,
+}
+
+/// A connection with what is known of its session.
+#[derive(Debug)]
+pub(super) struct Session {
+    /// The connection.
+    pub(super) conn: PgConn,
+    /// Whether what it writes has our mark.
+    marked: bool,
+    /// Whether it is a replica's.
+    replica: bool,
+}
+
+impl Session {
+    /// Whether neither triggers nor the actions of foreign keys run on its writes.
+    pub(super) fn is_replica(&self) -> bool {
+        self.replica
+    }
+}
+
+/// A session on loan to a transaction.
+#[derive(Debug)]
+pub(super) enum Loan {
+    /// The one that writes.
+    Write(OwnedMutexGuard<Option<Session>>),
+    /// One that reads.
+    Read(Option<Session>, PgConnections),
+}
+
+impl Loan {
+    /// The session; `None` after it was closed.
+    pub(super) fn session(&mut self) -> Option<&mut Session> {
+        match self {
+            Self::Write(guard) => guard.as_mut(),
+            Self::Read(session, _) => session.as_mut(),
+        }
+    }
+
+    /// Closes it.
+    pub(super) fn discard(&mut self) {
+        match self {
+            Self::Write(guard) => **guard = None,
+            Self::Read(session, _) => *session = None,
+        }
+    }
+
+    /// Gives it back; nothing is open on it.
+    pub(super) fn give_back(self) {
+        if let Self::Read(Some(session), connections) = self {
+            let mut readers = connections.readers();
+            if session.conn.is_open() && readers.len() < READERS_MAX {
+                readers.push(session);
+            }
+        }
+    }
+
+    /// Rolls back behind the caller's back, then gives it back.
+    pub(super) fn undo(mut self) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            self.discard();
+            return;
+        };
+        runtime.spawn(async move {
+            let undone = match self.session() {
+                Some(session) => {
+                    let undo = session.conn.client().batch_execute("ROLLBACK");
+                    matches!(tokio::time::timeout(UNDO_MAX, undo).await, Ok(Ok(())))
+                }
+                None => false,
+            };
+            if !undone {
+                self.discard();
+            }
+            self.give_back();
+        });
+    }
+}
+
+impl PgConnections {
+    /// For a migration; nothing is opened yet.
+    pub(super) fn new(store: PgStore, migration: &str) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                store,
+                origin: own_schema(migration),
+                writer: Arc::default(),
+                readers: Mutex::default(),
+                fires: AtomicU8::new(0),
+            }),
+        }
+    }
+
+    /// The store.
+    pub(super) fn store(&self) -> &PgStore {
+        &self.inner.store
+    }
+
+    fn readers(&self) -> std::sync::MutexGuard<'_, Vec<Session>> {
+        let readers = self.inner.readers.lock();
+        readers.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the application's triggers, and the actions of foreign keys, run on what we write;
+    /// `None` before the first transaction.
+    pub(super) fn fires_triggers(&self) -> Option<bool> {
+        match self.inner.fires.load(Ordering::Relaxed) {
+            0 => None,
+            fires => Some(fires == 2),
+        }
+    }
+
+    /// A transaction that writes with our mark, if the migration's origin exists. Statements wait
+    /// `patience_ms` for a lock, 0: as long as it takes.
+    pub(super) async fn begin(&self, patience_ms: u64) -> Result<PgTx> {
+        self.begin_write(patience_ms)
+            .await
+            .map_err(|e| self.inner.store.place(e))
+    }
+
+    async fn begin_write(&self, patience_ms: u64) -> Result<PgTx> {
+        let patience = WAIT_MAX + Duration::from_millis(patience_ms);
+        let writer = Arc::clone(&self.inner.writer).lock_owned();
+        let mut guard = tokio::time::timeout(patience, writer).await.map_err(|_| {
+            Error::new(
+                ErrorKind::Busy,
+                "the connection that writes is in use for very long",
+            )
+        })?;
+        guard.take_if(|session| !session.conn.is_open());
+        let timeout = patience_ms.min(i32::MAX.unsigned_abs().into());
+        let sql = format!(
+            "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = {timeout}; \
+             SET CONSTRAINTS ALL IMMEDIATE"
+        );
+        if let Some(session) = guard.as_mut() {
+            self.mark(session).await?;
+            let begun = session.conn.client().batch_execute(&sql).await;
+            match begun.map_err(pg("begin a transaction")) {
+                Ok(()) => return Ok(PgTx::new(Loan::Write(guard))),
+                // It was lost while nobody used it.
+                Err(e) if e.kind() == ErrorKind::Unavailable => *guard = None,
+                Err(e) => {
+                    *guard = None;
+                    return Err(e);
+                }
+            }
+        }
+        let mut session = self.open().await?;
+        self.mark(&mut session).await?;
+        session
+            .conn
+            .client()
+            .batch_execute(&sql)
+            .await
+            .map_err(pg("begin a transaction"))?;
+        *guard = Some(session);
+        Ok(PgTx::new(Loan::Write(guard)))
+    }
+
+    /// A transaction that only reads: it neither waits for the one that writes nor keeps it waiting.
+    pub(super) async fn begin_read(&self) -> Result<PgTx> {
+        let begun = self.begin_reader().await;
+        begun.map_err(|e| self.inner.store.place(e))
+    }
+
+    async fn begin_reader(&self) -> Result<PgTx> {
+        const SQL: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY";
+        let idle = self.readers().pop();
+        if let Some(session) = idle
+            && session.conn.client().batch_execute(SQL).await.is_ok()
+        {
+            return Ok(PgTx::new(Loan::Read(Some(session), self.clone())));
+        }
+        let conn = self.inner.store.endpoint().connect().await?;
+        conn.client()
+            .batch_execute(SQL)
+            .await
+            .map_err(pg("begin a transaction"))?;
+        let session = Session {
+            conn,
+            marked: false,
+            replica: false,
+        };
+        Ok(PgTx::new(Loan::Read(Some(session), self.clone())))
+    }
+
+    /// Closes the connection that writes, so that its origin can be dropped. Waits for whoever
+    /// uses it.
+    pub(super) async fn close(&self) {
+        *self.inner.writer.lock().await = None;
+        self.readers().clear();
+    }
+
+    async fn open(&self) -> Result<Session> {
+        let conn = self.inner.store.endpoint().connect().await?;
+        let client = conn.client();
+        client
+            .batch_execute(WRITE_SETTINGS)
+            .await
+            .map_err(pg("set up a session that writes"))?;
+        // A session whose client is gone ends soon, also while it waits for a lock. Not all systems
+        // that servers run on can do that.
+        let check = "SET client_connection_check_interval = 2000";
+        let replica = "SET session_replication_role = replica";
+        Self::optional(client, check).await?;
+        let replica = Self::optional(client, replica).await?;
+        let fires = if replica { 1 } else { 2 };
+        self.inner.fires.store(fires, Ordering::Relaxed);
+        Ok(Session {
+            conn,
+            marked: false,
+            replica,
+        })
+    }
+
+    /// Sets what the server may refuse.
+    async fn optional(client: &tokio_postgres::Client, sql: &str) -> Result<bool> {
+        match client.batch_execute(sql).await {
+            Ok(()) => Ok(true),
+            Err(e) if e.as_db_error().is_some() => Ok(false),
+            Err(e) => Err(pg("set up a session that writes")(e)),
+        }
+    }
+
+    /// Attaches the migration's origin, if it exists by now.
+    async fn mark(&self, session: &mut Session) -> Result<()> {
+        if session.marked {
+            return Ok(());
+        }
+        let origin = &self.inner.origin;
+        let what = || pg(format!("write as replication origin {origin}"));
+        let client = session.conn.client();
+        let exists = client
+            .query_one(
+                "SELECT EXISTS (SELECT FROM pg_catalog.pg_replication_origin WHERE roname = $1)",
+                &[origin],
+            )
+            .await
+            .and_then(|row| row.try_get::<_, bool>(0))
+            .map_err(what())?;
+        if !exists {
+            return Ok(());
+        }
+        let until = Instant::now() + ORIGIN_WAIT_MAX;
+        loop {
+            let attached = client
+                .query("SELECT pg_replication_origin_session_setup($1)", &[origin])
+                .await;
+            let Err(e) = attached.map_err(what()) else {
+                session.marked = true;
+                return Ok(());
+            };
+            if e.kind() != ErrorKind::Busy || Instant::now() >= until {
+                return Err(if e.kind() == ErrorKind::Busy {
+                    e.hint("another engine of this migration may be running")
+                } else {
+                    e
+                });
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
