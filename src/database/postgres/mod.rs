@@ -7,6 +7,8 @@ mod catalogue;
 mod failure;
 mod identity;
 mod kind;
+#[cfg(test)]
+mod live;
 mod opening;
 mod origin;
 mod pgoutput;
