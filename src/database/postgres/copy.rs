@@ -20,7 +20,7 @@ use super::store::PgStore;
 const BYTES_MAX: usize = 16 << 20;
 
 /// See the module's text. Dropped, its connection is closed and the statement ends.
-pub(super) struct PgCopy {
+pub(in crate::database) struct PgCopy {
     rows: CopyRows,
     builder: BatchBuilder,
     seq: u64,
@@ -38,12 +38,12 @@ impl std::fmt::Debug for PgCopy {
 
 impl PgCopy {
     /// The mapped columns of the rows behind `after`, from the snapshot that another session has
-    /// exported under this name; `seq`: where the log stood at that instant.
+    /// exported under this name, or from one of its own; `seq`: where the log stood at that instant.
     pub(super) async fn open(
         store: &PgStore,
         table: &SyncTable,
         after: Option<&Key>,
-        exported: &str,
+        exported: Option<&str>,
         seq: u64,
     ) -> Result<Self> {
         let opened = Self::open_inner(store, table, after, exported, seq).await;
@@ -54,11 +54,11 @@ impl PgCopy {
         store: &PgStore,
         table: &SyncTable,
         after: Option<&Key>,
-        exported: &str,
+        exported: Option<&str>,
         seq: u64,
     ) -> Result<Self> {
         let conn = store.endpoint().connect().await?;
-        read::begin(&conn, Some(exported)).await?;
+        read::begin(&conn, exported).await?;
         let columns: Vec<PgColumn> = table
             .columns
             .iter()

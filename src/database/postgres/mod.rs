@@ -7,31 +7,57 @@
 //! - [`store`], [`read`], [`select`], [`rows`], [`copy`]: reading, by `COPY`.
 //! - [`pool`], [`tx`]: connections and transactions; [`table`], [`write`], [`load`], [`links`],
 //!   [`arrays`], [`sql`]: their statements.
+//! - [`capture`], [`slot`], [`publication`], [`identity`], [`origin`], [`preflight`]: what keeps the
+//!   server's log for us; [`stream`], [`reader`], [`pgoutput`], [`assemble`], [`text`]: reading it.
+//! - [`driver`]: all of it as the shared code for servers wants it.
 
 mod arrays;
+mod assemble;
+mod capture;
+mod capture_names;
+mod catalogue;
 mod column;
 mod connect;
 mod copy;
 mod decode;
+mod driver;
 mod encode;
 mod error;
+mod failure;
+mod identity;
 mod inspect;
 mod kind;
 mod links;
+#[cfg(test)]
+mod live;
 mod load;
 mod names;
 mod numeric;
+mod opening;
+mod origin;
+mod pgoutput;
 mod plain;
 mod pool;
+mod preflight;
+mod publication;
+mod queue;
 mod read;
+mod reader;
+mod relation;
+mod replication;
 mod rows;
 mod schema;
 mod select;
+mod slot;
+mod spill;
 mod sql;
 mod store;
+mod stream;
 mod table;
+mod text;
 mod tls;
 mod tx;
 mod write;
 
+pub(super) use driver::PgDriver;
 pub use store::PgStore;

@@ -16,7 +16,6 @@ use crate::error::{Error, ErrorKind, Result};
 
 use super::connect::PgConn;
 use super::error::pg;
-use super::names::own_schema;
 use super::store::PgStore;
 use super::tx::PgTx;
 
@@ -129,11 +128,11 @@ impl Loan {
 
 impl PgConnections {
     /// For a migration; nothing is opened yet.
-    pub(super) fn new(store: PgStore, migration: &str) -> Self {
+    pub(super) fn new(store: PgStore, origin: String) -> Self {
         Self {
             inner: Arc::new(Inner {
                 store,
-                origin: own_schema(migration),
+                origin,
                 writer: Arc::default(),
                 readers: Mutex::default(),
                 fires: AtomicU8::new(0),

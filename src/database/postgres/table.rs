@@ -17,7 +17,7 @@ const ENTRIES_MAX: usize = 1600;
 
 /// A table of a migration, prepared.
 #[derive(Debug)]
-pub(super) struct PgTable {
+pub(in crate::database) struct PgTable {
     /// As users write it.
     pub(super) name: String,
     /// Quoted for SQL.

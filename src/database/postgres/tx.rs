@@ -24,7 +24,7 @@ use super::table::PgTable;
 
 /// A transaction on a connection on loan.
 #[derive(Debug)]
-pub(super) struct PgTx {
+pub(in crate::database) struct PgTx {
     /// `None` after the end.
     loan: Option<Loan>,
     /// Whether a statement was begun whose end is not known.

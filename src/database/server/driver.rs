@@ -42,6 +42,13 @@ pub(in crate::database) trait Driver: Clone + Send + Sync + 'static {
     /// row lock at most before it fails with `Busy`; 0: until the server gives up.
     fn begin(&self, patience_ms: u64) -> impl Future<Output = Result<Self::Tx>> + Send;
 
+    /// A transaction that only reads, and waits for nobody.
+    fn begin_read(&self) -> impl Future<Output = Result<Self::Tx>> + Send;
+
+    /// Makes sure that a crash of the server does not take the log back before this position: it is
+    /// going to be written down elsewhere.
+    fn harden(&self, position: u64) -> impl Future<Output = Result<()>> + Send;
+
     /// Before Banyan's own tables are created: what must exist first (PostgreSQL: the schema).
     fn prepare(&self) -> impl Future<Output = Result<()>> + Send;
 

@@ -151,7 +151,7 @@ impl<D: Driver> Shared<D> {
         if after > 0 {
             return Ok(after);
         }
-        let mut tx = self.driver.begin(PATIENCE_MS).await?;
+        let mut tx = self.driver.begin_read().await?;
         let begin = self.journal.log(&mut tx).await?.begin;
         tx.commit().await?;
         Ok(begin)
@@ -295,7 +295,7 @@ impl<D: Driver> SyncStore for ServerSync<D> {
     async fn read_rows(&self, table: usize, keys: Vec<Key>) -> Result<Vec<Option<Row>>> {
         let shared = &self.shared;
         let done = async {
-            let mut tx = shared.driver.begin(PATIENCE_MS).await?;
+            let mut tx = shared.driver.begin_read().await?;
             let rows = tx.rows(&shared.tables[table], &keys).await?;
             tx.commit().await?;
             Ok(rows)

@@ -63,7 +63,12 @@ impl<D: Driver> StoreLock for ServerLock<D> {
     }
 
     async fn end(&mut self) -> Result<u64> {
-        let result = self.tx.as_mut().ok_or_else(ended)?.end().await;
+        let done = async {
+            let end = self.tx.as_mut().ok_or_else(ended)?.end().await?;
+            self.shared.driver.harden(end).await?;
+            Ok(end)
+        };
+        let result = done.await;
         self.at(result)
     }
 

@@ -22,6 +22,10 @@ impl<D: Driver> ServerSync<D> {
         self.shared.driver.begin(PATIENCE_OF_STARTS_MS).await
     }
 
+    async fn look(&self) -> Result<D::Tx> {
+        self.shared.driver.begin_read().await
+    }
+
     /// Installs capture and Banyan's own tables. Idempotent; interrupted, it is finished by
     /// repeating it.
     pub(in crate::database) async fn install(&self) -> Result<Position> {
@@ -58,7 +62,7 @@ impl<D: Driver> ServerSync<D> {
     }
 
     async fn log(&self) -> Result<MaybeLog> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.look().await?;
         match self.shared.journal.log(&mut tx).await {
             Ok(row) => {
                 tx.commit().await?;
@@ -80,7 +84,7 @@ impl<D: Driver> ServerSync<D> {
             return Ok(None);
         }
         let done = async {
-            let mut tx = self.begin().await?;
+            let mut tx = self.look().await?;
             let checkpoint = self.shared.journal.checkpoint(&mut tx).await?;
             tx.commit().await?;
             Ok(checkpoint)
@@ -98,7 +102,7 @@ impl<D: Driver> ServerSync<D> {
 
     async fn captured(&self) -> Result<Vec<Captured>> {
         let done = async {
-            let mut tx = self.begin().await?;
+            let mut tx = self.look().await?;
             let captured = self.shared.journal.captured(&mut tx).await?;
             tx.commit().await?;
             Ok(captured)
@@ -163,7 +167,7 @@ impl<D: Driver> ServerSync<D> {
     /// How far the tables are copied to here.
     pub(in crate::database) async fn chunks(&self) -> Result<Vec<ChunkMark>> {
         let done = async {
-            let mut tx = self.begin().await?;
+            let mut tx = self.look().await?;
             let chunks = self.shared.journal.chunks(&mut tx).await?;
             tx.commit().await?;
             Ok(chunks)
@@ -174,7 +178,7 @@ impl<D: Driver> ServerSync<D> {
     /// All decision records kept here, oldest first.
     pub(in crate::database) async fn records(&self) -> Result<Vec<DecisionRecord>> {
         let done = async {
-            let mut tx = self.begin().await?;
+            let mut tx = self.look().await?;
             let records = self.shared.journal.records(&mut tx, false).await?;
             tx.commit().await?;
             Ok(records)
@@ -189,7 +193,7 @@ impl<D: Driver> ServerSync<D> {
     ) -> Result<Vec<OpenConflict>> {
         let journal = &self.shared.journal;
         let done = async {
-            let mut tx = self.begin().await?;
+            let mut tx = self.look().await?;
             let open = journal.open_conflicts(&mut tx, answered_only).await?;
             tx.commit().await?;
             Ok(open)
