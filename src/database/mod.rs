@@ -4,6 +4,9 @@
 //! - [`SyncStore`] and [`StoreLock`]: what the sync engine needs.
 //! - [`mod@sqlite`]: the embedded engine.
 
+mod create;
+mod engine;
+mod form;
 mod migrated;
 pub mod mysql;
 pub mod postgres;
@@ -12,6 +15,8 @@ mod server;
 pub mod sqlite;
 mod sync_store;
 
+pub use engine::Engine;
+pub use form::{ColumnForm, ServerStoredForm, same_form};
 pub use migrated::{Inspection, Lag, MappedAs, Orphans, SyncOptions, SyncTable};
 pub use read::{ReadRequest, ReadStore, Snapshot};
 pub use sync_store::{
