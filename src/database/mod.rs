@@ -5,6 +5,9 @@
 //! - [`mod@sqlite`]: the embedded engine.
 
 mod any;
+mod create;
+mod engine;
+mod form;
 mod migrated;
 pub mod mysql;
 pub mod postgres;
@@ -14,6 +17,8 @@ pub mod sqlite;
 mod sync_store;
 
 pub use any::{AnyLock, AnyStore, AnySync};
+pub use engine::Engine;
+pub use form::{ColumnForm, ServerStoredForm, same_form};
 pub use migrated::{Inspection, Lag, MappedAs, Orphans, SyncOptions, SyncTable};
 pub use read::{ReadRequest, ReadStore, Snapshot};
 pub use sync_store::{

@@ -22,6 +22,11 @@ pub trait StoredForm: Send + Sync {
     /// What column `column` (index into the mapped columns) holds after `value` is written to it.
     fn as_stored(&self, column: usize, value: Value) -> Value;
 
+    /// Likewise; `Err` with the value where the column can hold nothing that stands for it.
+    fn try_stored(&self, column: usize, value: Value) -> Result<Value, Value> {
+        Ok(self.as_stored(column, value))
+    }
+
     /// Whether every value is held as it is.
     fn is_identity(&self) -> bool;
 }

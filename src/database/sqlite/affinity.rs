@@ -177,12 +177,16 @@ fn plain_number(affinity: Affinity, value: &Value) -> Option<Value> {
 
 impl StoredForm for SqliteStoredForm {
     fn as_stored(&self, column: usize, value: Value) -> Value {
-        let value = native(value);
         let affinity = self
             .affinities
             .get(column)
             .copied()
             .unwrap_or(Affinity::Blob);
+        let value = match value {
+            // A column of texts holds them as applications write them there.
+            uuid @ Value::Uuid(_) if affinity == Affinity::Text => Value::Text(uuid.to_string()),
+            value => native(value),
+        };
         match (affinity, &value) {
             (_, Value::Null | Value::Bytes(_) | Value::Other(_))
             | (Affinity::Blob, _)

@@ -3,13 +3,16 @@
 //! SQLite holds five kinds: NULL, INTEGER, REAL, TEXT, BLOB. Those come back bit for bit. Text that
 //! is no UTF-8 comes as [`Value::Other`] of kind `text`. Values that SQLite has no kind for (a rule
 //! may make them) are stored in their usual form there: booleans as 0 and 1, decimals, dates and
-//! times as text, UUIDs as 16 bytes.
+//! times as text, UUIDs as 16 bytes (in TEXT columns as text, see [`super::affinity`]).
 
 use rusqlite::ToSql;
 use rusqlite::types::{ToSqlOutput, ValueRef as Sql};
 
 use crate::data::canonical::ValueRef;
 use crate::data::{OtherValue, Value};
+use crate::database::form::{ZERO_DATES, clock};
+
+pub(super) use crate::database::form::clock::civil_date;
 
 /// The kind of an [`OtherValue`] that is text without being UTF-8.
 pub(super) const RAW_TEXT: &str = "text";
@@ -70,49 +73,22 @@ pub(super) fn native(value: Value) -> Value {
         Value::Bool(v) => Value::Int(i64::from(v)),
         Value::UInt(v) => i64::try_from(v).map_or_else(|_| Value::Text(v.to_string()), Value::Int),
         Value::Decimal(v) => Value::Text(v.to_string()),
-        Value::Date(days) => Value::Text(civil_date(i64::from(days))),
-        Value::Time(us) => Value::Text(clock(us)),
-        Value::Timestamp(us) => Value::Text(date_time(us, "")),
-        Value::TimestampUtc(us) => Value::Text(date_time(us, "Z")),
+        Value::Date(days) => Value::Text(clock::date_text(days)),
+        Value::Time(us) => Value::Text(clock::time_text(us)),
+        Value::Timestamp(us) => Value::Text(clock::timestamp_text(us, "")),
+        Value::TimestampUtc(us) => Value::Text(clock::timestamp_text(us, "Z")),
         Value::Uuid(v) => Value::Bytes(v.to_vec()),
         Value::Json(v) => Value::Text(v),
         Value::Other(v) if v.kind == RAW_TEXT => Value::Other(v),
+        // MySQL's zero dates are texts.
+        Value::Other(v) if ZERO_DATES.contains(&v.kind.as_str()) => match String::from_utf8(v.bytes)
+        {
+            Ok(text) => Value::Text(text),
+            Err(e) => Value::Bytes(e.into_bytes()),
+        },
         Value::Other(v) => Value::Bytes(v.bytes),
         v @ Value::Array(_) => Value::Bytes(crate::data::canonical::encode_exact(&[v])),
     }
-}
-
-fn date_time(us: i64, zone: &str) -> String {
-    const DAY: i64 = 86_400_000_000;
-    let days = us.div_euclid(DAY);
-    format!("{} {}{zone}", civil_date(days), clock(us.rem_euclid(DAY)))
-}
-
-fn clock(us: i64) -> String {
-    let sign = if us < 0 { "-" } else { "" };
-    let us = us.unsigned_abs();
-    let (s, us) = (us / 1_000_000, us % 1_000_000);
-    let (h, m, s) = (s / 3600, s / 60 % 60, s % 60);
-    if us == 0 {
-        format!("{sign}{h:02}:{m:02}:{s:02}")
-    } else {
-        format!("{sign}{h:02}:{m:02}:{s:02}.{us:06}")
-    }
-}
-
-/// Days since 1970 as a date of the proleptic Gregorian calendar (Howard Hinnant,
-/// "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`).
-pub(super) fn civil_date(days: i64) -> String {
-    let z = days + 719_468;
-    let era = z.div_euclid(146_097);
-    let doe = z.rem_euclid(146_097);
-    let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365;
-    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-    let mp = (5 * doy + 2) / 153;
-    let day = doy - (153 * mp + 2) / 5 + 1;
-    let month = if mp < 10 { mp + 3 } else { mp - 9 };
-    let year = yoe + era * 400 + i64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}")
 }
 
 /// Binds a value to a parameter.

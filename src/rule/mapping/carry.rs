@@ -51,7 +51,7 @@ fn carry(
     column: usize,
     value: Value,
 ) -> Result<Value, Value> {
-    let held = to.as_stored(column, value.clone());
+    let held = to.try_stored(column, value.clone())?;
     if held == value {
         return Ok(held);
     }
@@ -104,13 +104,19 @@ impl TableMapping {
         let cells = row.into_iter().enumerate().map(|(column, value)| {
             carry(form, from.stored.as_ref(), column, value).unwrap_or_else(|value| {
                 if reason.is_none() {
-                    let held = form.as_stored(column, value.clone());
                     let (from, to) = (&from.table, &to.table);
-                    reason = Some(format!(
-                        "column {} of table {} would hold {held} for the {value} of column {}, \
-                         and that does not come back as what it was",
-                        to.columns[column].name, to.name, from.columns[column].name
-                    ));
+                    let (there, here) = (&to.columns[column], &from.columns[column].name);
+                    reason = Some(match form.try_stored(column, value.clone()) {
+                        Ok(held) => format!(
+                            "column {} of table {} would hold {held} for the {value} of column \
+                             {here}, and that does not come back as what it was",
+                            there.name, to.name
+                        ),
+                        Err(value) => format!(
+                            "column {} of table {}, {}, cannot hold the {value} of column {here}",
+                            there.name, to.name, there.declared_type
+                        ),
+                    });
                 }
                 value
             })

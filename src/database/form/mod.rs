@@ -1,0 +1,358 @@
+//! What a column of a server makes of a value that is written to it, whatever engine it comes from.
+//!
+//! A [`ColumnForm`] is read from the column's declared type. [`ColumnForm::take`] answers the value
+//! that the column gives back after the given one is written to it, or refuses: what the column
+//! would round, cut off, normalise into something else or not take at all never gets there. Values
+//! of one engine become those of another's type where that is exact: `1` and `true`, `1` and `1.0`,
+//! a text and the date or UUID that it is, bytes and the UUID that they are. Whether a value comes
+//! back as what it was is asked upstream (see `carry` in [`crate::rule::mapping`]), by taking it
+//! here and then there; so two values of one side never stand for one of the other.
+//!
+//! A timestamp without zone and one in UTC are never turned into each other: they mean different
+//! things.
+
+pub(in crate::database) mod clock;
+pub(in crate::database) mod declared;
+
+mod array;
+mod charset;
+mod json;
+mod literal;
+mod mysql;
+mod number;
+mod postgres;
+mod text;
+mod time;
+
+use crate::data::{Column, OtherValue, TableSchema, Value};
+use crate::database::Engine;
+use crate::rule::mapping::StoredForm;
+
+use json::JsonForm;
+use literal::Literal;
+use number::{DecimalForm, FloatForm};
+use text::TextForm;
+use time::Calendar;
+
+/// The kinds of an [`OtherValue`] that is a date of MySQL with a zero in it, as text.
+pub(in crate::database) const ZERO_DATES: [&str; 3] = ["date", "datetime", "timestamp"];
+
+/// What a column of PostgreSQL or MySQL holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ColumnForm {
+    engine: Engine,
+    form: Form,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Form {
+    Bool,
+    Int {
+        least: i128,
+        most: i128,
+    },
+    /// MySQL: 0 and 1901 to 2155.
+    Year,
+    /// MySQL: bits as a number.
+    Bit(u32),
+    Decimal(DecimalForm),
+    Float(FloatForm),
+    Text(TextForm),
+    /// MySQL's `enum`.
+    Labels(Vec<String>),
+    /// MySQL's `set`.
+    Set(Vec<String>),
+    Bytes {
+        most: usize,
+        fixed: bool,
+    },
+    Uuid,
+    Json(JsonForm),
+    Date(Calendar),
+    Time(Calendar),
+    /// With as many digits of a second's fraction.
+    Timestamp(Calendar),
+    /// Likewise.
+    TimestampUtc(Calendar),
+    /// PostgreSQL: a type that is carried as the server's text.
+    Literal(Literal),
+    /// MariaDB's addresses.
+    Inet4,
+    Inet6,
+    /// A type that cannot be carried.
+    Unknown,
+}
+
+impl ColumnForm {
+    /// Of a column of PostgreSQL, its type as `format_type` spells it.
+    #[must_use]
+    pub fn postgres(column: &Column) -> Self {
+        Self::postgres_type(&column.declared_type)
+    }
+
+    /// Of a column of MySQL or MariaDB, its type as `COLUMN_TYPE` spells it.
+    #[must_use]
+    pub fn mysql(column: &Column) -> Self {
+        Self {
+            engine: Engine::Mysql,
+            form: mysql::form(&column.declared_type, column.collation.as_deref()),
+        }
+    }
+
+    fn postgres_type(declared: &str) -> Self {
+        Self {
+            engine: Engine::Postgres,
+            form: postgres::form(declared),
+        }
+    }
+
+    /// The same for an enum of PostgreSQL whose labels are known: no other text is taken.
+    #[must_use]
+    pub fn with_labels(mut self, labels: Vec<String>) -> Self {
+        self.form = Form::Literal(Literal::Labels(labels));
+        self
+    }
+
+    /// The type's name where its texts cannot be checked here: the server takes texts that it gives
+    /// back in another form, so the other side must write them as the server does.
+    #[must_use]
+    pub fn unchecked(&self) -> Option<&str> {
+        let mut form = &self.form;
+        loop {
+            match form {
+                Form::Literal(Literal::Unchecked(name)) => return Some(name),
+                Form::Literal(Literal::Array(element)) => form = &element.form,
+                _ => return None,
+            }
+        }
+    }
+
+    /// Whether nothing can be written to the column, because its type is not known.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        self.form == Form::Unknown
+    }
+
+    /// Whether both columns hold the same of every value, so that nothing is converted between them.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self == other && !self.is_unknown()
+    }
+
+    /// What the column gives back after the value is written to it; the value itself where it cannot
+    /// hold it. See [`Self::take`].
+    #[must_use]
+    pub fn hold(&self, value: Value) -> Value {
+        self.take(value).unwrap_or_else(|value| value)
+    }
+
+    /// What the column gives back after the value is written to it; `Err` with the value where the
+    /// column can hold nothing that stands for it. Whether NULL is allowed is not asked here.
+    pub fn take(&self, value: Value) -> Result<Value, Value> {
+        if value.is_null() {
+            return Ok(value);
+        }
+        match self.form.held(&value) {
+            Some(held) => Ok(held),
+            None => Err(value),
+        }
+    }
+}
+
+impl Form {
+    fn held(&self, value: &Value) -> Option<Value> {
+        match self {
+            Self::Bool => match value {
+                Value::Text(v) if v == "true" => Some(Value::Bool(true)),
+                Value::Text(v) if v == "false" => Some(Value::Bool(false)),
+                value => match number::whole(value)? {
+                    0 => Some(Value::Bool(false)),
+                    1 => Some(Value::Bool(true)),
+                    _ => None,
+                },
+            },
+            Self::Int { least, most } => number::integer(
+                number::whole(value).filter(|n| (least..=most).contains(&n))?,
+            ),
+            Self::Year => number::integer(
+                number::whole(value).filter(|n| *n == 0 || (1901..=2155).contains(n))?,
+            ),
+            Self::Bit(bits) => bit(value, *bits),
+            Self::Decimal(form) => Some(Value::Decimal(form.held(&number::decimal(value)?)?)),
+            Self::Float(form) => Some(Value::Float(form.held(number::float(value)?)?)),
+            Self::Text(form) => Some(Value::Text(form.held(&text::of(value)?)?)),
+            Self::Labels(labels) => {
+                let text = text::of(value)?;
+                labels.contains(&text).then_some(Value::Text(text))
+            }
+            Self::Set(labels) => Some(Value::Text(text::set(&text::of(value)?, labels)?)),
+            Self::Bytes { most, fixed } => Some(Value::Bytes(text::bytes(value, *most, *fixed)?)),
+            Self::Uuid => Some(Value::Uuid(text::uuid(value)?)),
+            Self::Json(form) => {
+                let text = match value {
+                    Value::Json(_) | Value::Text(_) | Value::Bool(_) | Value::Int(_)
+                    | Value::UInt(_) | Value::Float(_) => text::of(value)?,
+                    _ => return None,
+                };
+                Some(Value::Json(form.held(&text)?))
+            }
+            Self::Date(calendar) => calendar.date(value),
+            Self::Time(calendar) => calendar.time(value),
+            Self::Timestamp(calendar) => calendar.timestamp(value),
+            Self::TimestampUtc(calendar) => calendar.timestamp_utc(value),
+            Self::Literal(literal) => {
+                let text = literal_text(literal, value)?;
+                literal.takes(&text).then_some(Value::Text(text))
+            }
+            Self::Inet4 => text_if(value, literal::inet4),
+            Self::Inet6 => text_if(value, literal::inet6),
+            Self::Unknown => None,
+        }
+    }
+}
+
+fn text_if(value: &Value, fits: impl Fn(&str) -> bool) -> Option<Value> {
+    match value {
+        Value::Text(text) if fits(text) => Some(Value::Text(text.clone())),
+        _ => None,
+    }
+}
+
+/// A number of so many bits: a number, or the digits of as many bits.
+fn bit(value: &Value, bits: u32) -> Option<Value> {
+    let number = match value {
+        Value::Text(text) if text.len() == usize::try_from(bits).ok()? => {
+            if !text.bytes().all(|b| matches!(b, b'0' | b'1')) {
+                return None;
+            }
+            i128::from(u64::from_str_radix(text, 2).ok()?)
+        }
+        value => number::whole(value)?,
+    };
+    (0..1_i128 << bits.min(64)).contains(&number).then(|| number::integer(number))?
+}
+
+/// The text of a value for a type that has only texts. A number is one for bits alone.
+fn literal_text(literal: &Literal, value: &Value) -> Option<String> {
+    match (literal, value) {
+        (_, Value::Text(text)) => Some(text.clone()),
+        (
+            Literal::Bits { most, fixed: true },
+            Value::Int(_) | Value::UInt(_) | Value::Bool(_),
+        ) => {
+            let number = u64::try_from(number::whole(value)?).ok()?;
+            Some(format!("{number:0most$b}"))
+        }
+        _ => None,
+    }
+}
+
+/// A date of MySQL with a zero in it, which has only a text.
+fn zero_date(kind: &str, value: &Value) -> Option<Value> {
+    match value {
+        Value::Other(other) if ZERO_DATES.contains(&other.kind.as_str()) => {
+            let same = (other.kind == "date") == (kind == "date");
+            same.then(|| value.clone())
+        }
+        Value::Text(text) => {
+            let (date, rest) = text.split_at_checked(10)?;
+            let mut parts = date.splitn(3, '-');
+            let mut part = |digits: usize, most: u32| {
+                let part = parts.next()?;
+                (part.len() == digits && part.bytes().all(|b| b.is_ascii_digit()))
+                    .then(|| part.parse::<u32>().ok())
+                    .flatten()
+                    .filter(|n| *n <= most)
+            };
+            let (_, month, day) = (part(4, 9999)?, part(2, 12)?, part(2, 31)?);
+            if month != 0 && day != 0 {
+                return None;
+            }
+            let clock = match kind {
+                "date" => rest.is_empty(),
+                _ => rest.strip_prefix(" 00:00:00").is_some_and(|fraction| {
+                    fraction.is_empty()
+                        || fraction.len() <= 7
+                            && fraction
+                                .strip_prefix('.')
+                                .is_some_and(|f| !f.is_empty() && f.bytes().all(|b| b == b'0'))
+                }),
+            };
+            clock.then(|| {
+                Value::Other(Box::new(OtherValue {
+                    kind: kind.to_owned(),
+                    bytes: text.clone().into_bytes(),
+                }))
+            })
+        }
+        _ => None,
+    }
+}
+
+/// What the mapped columns of a table of a server hold.
+#[derive(Clone, Debug)]
+pub struct ServerStoredForm {
+    forms: Vec<ColumnForm>,
+}
+
+impl ServerStoredForm {
+    /// Of columns, in the order of the mapping.
+    #[must_use]
+    pub fn new(forms: Vec<ColumnForm>) -> Self {
+        Self { forms }
+    }
+
+    /// Of these columns of a table of a server.
+    #[must_use]
+    pub fn of(engine: Engine, schema: &TableSchema, columns: &[usize]) -> Self {
+        let form = |&i: &usize| match engine {
+            Engine::Postgres => ColumnForm::postgres(&schema.columns[i]),
+            Engine::Mysql => ColumnForm::mysql(&schema.columns[i]),
+            // SQLite has a stored form of its own; here it is a type that is not known.
+            Engine::Sqlite => ColumnForm {
+                engine,
+                form: Form::Unknown,
+            },
+        };
+        Self::new(columns.iter().map(form).collect())
+    }
+
+    /// The columns' forms.
+    #[must_use]
+    pub fn forms(&self) -> &[ColumnForm] {
+        &self.forms
+    }
+}
+
+impl StoredForm for ServerStoredForm {
+    fn as_stored(&self, column: usize, value: Value) -> Value {
+        self.try_stored(column, value).unwrap_or_else(|value| value)
+    }
+
+    fn try_stored(&self, column: usize, value: Value) -> Result<Value, Value> {
+        match self.forms.get(column) {
+            Some(form) => form.take(value),
+            None => Ok(value),
+        }
+    }
+
+    /// No column of a server holds every value of every engine as it is. Between columns that are
+    /// the same on both sides no form is needed at all: see [`same_form`].
+    fn is_identity(&self) -> bool {
+        self.forms.is_empty()
+    }
+}
+
+/// Whether two columns of one kind of server hold the same of every value, so that no conversion is
+/// needed between them.
+#[must_use]
+pub fn same_form(engine: Engine, a: &Column, b: &Column) -> bool {
+    match engine {
+        Engine::Postgres => ColumnForm::postgres(a).is_same(&ColumnForm::postgres(b)),
+        Engine::Mysql => ColumnForm::mysql(a).is_same(&ColumnForm::mysql(b)),
+        Engine::Sqlite => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;
