@@ -1,1 +1,3 @@
 //! MariaDB 10.11 and later, MySQL 8.
+
+mod kind;
