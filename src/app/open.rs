@@ -16,7 +16,7 @@ use super::rules::{RuleWatcher, Rules};
 /// A store of the configuration. Fails with `NotFound` when there is none of that name.
 pub fn store(config: &Config, name: &str) -> Result<AnyStore> {
     let store = config.store(name)?;
-    Ok(AnyStore::new(name, &store.url, store.capture))
+    AnyStore::new(name, &store.url, store.capture)
 }
 
 /// All stores of the configuration, for queries.

@@ -1,6 +1,7 @@
 //! A store of any engine: the one place where what the engines have in common is handed to the one
 //! that is meant.
 
+mod filter;
 mod sync;
 
 use std::path::PathBuf;
@@ -8,13 +9,17 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
-use crate::config::{Capture, StoreUrl};
-use crate::data::TableSchema;
-use crate::error::Result;
+use crate::config::{Capture, ServerUrl, StoreUrl};
+use crate::data::{Column, LogicalType, TableSchema};
+use crate::error::{Error, ErrorKind, Result};
 use crate::rule::mapping::{RowFilter, StoredForm};
 
-use super::sqlite::{SqliteFilter, SqliteStore, SqliteStoredForm};
-use super::{Inspection, Lag, Orphans, ReadStore, Snapshot, SyncOptions};
+use super::form::{ServerStoredForm, same_form};
+use super::mysql::MysqlStore;
+use super::postgres::{PgDriver, PgStore};
+use super::server::ServerSync;
+use super::sqlite::{Affinity, SqliteFilter, SqliteStore, SqliteStoredForm};
+use super::{Engine, Inspection, Lag, Orphans, ReadStore, Snapshot, SyncOptions};
 
 pub use sync::{AnyLock, AnySync};
 
@@ -25,12 +30,16 @@ pub struct AnyStore(Inner);
 #[derive(Clone, Debug)]
 enum Inner {
     Sqlite(SqliteStore),
+    Postgres(PgStore),
+    Mysql(MysqlStore, ServerUrl),
 }
 
 macro_rules! on {
     ($self:expr, $store:ident => $does:expr) => {
         match &$self.0 {
             Inner::Sqlite($store) => $does,
+            Inner::Postgres($store) => $does,
+            Inner::Mysql($store, _) => $does,
         }
     };
 }
@@ -43,11 +52,32 @@ impl From<SqliteStore> for AnyStore {
 
 impl AnyStore {
     /// The store `name` of the configuration.
+    ///
+    /// # Errors
+    /// `Config` when the URL has parameters that mean nothing.
+    pub fn new(name: &str, url: &StoreUrl, capture: Capture) -> Result<Self> {
+        let store = match url {
+            StoreUrl::Sqlite { path } => Inner::Sqlite(SqliteStore::new(name, path)),
+            StoreUrl::Postgres(url) => Inner::Postgres(PgStore::new(name, url.clone())?),
+            StoreUrl::Mysql(url) => Inner::Mysql(MysqlStore::new(name, url)?, url.clone()),
+        };
+        if capture == Capture::Trigger && !matches!(store, Inner::Sqlite(_)) {
+            return Err(Error::new(
+                ErrorKind::Config,
+                format!("stores.{name}.capture: triggers come with a later version for servers"),
+            )
+            .hint("leave capture out: the server's own log is read"));
+        }
+        Ok(Self(store))
+    }
+
+    /// The kind of database.
     #[must_use]
-    pub fn new(name: &str, url: &StoreUrl, _capture: Capture) -> Self {
-        match url {
-            StoreUrl::Sqlite { path } => Self(Inner::Sqlite(SqliteStore::new(name, path))),
-            StoreUrl::Postgres(_) | StoreUrl::Mysql(_) => unimplemented!(),
+    pub fn engine(&self) -> Engine {
+        match &self.0 {
+            Inner::Sqlite(_) => Engine::Sqlite,
+            Inner::Postgres(_) => Engine::Postgres,
+            Inner::Mysql(..) => Engine::Mysql,
         }
     }
 
@@ -56,6 +86,8 @@ impl AnyStore {
     pub fn place(&self) -> String {
         match &self.0 {
             Inner::Sqlite(store) => format!("file {}", store.path().display()),
+            Inner::Postgres(store) => server_place(store.url(), 5432),
+            Inner::Mysql(_, url) => server_place(url, 3306),
         }
     }
 
@@ -68,6 +100,8 @@ impl AnyStore {
                 let path: PathBuf = path.canonicalize().unwrap_or_else(|_| path.to_owned());
                 format!("sqlite:{}", path.display())
             }
+            Inner::Postgres(store) => format!("postgres:{}", server_place(store.url(), 5432)),
+            Inner::Mysql(_, url) => format!("mysql:{}", server_place(url, 3306)),
         }
     }
 
@@ -76,6 +110,7 @@ impl AnyStore {
     pub fn is_gone(&self) -> bool {
         match &self.0 {
             Inner::Sqlite(store) => !store.path().exists(),
+            Inner::Postgres(_) | Inner::Mysql(..) => false,
         }
     }
 
@@ -90,16 +125,19 @@ impl AnyStore {
     /// What columns of a table make of values; `None`: they hold everything as it is.
     #[must_use]
     pub fn form(&self, schema: &TableSchema, columns: &[usize]) -> Option<Arc<dyn StoredForm>> {
-        match &self.0 {
-            Inner::Sqlite(_) => {
-                let form = SqliteStoredForm::new(schema, columns);
-                if form.is_identity() {
-                    None
-                } else {
-                    Some(Arc::new(form))
-                }
-            }
+        if self.engine() == Engine::Sqlite {
+            let form = SqliteStoredForm::new(schema, columns);
+            return if form.is_identity() {
+                None
+            } else {
+                Some(Arc::new(form))
+            };
         }
+        Some(Arc::new(ServerStoredForm::of(
+            self.engine(),
+            schema,
+            columns,
+        )))
     }
 
     /// Whether columns of two stores make the same of every value that either can hold.
@@ -112,31 +150,48 @@ impl AnyStore {
         other_schema: &TableSchema,
         other_columns: &[usize],
     ) -> bool {
-        match (&self.0, &other.0) {
-            (Inner::Sqlite(_), Inner::Sqlite(_)) => {
-                let affinities = |schema: &TableSchema, columns: &[usize]| -> Vec<_> {
-                    let affinity = |i: &usize| {
-                        let declared = &schema.columns[*i].declared_type;
-                        super::sqlite::Affinity::of_column(schema.strict, declared)
-                    };
-                    columns.iter().map(affinity).collect()
-                };
-                affinities(schema, columns) == affinities(other_schema, other_columns)
+        let alike: Box<dyn Fn(&Column, &Column) -> bool> = match (self.engine(), other.engine()) {
+            (Engine::Sqlite, Engine::Sqlite) => {
+                let (strict, other_strict) = (schema.strict, other_schema.strict);
+                Box::new(move |a: &Column, b: &Column| {
+                    Affinity::of_column(strict, &a.declared_type)
+                        == Affinity::of_column(other_strict, &b.declared_type)
+                })
             }
-        }
+            (a, b) if a == b => Box::new(move |x: &Column, y: &Column| same_form(a, x, y)),
+            _ => return false,
+        };
+        columns.len() == other_columns.len()
+            && columns
+                .iter()
+                .zip(other_columns)
+                .all(|(&a, &b)| alike(&schema.columns[a], &other_schema.columns[b]))
     }
 
     /// `where` of the configuration, for rows that are looked at here.
     ///
     /// # Errors
-    /// `Config` when the expression is wrong.
+    /// `Config` when the expression is wrong, or may mean something else here than in the store.
     pub fn filter(
         &self,
         schema: &TableSchema,
         columns: &[usize],
         sql: &str,
     ) -> Result<Arc<dyn RowFilter>> {
-        Ok(Arc::new(SqliteFilter::new(schema, columns, sql)?))
+        if self.engine() == Engine::Sqlite {
+            return Ok(Arc::new(SqliteFilter::new(schema, columns, sql)?));
+        }
+        filter::check(self.engine(), schema, sql)?;
+        let mut schema = schema.clone();
+        for column in &mut schema.columns {
+            column.collation = None;
+            column.declared_type = match column.logical {
+                LogicalType::Int | LogicalType::UInt | LogicalType::Bool => "INTEGER".to_owned(),
+                LogicalType::Text => "TEXT".to_owned(),
+                _ => String::new(),
+            };
+        }
+        Ok(Arc::new(SqliteFilter::new(&schema, columns, sql)?))
     }
 
     /// Whether the database can be read, and written as installing capture does; what one should
@@ -162,7 +217,12 @@ impl AnyStore {
     /// # Errors
     /// Those of reading.
     pub async fn orphans(&self, table: &str) -> Result<Orphans> {
-        on!(self, store => store.orphans(table).await)
+        match &self.0 {
+            Inner::Sqlite(store) => store.orphans(table).await,
+            Inner::Postgres(store) => store.orphans(table).await,
+            // InnoDB lets nobody take the keys' side off but by switching their checks off.
+            Inner::Mysql(..) => Ok(Orphans::Unknown),
+        }
     }
 
     /// Foreign keys that refer to `parents` from columns without an index: table and columns.
@@ -170,7 +230,12 @@ impl AnyStore {
     /// # Errors
     /// Those of reading.
     pub async fn unindexed_children(&self, parents: &[&str]) -> Result<Vec<(String, Vec<String>)>> {
-        on!(self, store => store.unindexed_children(parents).await)
+        match &self.0 {
+            Inner::Sqlite(store) => store.unindexed_children(parents).await,
+            Inner::Postgres(store) => store.unindexed_children(parents).await,
+            // InnoDB makes an index for each foreign key.
+            Inner::Mysql(..) => Ok(Vec::new()),
+        }
     }
 
     /// Removes everything that Banyan added for a migration, whatever became of the tables since.
@@ -178,7 +243,10 @@ impl AnyStore {
     /// # Errors
     /// Those of writing; repeating it finishes it.
     pub async fn uninstall(&self, migration: &str) -> Result<()> {
-        on!(self, store => store.uninstall(migration).await)
+        match &self.0 {
+            Inner::Sqlite(store) => store.uninstall(migration).await,
+            _ => AnySync::bare(self, migration)?.uninstall().await,
+        }
     }
 
     /// Whether changes of a migration's tables were missed.
@@ -186,7 +254,13 @@ impl AnyStore {
     /// # Errors
     /// Those of reading.
     pub async fn has_gap(&self, migration: &str) -> Result<bool> {
-        on!(self, store => store.has_gap(migration).await)
+        match &self.0 {
+            Inner::Sqlite(store) => store.has_gap(migration).await,
+            _ => {
+                let sync = AnySync::bare(self, migration)?;
+                Ok(sync.is_installed().await? && !sync.gaps().await?.is_empty())
+            }
+        }
     }
 
     /// What a reader that has read a migration's feed up to `read` has before it.
@@ -194,9 +268,24 @@ impl AnyStore {
     /// # Errors
     /// Those of reading, when capture is not installed included, and when it cannot be told.
     pub async fn lag(&self, migration: &str, read: u64) -> Result<Lag> {
-        on!(self, store => store.lag(migration, read).await)
+        match &self.0 {
+            Inner::Sqlite(store) => store.lag(migration, read).await,
+            _ => AnySync::bare(self, migration)?.lag(read).await,
+        }
     }
 }
+
+fn server_place(url: &ServerUrl, port: u16) -> String {
+    format!(
+        "database {} at {}:{}",
+        url.database,
+        url.host,
+        url.port.unwrap_or(port)
+    )
+}
+
+/// A server's part in a migration.
+type Postgres = ServerSync<PgDriver>;
 
 impl ReadStore for AnyStore {
     fn name(&self) -> &str {

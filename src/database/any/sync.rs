@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 
 use crate::data::{Key, Position, Row};
+use crate::database::postgres::PgDriver;
+use crate::database::server::{ServerLock, ServerSync};
 use crate::database::sqlite::{SqliteLock, SqliteSync};
 use crate::database::{
-    Applied, ApplyBatch, Chunk, ChunkMark, DecisionRecord, FeedPage, MappedAs, OpenConflict,
+    Applied, ApplyBatch, Chunk, ChunkMark, DecisionRecord, FeedPage, Lag, MappedAs, OpenConflict,
     Outcome, Recovered, Resolution, Role, RowChange, Settled, StoreLock, SyncOptions, SyncStore,
     SyncTable,
 };
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 
-use super::{AnyStore, Inner as Store};
+use super::{AnyStore, Inner as Store, Postgres};
 
 /// See [`SyncStore`]. Cheap to clone.
 #[derive(Clone)]
@@ -20,6 +22,7 @@ pub struct AnySync(Inner);
 #[derive(Clone)]
 enum Inner {
     Sqlite(SqliteSync),
+    Postgres(Postgres),
 }
 
 /// See [`StoreLock`].
@@ -27,6 +30,7 @@ pub struct AnyLock(Lock);
 
 enum Lock {
     Sqlite(SqliteLock),
+    Postgres(ServerLock<PgDriver>),
 }
 
 impl std::fmt::Debug for AnySync {
@@ -50,6 +54,7 @@ macro_rules! on {
     ($self:expr, $sync:ident => $does:expr) => {
         match &$self.0 {
             Inner::Sqlite($sync) => $does,
+            Inner::Postgres($sync) => $does,
         }
     };
 }
@@ -58,6 +63,7 @@ macro_rules! under {
     ($lock:expr, $inner:ident => $does:expr) => {
         match $lock {
             Lock::Sqlite($inner) => $does,
+            Lock::Postgres($inner) => $does,
         }
     };
 }
@@ -66,7 +72,49 @@ impl AnySync {
     pub(super) async fn open(store: &AnyStore, options: SyncOptions) -> Result<Self> {
         Ok(Self(match &store.0 {
             Store::Sqlite(store) => Inner::Sqlite(SqliteSync::open(store.clone(), options).await?),
+            Store::Postgres(store) => {
+                let driver = PgDriver::new(store.clone(), &options.migration, Some(options.role));
+                Inner::Postgres(ServerSync::new(driver, options)?)
+            }
+            Store::Mysql(..) => todo!(),
         }))
+    }
+
+    /// A server's part in a migration without its tables: for what concerns Banyan's own things.
+    pub(super) fn bare(store: &AnyStore, migration: &str) -> Result<Self> {
+        let options = SyncOptions {
+            migration: migration.to_owned(),
+            role: Role::Source,
+            tables: Vec::new(),
+            units: Vec::new(),
+            sources: Vec::new(),
+            origins: Vec::new(),
+            written: false,
+            followed: false,
+            targets: Vec::new(),
+            check_foreign_keys: false,
+        };
+        Ok(Self(match &store.0 {
+            Store::Sqlite(_) => {
+                return Err(Error::new(
+                    ErrorKind::Internal,
+                    "a SQLite store was asked for without tables",
+                ));
+            }
+            Store::Postgres(store) => {
+                let driver = PgDriver::new(store.clone(), migration, None);
+                Inner::Postgres(ServerSync::new(driver, options)?)
+            }
+            Store::Mysql(..) => todo!(),
+        }))
+    }
+
+    /// See [`AnyStore::lag`].
+    pub(super) async fn lag(&self, read: u64) -> Result<Lag> {
+        match &self.0 {
+            Inner::Sqlite(_) => Err(Error::new(ErrorKind::Internal, "asked of the wrong store")),
+            Inner::Postgres(sync) => sync.lag(read).await,
+        }
     }
 
     /// The tables that take part.
@@ -91,6 +139,7 @@ impl AnySync {
     pub async fn install_after(&self, consumed: Option<Position>) -> Result<Position> {
         match &self.0 {
             Inner::Sqlite(sync) => sync.install_after(consumed).await,
+            Inner::Postgres(sync) => sync.install().await,
         }
     }
 
@@ -258,6 +307,7 @@ impl SyncStore for AnySync {
     async fn lock(&self) -> Result<AnyLock> {
         Ok(AnyLock(match &self.0 {
             Inner::Sqlite(sync) => Lock::Sqlite(sync.lock().await?),
+            Inner::Postgres(sync) => Lock::Postgres(sync.lock().await?),
         }))
     }
 

@@ -6,9 +6,9 @@ use crate::data::Position;
 use crate::database::server::driver::{Driver, Tx};
 use crate::database::server::journal::Captured;
 use crate::database::{
-    ChunkMark, DecisionRecord, MappedAs, OpenConflict, Outcome, Resolution, RowChange, SyncTable,
+    ChunkMark, DecisionRecord, Lag, MappedAs, OpenConflict, Outcome, Resolution, RowChange, SyncTable,
 };
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 use super::{MaybeLog, PATIENCE_OF_STARTS_MS, ServerSync};
 
@@ -71,6 +71,19 @@ impl<D: Driver> ServerSync<D> {
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
             Err(e) => Err(e),
         }
+    }
+
+    /// How far a reader at `read` is behind. Of a log that is not read it cannot be told how many
+    /// changes it holds, only that there are none.
+    pub(in crate::database) async fn lag(&self, read: u64) -> Result<Lag> {
+        let end = self.at_store(self.shared.driver.end().await)?;
+        if read >= end {
+            return Ok(Lag::default());
+        }
+        Err(Error::new(
+            ErrorKind::Refused,
+            "how many changes a server's log still holds is unknown",
+        ))
     }
 
     /// Whether capture is installed.
