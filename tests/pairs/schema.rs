@@ -270,3 +270,19 @@ pub(super) fn assert_equal(sides: &Sides) {
         assert_eq!(orphans, Vec::<String>::new(), "{:?}", side.engine);
     }
 }
+
+/// Otherwise what these tests compare would mean nothing.
+#[test]
+fn the_same_rows_look_alike_in_every_engine() {
+    let contents = [Engine::Sqlite, Engine::Postgres, Engine::Mysql].map(|engine| {
+        let sides = shop(Sides::new(engine, Engine::Sqlite));
+        let seeds = seed(engine);
+        sides
+            .source
+            .transaction(&seeds.iter().map(String::as_str).collect::<Vec<_>>());
+        TABLES.map(|table| content(&sides.source, table))
+    });
+    assert_eq!(contents[0][0].len(), 200);
+    assert_eq!(contents[0], contents[1]);
+    assert_eq!(contents[0], contents[2]);
+}
