@@ -1,7 +1,7 @@
 //! What the server does not allow is said, with what would allow it, before anything is touched.
 
 use crate::support::servers::{Kind, Server, Variant};
-use crate::support::sides::Sides;
+use crate::support::sides::{Side, Sides};
 
 use super::{BOTH, Place, TABLES, assert_refused, assert_same, each_server, server_side, sides};
 
@@ -24,7 +24,7 @@ fn configure_as(sides: &Sides, place: Place, user: &str, password: &str) {
 
 /// `check` and `sync` say it, and neither leaves anything behind.
 fn assert_refused_before_anything(sides: &Sides, cures: &[&str]) {
-    let before = sides.both().map(|side| side.catalog());
+    let before = sides.both().map(Side::catalog);
     for arguments in [&["check"][..], &["sync", "shop", "--until-idle"]] {
         assert_refused(&sides.shop.run(arguments), cures);
     }
@@ -43,7 +43,7 @@ fn a_wrong_password(kind: Kind) {
     }
 }
 
-/// A user of the database with these rights beside it.
+/// A user that these statements make; they call it `@user@`, and the database `@database@`.
 fn limited_user(sides: &Sides, place: Place, postgres: &[&str], mysql: &[&str]) -> String {
     let database = server_side(sides, place).database();
     let user = format!("u_{}", database.name());
@@ -54,7 +54,7 @@ fn limited_user(sides: &Sides, place: Place, postgres: &[&str], mysql: &[&str]) 
     };
     let mut admin = database.admin();
     for sql in statements {
-        let sql = sql.replace("USER", &user).replace("DATABASE", name);
+        let sql = sql.replace("@user@", &user).replace("@database@", name);
         admin.execute(&sql).unwrap_or_else(|e| panic!("{e}: {sql}"));
     }
     user
@@ -67,15 +67,15 @@ fn a_user_who_may_not_read_the_log(kind: Kind) {
         &sides,
         Place::Source,
         &[
-            "CREATE ROLE USER LOGIN PASSWORD 's3cret'",
-            "ALTER TABLE items OWNER TO USER",
-            "ALTER TABLE counters OWNER TO USER",
-            "GRANT ALL ON DATABASE DATABASE TO USER",
-            "GRANT ALL ON SCHEMA public TO USER",
+            "CREATE ROLE @user@ LOGIN PASSWORD 's3cret'",
+            "ALTER TABLE items OWNER TO @user@",
+            "ALTER TABLE counters OWNER TO @user@",
+            "GRANT ALL ON DATABASE @database@ TO @user@",
+            "GRANT ALL ON SCHEMA public TO @user@",
         ],
         &[
-            "CREATE USER 'USER'@'%' IDENTIFIED BY 's3cret'",
-            "GRANT ALL PRIVILEGES ON DATABASE.* TO 'USER'@'%'",
+            "CREATE USER '@user@'@'%' IDENTIFIED BY 's3cret'",
+            "GRANT ALL PRIVILEGES ON @database@.* TO '@user@'@'%'",
         ],
     );
     configure_as(&sides, Place::Source, &user, "s3cret");
@@ -95,14 +95,14 @@ fn a_user_who_may_not_write_the_tables(kind: Kind) {
         &sides,
         Place::Target,
         &[
-            "CREATE ROLE USER LOGIN REPLICATION PASSWORD 's3cret'",
-            "GRANT ALL ON DATABASE DATABASE TO USER",
-            "GRANT SELECT ON ALL TABLES IN SCHEMA public TO USER",
+            "CREATE ROLE @user@ LOGIN REPLICATION PASSWORD 's3cret'",
+            "GRANT ALL ON DATABASE @database@ TO @user@",
+            "GRANT SELECT ON ALL TABLES IN SCHEMA public TO @user@",
         ],
         &[
-            "CREATE USER 'USER'@'%' IDENTIFIED BY 's3cret'",
-            "GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO 'USER'@'%'",
-            "GRANT SELECT ON DATABASE.* TO 'USER'@'%'",
+            "CREATE USER '@user@'@'%' IDENTIFIED BY 's3cret'",
+            "GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO '@user@'@'%'",
+            "GRANT SELECT ON @database@.* TO '@user@'@'%'",
         ],
     );
     configure_as(&sides, Place::Target, &user, "s3cret");
@@ -120,7 +120,7 @@ fn a_server_that_wants_tls(kind: Kind) {
         return;
     };
     let shop = crate::support::program::Shop::empty();
-    let file = crate::support::sides::Side::file(shop.path("other.db"));
+    let file = Side::file(shop.path("other.db"));
     let database = server.database();
     let mut admin = database.admin();
     // The owner is the program's user, who cannot come without TLS, as the tests' own connections do.

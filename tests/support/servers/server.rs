@@ -305,11 +305,6 @@ impl Server {
         self.access.make_database()
     }
 
-    /// As the administrator.
-    pub(crate) fn admin(&self) -> Session {
-        self.access.admin().unwrap()
-    }
-
     fn process(&mut self) -> &mut Process {
         self.process
             .as_mut()
@@ -378,9 +373,8 @@ impl Process {
     fn wait_until_ready(&mut self, access: &Access) -> Result<(), String> {
         let begun = Instant::now();
         loop {
-            let refused = match access.admin() {
-                Ok(_) => return Ok(()),
-                Err(e) => e,
+            let Err(refused) = access.admin() else {
+                return Ok(());
             };
             let ended = self.child.try_wait().unwrap();
             if ended.is_some() || begun.elapsed().as_secs() > 120 {

@@ -158,10 +158,10 @@ impl Session {
 /// In order: the server would count an abandoned connection as aborted.
 impl Drop for Session {
     fn drop(&mut self) {
-        if let Inner::Mysql(runtime, conn) = &mut self.0 {
-            if let Some(conn) = conn.take() {
-                runtime.block_on(async { conn.disconnect().await.ok() });
-            }
+        if let Inner::Mysql(runtime, conn) = &mut self.0
+            && let Some(conn) = conn.take()
+        {
+            runtime.block_on(async { conn.disconnect().await.ok() });
         }
     }
 }

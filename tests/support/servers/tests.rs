@@ -73,9 +73,9 @@ fn a_server_of_its_own_keeps_its_rows_over_restarts() {
                 .execute(&format!("INSERT INTO t VALUES ({i})"))
                 .unwrap();
             if i == 0 {
-                server.stop()
+                server.stop();
             } else {
-                server.kill()
+                server.kill();
             }
             assert!(open().is_err());
             server.start();
