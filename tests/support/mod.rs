@@ -1,6 +1,9 @@
 //! Two SQLite databases and an engine between them.
 
+pub(crate) mod net;
 pub(crate) mod program;
+pub(crate) mod servers;
+pub(crate) mod sides;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -19,6 +19,11 @@ need_files() {
   done
 }
 
+# command package path (may hold *): either will do.
+need_program() {
+  command -v "$1" >/dev/null 2>&1 || compgen -G "$3" >/dev/null || missing_packages+=("$2")
+}
+
 # Installs what was found missing. Without the right to, says what is missing and goes on: the
 # tests that need it say so themselves.
 install_packages() {
