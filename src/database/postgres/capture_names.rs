@@ -49,10 +49,15 @@ impl CaptureNames {
     }
 
     /// Whether a transaction with this origin is one of ours. Other migrations are applications to
-    /// us: what they write has to be carried on. (The dot can't be part of a migration's name.)
+    /// us: what they write has to be carried on. (The dot can't be part of a migration's name. A
+    /// mark without the hash is ours as well.)
     pub(super) fn is_own_origin(&self, name: &str) -> bool {
-        name.strip_prefix(self.origin.as_str())
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        let rest = name.strip_prefix(self.origin.as_str());
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            || self
+                .origin
+                .split_once('.')
+                .is_some_and(|(bare, _)| bare == name)
     }
 
     /// The quoted name of one of Banyan's own tables.
@@ -132,6 +137,7 @@ mod tests {
         let names = CaptureNames::new("a", "shop");
         assert!(names.is_own_origin(&names.origin(0)));
         assert!(names.is_own_origin(&names.origin(3)));
+        assert!(names.is_own_origin("_banyan_a"));
         for other in [
             CaptureNames::new("a_b", "shop").origin(0),
             CaptureNames::new("a", "service").origin(0),

@@ -55,7 +55,8 @@ impl Place {
 
     async fn schema(&self, name: &str) -> SyncTable {
         let sql = "SELECT a.attname::text, format_type(coalesce(nullif(t.typbasetype, 0), t.oid), \
-                   CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE a.atttypmod END) \
+                   CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE a.atttypmod END), \
+                   a.attgenerated <> '' \
                    FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid \
                    WHERE attrelid = $1::text::regclass AND attnum > 0 AND NOT attisdropped \
                    ORDER BY attnum";
@@ -73,7 +74,9 @@ impl Place {
             })
             .collect();
         SyncTable {
-            columns: (0..columns.len()).collect(),
+            columns: (0..columns.len())
+                .filter(|&i| !rows[i].get::<_, bool>(2))
+                .collect(),
             schema: TableSchema {
                 name: name.into(),
                 columns,

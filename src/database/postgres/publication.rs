@@ -38,19 +38,31 @@ impl Located {
     }
 }
 
+/// A part of a table's name as users write it: with a dot or a quote in it, in double quotes.
+fn written(column: &str) -> String {
+    format!(
+        "CASE WHEN {column} ~ '[.\"]' THEN '\"' || replace({column}, '\"', '\"\"') || '\"' \
+         ELSE {column}::text END"
+    )
+}
+
 /// Finds the tables: by a name that is visible on the search path, or by schema and name with a dot
 /// between them.
 pub(super) async fn locate(client: &Client, tables: &[SyncTable]) -> Result<Vec<Located>> {
-    let sql = "SELECT c.oid, n.nspname::text, c.relname::text, c.relkind::text, \
+    let (schema, relation) = (written("n.nspname"), written("c.relname"));
+    let sql = format!(
+        "SELECT c.oid, n.nspname::text, c.relname::text, c.relkind::text, \
                  c.relpersistence::text, c.relreplident::text, \
                  pg_has_role(c.relowner, 'USAGE'), \
                  c.relkind = 'r' AND EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = c.oid) \
                FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
                WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm') AND \
-                 (c.relname = $1 AND pg_table_is_visible(c.oid) OR n.nspname || '.' || c.relname = $1) \
-               ORDER BY pg_table_is_visible(c.oid) AND c.relname = $1 DESC LIMIT 1";
+                 ({relation} = $1 AND pg_table_is_visible(c.oid) \
+                   OR {schema} || '.' || {relation} = $1) \
+               ORDER BY pg_table_is_visible(c.oid) AND {relation} = $1 DESC LIMIT 1"
+    );
     let failed = |cause| failure::sql("the tables cannot be looked up", cause);
-    let statement = client.prepare(sql).await.map_err(failed)?;
+    let statement = client.prepare(&sql).await.map_err(failed)?;
     let mut located = Vec::with_capacity(tables.len());
     for table in tables {
         let name = &table.schema.name;

@@ -33,7 +33,11 @@ const MESSAGES: u32 = 256;
 
 /// Runs until the log fails or nobody wants it any more. Says on `ready` whether it began.
 pub(super) fn run(request: &StreamRequest, queue: &Queue, ready: oneshot::Sender<Result<()>>) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    // With a worker, so that the driver reads on this thread, and not on one of its own with a queue
+    // of its own that no memory bound knows of.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("banyan-pg-log-io")
         .enable_all()
         .build();
     let runtime = match runtime {
@@ -45,6 +49,7 @@ pub(super) fn run(request: &StreamRequest, queue: &Queue, ready: oneshot::Sender
         }
     };
     // Blocking calls are in order here: this thread does nothing else.
+    let _inside = runtime.enter();
     let opened = match opening::open(request, queue) {
         Ok(opened) => opened,
         Err(error) => {

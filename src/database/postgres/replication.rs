@@ -43,6 +43,10 @@ const SETTINGS: [&str; 13] = [
     "idle_session_timeout = 0",
 ];
 
+/// What only newer versions have.
+const SETTINGS_IF_KNOWN: &str =
+    "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'transaction_timeout'";
+
 /// A connection to one database.
 pub(super) struct Replication {
     /// The connection, ready for a command.
@@ -71,22 +75,25 @@ impl Replication {
 
     fn open(url: &ServerUrl, replication: bool) -> Result<Self> {
         let info = connection_info(url, replication)?;
-        let connection = PgReplicationConnection::connect(&info).map_err(|cause| {
-            let error = failure::replication(&format!("cannot connect to {url}"), cause);
-            if replication
-                && error
-                    .message()
-                    .contains("must be superuser or replication role")
-            {
-                error.hint(replication_role_hint(url))
-            } else {
-                error
+        let connection = match PgReplicationConnection::connect(&info) {
+            Ok(connection) => connection,
+            Err(cause) => {
+                let error = failure::replication(&format!("cannot connect to {url}"), cause);
+                // "must be superuser or replication role to start walsender"; since 17
+                // "permission denied to start WAL sender".
+                let message = error.message().to_ascii_lowercase().replace(' ', "");
+                return Err(if replication && message.contains("startwalsender") {
+                    error.hint(replication_role_hint(url)?)
+                } else {
+                    error
+                });
             }
-        })?;
+        };
         let mut opened = Self { connection };
         for setting in SETTINGS {
             opened.run(&format!("SET {setting}"))?;
         }
+        opened.run(SETTINGS_IF_KNOWN)?;
         Ok(opened)
     }
 
@@ -120,12 +127,21 @@ impl Replication {
 }
 
 /// What to do when the role may not replicate.
-pub(super) fn replication_role_hint(url: &ServerUrl) -> String {
-    let role = url.user.as_deref().unwrap_or("postgres");
-    format!(
+fn replication_role_hint(url: &ServerUrl) -> Result<String> {
+    Ok(format!(
         "a superuser must run: ALTER ROLE {} REPLICATION; or use capture = \"trigger\"",
-        super::capture_names::quoted(role)
-    )
+        super::capture_names::quoted(&user(url)?)
+    ))
+}
+
+/// The role: without one in the URL the name of the system's user, as the ordinary driver has it.
+fn user(url: &ServerUrl) -> Result<String> {
+    match &url.user {
+        Some(user) => Ok(user.clone()),
+        None => whoami::username().map_err(|cause| {
+            Error::new(ErrorKind::Config, format!("{url} names no user")).caused_by(cause)
+        }),
+    }
 }
 
 /// The URL as pg_walstream reads it: everything behind `?`, where every value is decoded.
@@ -155,7 +171,7 @@ fn connection_info(url: &ServerUrl, replication: bool) -> Result<String> {
     };
     put("host", &url.host)?;
     put("port", &url.port.unwrap_or(5432).to_string())?;
-    put("user", url.user.as_deref().unwrap_or("postgres"))?;
+    put("user", &user(url)?)?;
     if let Some(password) = &url.password {
         put("password", password.expose())?;
     }
@@ -174,6 +190,9 @@ fn connection_info(url: &ServerUrl, replication: bool) -> Result<String> {
     }
     if given("keepalives_idle").is_none() {
         put("keepalives_idle", "30")?;
+    }
+    if given("tcp_user_timeout").is_none() {
+        put("tcp_user_timeout", "60000")?;
     }
     Ok(info)
 }
@@ -224,7 +243,7 @@ mod tests {
             connection_info(&url, true).unwrap(),
             "postgresql:///?host=%3A%3A1&port=5432&user=%C3%A4%20b\
              &password=p%40s%3As%2Fw%3Fr%26d%3D%25%27%5C&dbname=shop&replication=database\
-             &sslmode=require&connect_timeout=10&keepalives_idle=30"
+             &sslmode=require&connect_timeout=10&keepalives_idle=30&tcp_user_timeout=60000"
         );
     }
 

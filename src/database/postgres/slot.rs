@@ -109,14 +109,17 @@ pub(super) async fn ensure(client: &Client, names: &CaptureNames) -> Result<u64>
     // A slot that nobody remembers was left by an installation that did not come to its end.
     remove(client, names).await?;
     let make = format!(
-        "SET lock_timeout = '{PATIENCE_S}s'; \
-         SELECT lsn::text FROM pg_create_logical_replication_slot('{}', 'pgoutput')",
+        "BEGIN; SET LOCAL lock_timeout = '{PATIENCE_S}s'; \
+         SELECT lsn::text FROM pg_create_logical_replication_slot('{}', 'pgoutput'); COMMIT",
         names.slot
     );
-    let made = client.simple_query(&make).await;
-    let reset = client.batch_execute("RESET lock_timeout").await;
-    let made = made.map_err(|cause| hinted(waiting(failed(cause))))?;
-    reset.map_err(failed)?;
+    let made = match client.simple_query(&make).await {
+        Ok(made) => made,
+        Err(cause) => {
+            client.batch_execute("ROLLBACK").await.map_err(failed)?;
+            return Err(hinted(waiting(failed(cause))));
+        }
+    };
     let position = made
         .iter()
         .find_map(|message| match message {
@@ -270,7 +273,10 @@ pub(super) async fn flush_log(client: &Client) -> Result<u64> {
     let failed = |cause| failure::sql("the log cannot be written to its end", cause);
     let sql = "BEGIN; SET LOCAL synchronous_commit = local; \
                SELECT pg_logical_emit_message(true, '_banyan', ''); COMMIT";
-    client.batch_execute(sql).await.map_err(failed)?;
+    if let Err(cause) = client.batch_execute(sql).await {
+        client.batch_execute("ROLLBACK").await.map_err(failed)?;
+        return Err(failed(cause));
+    }
     let sql = "SELECT pg_current_wal_flush_lsn()::text";
     let row = client.query_one(sql, &[]).await.map_err(failed)?;
     parse_lsn(row.get(0))

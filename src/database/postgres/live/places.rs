@@ -15,14 +15,14 @@ async fn everything_is_put_back() {
     let place = Place::new("install").await;
     place
         .run(
-            "CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE \"B b\" (id int NOT NULL UNIQUE); \
+            "CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE \"B b.\" (id int NOT NULL UNIQUE); \
              CREATE TABLE c (id int PRIMARY KEY); CREATE TABLE d (id int PRIMARY KEY); \
-             ALTER TABLE \"B b\" REPLICA IDENTITY USING INDEX \"B b_id_key\"; \
+             ALTER TABLE \"B b.\" REPLICA IDENTITY USING INDEX \"B b._id_key\"; \
              ALTER TABLE c REPLICA IDENTITY NOTHING",
         )
         .await;
     let mut tables = Vec::new();
-    for (table, name) in [("a", "a"), ("\"B b\"", "B b"), ("c", "c"), ("d", "d")] {
+    for (table, name) in [("a", "a"), ("\"B b.\"", "\"B b.\""), ("c", "c"), ("d", "d")] {
         let mut schema = place.schema(table).await;
         schema.schema.name = name.into();
         tables.push(schema);
@@ -35,7 +35,7 @@ async fn everything_is_put_back() {
         .await
         .unwrap();
     assert_eq!(begin, again);
-    for table in ["a", "\"B b\"", "c", "d"] {
+    for table in ["a", "\"B b.\"", "c", "d"] {
         assert_eq!(identity(&place.client, table).await, "f");
     }
     let wrong = publication::verify(&place.client, &place.names, &tables);
@@ -65,7 +65,7 @@ async fn everything_is_put_back() {
         .await
         .unwrap();
     drop(stream);
-    for (table, was) in [("a", "f"), ("\"B b\"", "i"), ("c", "n")] {
+    for (table, was) in [("a", "f"), ("\"B b.\"", "i"), ("c", "n")] {
         assert_eq!(identity(&place.client, table).await, was, "{table}");
     }
     capture::uninstall(&place.client, &second).await.unwrap();
