@@ -15,6 +15,7 @@ mod server;
 pub mod sqlite;
 mod sync_store;
 
+pub use create::{Created, create_table, type_document};
 pub use engine::Engine;
 pub use form::{ColumnForm, ServerStoredForm, same_form};
 pub use migrated::{Inspection, Lag, MappedAs, Orphans, SyncOptions, SyncTable};
