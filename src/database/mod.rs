@@ -17,6 +17,7 @@ pub mod sqlite;
 mod sync_store;
 
 pub use any::{AnyLock, AnyStore, AnySync};
+pub use create::{Created, create_table, type_document};
 pub use engine::Engine;
 pub use form::{ColumnForm, ServerStoredForm, same_form};
 pub use migrated::{Inspection, Lag, MappedAs, Orphans, SyncOptions, SyncTable};

@@ -97,7 +97,9 @@ impl Reader<'_> {
         }
         let must = out.is_empty()
             || out.eq_ignore_ascii_case("null")
-            || out.contains(['"', '\\', '{', '}', ',', ' ', '\t', '\n', '\r', '\u{b}', '\u{c}']);
+            || out.contains([
+                '"', '\\', '{', '}', ',', ' ', '\t', '\n', '\r', '\u{b}', '\u{c}',
+            ]);
         (quoted == must && writes(self.element, &out)).then_some(())
     }
 }
@@ -125,10 +127,13 @@ fn writes(element: &ColumnForm, out: &str) -> bool {
             short == out && (v == 0.0 || (1e-4..1e5).contains(&v.abs()))
         }),
         Form::Date(_) => clock::date(out).is_some_and(|_| {
-            element.take(value()).is_ok() && (out.ends_with("infinity") || out.len() == 10 && !out.starts_with(['-', '0']))
+            element.take(value()).is_ok()
+                && (out.ends_with("infinity") || out.len() == 10 && !out.starts_with(['-', '0']))
         }),
-        Form::Json(form) => *form == JsonForm::AsWritten && form.held(out).is_some()
-            || form.held(out).as_deref() == Some(out),
+        Form::Json(form) => {
+            *form == JsonForm::AsWritten && form.held(out).is_some()
+                || form.held(out).as_deref() == Some(out)
+        }
         Form::Literal(literal) => literal.takes(out),
         _ => false,
     }
@@ -154,8 +159,19 @@ mod tests {
             "integer",
             &["{}", "{1}", "{1,NULL,-3}", "{{1,2},{3,4}}"],
             &[
-                "", "{", "{1, 2}", "{01}", "{\"1\"}", "{1,{2}}", "{{1},{2,3}}", "{null}", "{1}x",
-                "{{}}", "{99999999999}", "[0:1]={1,2}", "{a}",
+                "",
+                "{",
+                "{1, 2}",
+                "{01}",
+                "{\"1\"}",
+                "{1,{2}}",
+                "{{1},{2,3}}",
+                "{null}",
+                "{1}x",
+                "{{}}",
+                "{99999999999}",
+                "[0:1]={1,2}",
+                "{a}",
             ],
         );
         check(
@@ -166,7 +182,11 @@ mod tests {
         check("boolean", &["{t,f}"], &["{true}"]);
         check("numeric(10,2)", &["{1.50}"], &["{1.5}"]);
         check("double precision", &["{0.1,1,NULL}"], &["{1.0}", "{1e300}"]);
-        check("date", &["{2024-01-01,infinity}"], &["{2024-1-1}", "{0000-01-01}"]);
+        check(
+            "date",
+            &["{2024-01-01,infinity}"],
+            &["{2024-1-1}", "{0000-01-01}"],
+        );
         check("character(3)", &[r#"{"a  "}"#, "{abc}"], &["{a}"]);
     }
 }

@@ -293,7 +293,9 @@ impl Parser<'_> {
             self.at += 1;
             if self.take(b'-').is_none() && self.take(b'+').is_some() {}
             self.digits()?;
-            exponent = self.text[mantissa + 1..self.at].parse::<i64>().unwrap_or(i64::MAX);
+            exponent = self.text[mantissa + 1..self.at]
+                .parse::<i64>()
+                .unwrap_or(i64::MAX);
         }
         let text = &self.text[from..self.at];
         let plain = match self.form {
@@ -361,7 +363,10 @@ mod tests {
         for (text, held) in [
             ("{}", "{}"),
             (" [ ] ", "[]"),
-            (r#"{"bb":1,"a":2,"c":[1,2]}"#, r#"{"a": 2, "c": [1, 2], "bb": 1}"#),
+            (
+                r#"{"bb":1,"a":2,"c":[1,2]}"#,
+                r#"{"a": 2, "c": [1, 2], "bb": 1}"#,
+            ),
             (r#"{"a":1,"a":2}"#, r#"{"a": 2}"#),
             ("1.50", "1.50"),
             ("1e2", "100"),
@@ -377,7 +382,9 @@ mod tests {
             assert_eq!(Binary.held(held).as_deref(), Some(held), "{text}");
             assert_eq!(AsWritten.held(text).as_deref(), Some(text), "{text}");
         }
-        for text in ["", "nul", "01", "1.", "[1,]", "{\"a\"}", "\"\n\"", "1 2", "\"\\x\"", "+1"] {
+        for text in [
+            "", "nul", "01", "1.", "[1,]", "{\"a\"}", "\"\n\"", "1 2", "\"\\x\"", "+1",
+        ] {
             assert_eq!(Binary.held(text), None, "{text}");
             assert_eq!(AsWritten.held(text), None, "{text}");
         }
@@ -390,8 +397,10 @@ mod tests {
     #[test]
     fn mysql_takes_numbers_that_it_surely_gives_back() {
         for (text, held) in [
-            (r#"{"b":1.5,"aa":18446744073709551615,"a":-1}"#,
-             Some(r#"{"a": -1, "b": 1.5, "aa": 18446744073709551615}"#)),
+            (
+                r#"{"b":1.5,"aa":18446744073709551615,"a":-1}"#,
+                Some(r#"{"a": -1, "b": 1.5, "aa": 18446744073709551615}"#),
+            ),
             ("1.0", Some("1.0")),
             ("1.50", None),
             ("1e2", None),
@@ -402,7 +411,7 @@ mod tests {
         ] {
             assert_eq!(Mysql.held(text).as_deref(), held, "{text}");
         }
-        let deep = "[".repeat(101) + &"]".repeat(101);
+        let deep = format!("{}{}", "[".repeat(101), "]".repeat(101));
         assert_eq!(Mysql.held(&deep), None);
         assert!(Binary.held(&deep).is_some());
     }

@@ -67,7 +67,9 @@ impl Literal {
                     && text.split(':').count() == *bytes
                     && text.split(':').all(|part| {
                         part.len() == 2
-                            && part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+                            && part
+                                .bytes()
+                                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
                     })
             }
             Self::Money => money(text).unwrap_or(false),
@@ -95,7 +97,12 @@ fn seconds(text: &str, places: usize) -> Option<i64> {
         }
         None => (text, ""),
     };
-    if whole.len() != 2 || !whole.bytes().chain(fraction.bytes()).all(|b| b.is_ascii_digit()) {
+    if whole.len() != 2
+        || !whole
+            .bytes()
+            .chain(fraction.bytes())
+            .all(|b| b.is_ascii_digit())
+    {
         return None;
     }
     let us = format!("{fraction:0<6}").parse::<i64>().ok()?;
@@ -141,7 +148,7 @@ fn interval(text: &str, places: usize) -> Option<bool> {
         negative = clock.starts_with('-');
         let mut units = digits.splitn(3, ':');
         let hours = units.next()?;
-        if hours.len() < 2 || hours.len() > 2 && hours.starts_with('0') || hours.len() > 9 {
+        if hours.len() < 2 || hours.len() > 2 && hours.starts_with('0') || hours.len() > 10 {
             return Some(false);
         }
         if !hours.bytes().all(|b| b.is_ascii_digit()) {
@@ -149,7 +156,8 @@ fn interval(text: &str, places: usize) -> Option<bool> {
         }
         let minutes = two_digits(units.next()?, 60)?;
         let seconds = seconds(units.next()?, places)?;
-        us = (hours.parse::<i64>().ok()? * 60 + minutes) * 60_000_000 + seconds;
+        let all = (hours.parse::<i128>().ok()? * 60 + i128::from(minutes)) * 60_000_000;
+        us = i64::try_from(all + i128::from(seconds)).ok()?;
         if us == 0 && from > 0 {
             return Some(false);
         }
@@ -205,14 +213,22 @@ fn time_tz(text: &str, places: usize) -> Option<bool> {
     Some(us <= super::clock::DAY && shortest && signed)
 }
 
-/// The usual text of an address. Of those below `::ffff` there are two, so they are left out.
+/// An address in the form in which the servers write it.
 fn address(text: &str) -> Option<(u128, u8)> {
     if let Ok(v4) = text.parse::<Ipv4Addr>() {
         return (v4.to_string() == text).then(|| (u128::from(v4.to_bits()), 32));
     }
     let v6 = text.parse::<Ipv6Addr>().ok()?;
-    let low = v6.to_bits() >> 32 == 0 && v6.to_bits() > 1;
-    (!low && v6.to_string() == text).then(|| (v6.to_bits(), 128))
+    (v6_text(v6) == text).then(|| (v6.to_bits(), 128))
+}
+
+/// The usual text, but those with 32 bits or less have an IPv4 address in it.
+fn v6_text(v6: Ipv6Addr) -> String {
+    let bits = v6.to_bits();
+    match u32::try_from(bits) {
+        Ok(low) if low > 0xffff => format!("::{}", Ipv4Addr::from_bits(low)),
+        _ => v6.to_string(),
+    }
 }
 
 fn inet(text: &str) -> bool {
@@ -229,7 +245,11 @@ fn cidr(text: &str) -> Option<bool> {
     let (number, most) = address(ip)?;
     let bits = u8::try_from(plain_int(bits)?).ok().filter(|b| *b <= most)?;
     let host = most - bits;
-    let mask = if host == 0 { 0 } else { u128::MAX >> (128 - u32::from(host)) };
+    let mask = if host == 0 {
+        0
+    } else {
+        u128::MAX >> (128 - u32::from(host))
+    };
     Some(number & mask == 0)
 }
 
@@ -238,9 +258,23 @@ pub(super) fn inet4(text: &str) -> bool {
     address(text).is_some_and(|(_, most)| most == 32)
 }
 
-/// Whether it is an IPv6 address as MariaDB's `inet6` gives it.
+/// Whether it is an IPv6 address as MariaDB's `inet6` gives it: a single zero is left out as well.
 pub(super) fn inet6(text: &str) -> bool {
-    address(text).is_some_and(|(_, most)| most == 128)
+    let Ok(v6) = text.parse::<Ipv6Addr>() else {
+        return false;
+    };
+    let mut usual = v6_text(v6);
+    if !usual.contains("::")
+        && let Some(at) = v6.segments().iter().position(|s| *s == 0)
+    {
+        let segments: Vec<String> = v6.segments().iter().map(|s| format!("{s:x}")).collect();
+        usual = format!(
+            "{}::{}",
+            segments[..at].join(":"),
+            segments[at + 1..].join(":")
+        );
+    }
+    usual == text
 }
 
 /// `-$1,234.56`.
@@ -251,7 +285,12 @@ fn money(text: &str) -> Option<bool> {
     let all: String = groups.concat();
     let n = format!("{all}{cents}").parse::<i64>().ok()?;
     let grouped = groups.iter().enumerate().all(|(i, g)| {
-        g.bytes().all(|b| b.is_ascii_digit()) && (if i == 0 { (1..=3).contains(&g.len()) } else { g.len() == 3 })
+        g.bytes().all(|b| b.is_ascii_digit())
+            && (if i == 0 {
+                (1..=3).contains(&g.len())
+            } else {
+                g.len() == 3
+            })
     });
     let cents = cents.len() == 2 && cents.bytes().all(|b| b.is_ascii_digit());
     let leading = all == "0" || !all.starts_with('0');
@@ -267,7 +306,11 @@ fn int_range(text: &str) -> Option<bool> {
         (b'[', low) => Some(plain_int(low)?),
         _ => return Some(false),
     };
-    let high = if high.is_empty() { None } else { Some(plain_int(high)?) };
+    let high = if high.is_empty() {
+        None
+    } else {
+        Some(plain_int(high)?)
+    };
     Some(match (low, high) {
         (Some(low), Some(high)) => low < high,
         _ => true,
@@ -292,33 +335,106 @@ mod tests {
         check(
             &Literal::Interval { fraction: 6 },
             &[
-                "00:00:00", "1 day", "2 days", "-1 days", "1 year 2 mons 3 days 04:05:06.7",
-                "-1 years", "1 mon -2 days +03:00:00", "-1 days +02:03:00", "-00:00:01",
-                "100:00:00", "-1 years -2 mons +3 days -04:05:06.789", "1 day -00:00:01",
+                "00:00:00",
+                "1 day",
+                "2 days",
+                "-1 days",
+                "1 year 2 mons 3 days 04:05:06.7",
+                "-1 years",
+                "1 mon -2 days +03:00:00",
+                "-1 days +02:03:00",
+                "-00:00:01",
+                "100:00:00",
+                "-1 years -2 mons +3 days -04:05:06.789",
+                "1 day -00:00:01",
             ],
             &[
-                "", "1 hour", "1 days", "2 day", "0 days", "13 mons", "1 day 00:00:00",
-                "1 year -1 mons", "-00:00:00", "1:00:00", "001:00:00", "00:00:01.50", "00:60:00",
-                "1 day 1 year", "-1 days 02:03:00", "1 day +01:00:00", "+1 day",
+                "",
+                "1 hour",
+                "1 days",
+                "2 day",
+                "0 days",
+                "13 mons",
+                "1 day 00:00:00",
+                "1 year -1 mons",
+                "-00:00:00",
+                "1:00:00",
+                "001:00:00",
+                "00:00:01.50",
+                "00:60:00",
+                "1 day 1 year",
+                "-1 days 02:03:00",
+                "1 day +01:00:00",
+                "+1 day",
             ],
         );
-        check(&Literal::Interval { fraction: 1 }, &["00:00:00.5"], &["00:00:00.55"]);
+        check(
+            &Literal::Interval { fraction: 1 },
+            &["00:00:00.5"],
+            &["00:00:00.55"],
+        );
         check(
             &Literal::TimeTz { fraction: 6 },
             &["12:00:00+00", "24:00:00-05:30", "00:00:00.5+01:02:03"],
-            &["12:00:00", "12:00:00-00", "12:00:00+00:00", "24:00:01+00", "12:00:00.50+00"],
+            &[
+                "12:00:00",
+                "12:00:00-00",
+                "12:00:00+00:00",
+                "24:00:01+00",
+                "12:00:00.50+00",
+            ],
         );
         check(
             &Literal::Inet,
-            &["10.0.0.1", "10.0.0.1/8", "::1", "::", "fe80::1/64", "::ffff:1.2.3.4"],
-            &["10.0.0.1/32", "10.0.0", "::1/128", "FE80::1", "0:0:0:0:0:0:0:1", "::1.2.3.4", "10.0.0.1/08"],
+            &[
+                "10.0.0.1",
+                "10.0.0.1/8",
+                "::1",
+                "::",
+                "fe80::1/64",
+                "::ffff:1.2.3.4",
+                "::1.2.3.4",
+                "::ffff",
+                "1:0:2:3:4:5:6:7",
+            ],
+            &[
+                "10.0.0.1/32",
+                "10.0.0",
+                "::1/128",
+                "FE80::1",
+                "0:0:0:0:0:0:0:1",
+                "::1:2",
+                "10.0.0.1/08",
+            ],
         );
         check(
             &Literal::Cidr,
-            &["10.0.0.0/8", "10.0.0.1/32", "::/0", "fe80::/10", "0.0.0.0/0"],
+            &[
+                "10.0.0.0/8",
+                "10.0.0.1/32",
+                "::/0",
+                "fe80::/10",
+                "0.0.0.0/0",
+            ],
             &["10.0.0.1/8", "10.0.0.0", "10.0.0.0/33"],
         );
-        check(&Literal::Mac(6), &["08:00:2b:01:02:03"], &["08002b010203", "08:00:2B:01:02:03"]);
+        for (text, taken) in [
+            ("1::2:3:4:5:6:7", true),
+            ("1:0:2:3:4:5:6:7", false),
+            ("::1:2:3:4:5:6:7", true),
+            ("1:2:3:4:5:6:7::", true),
+            ("1:0:2::3:4:5", true),
+            ("1::2:0:3:4:5:6", true),
+            ("::ffff:1.2.3.4", true),
+            ("10.0.0.1", false),
+        ] {
+            assert_eq!(super::inet6(text), taken, "{text}");
+        }
+        check(
+            &Literal::Mac(6),
+            &["08:00:2b:01:02:03"],
+            &["08002b010203", "08:00:2B:01:02:03"],
+        );
         check(
             &Literal::Money,
             &["$0.00", "-$1,234.56", "$92,233,720,368,547,758.07"],
@@ -330,10 +446,20 @@ mod tests {
             &["[1,3]", "(1,3)", "[3,1)", "[,3)", "[1, 3)"],
         );
         check(
-            &Literal::Bits { most: 3, fixed: true },
+            &Literal::Bits {
+                most: 3,
+                fixed: true,
+            },
             &["101"],
             &["1", "1010", "102", ""],
         );
-        check(&Literal::Bits { most: 3, fixed: false }, &["", "101"], &["1010"]);
+        check(
+            &Literal::Bits {
+                most: 3,
+                fixed: false,
+            },
+            &["", "101"],
+            &["1010"],
+        );
     }
 }

@@ -8,6 +8,10 @@
 //! back as what it was is asked upstream (see `carry` in [`crate::rule::mapping`]), by taking it
 //! here and then there; so two values of one side never stand for one of the other.
 //!
+//! The texts `1.5` and `1.50` are two for a column of texts and one number for a column of decimals
+//! without a scale, which keeps them apart but calls them equal: there, changing one into the other
+//! is no change. A column with a scale takes only the text with just as many digits.
+//!
 //! A timestamp without zone and one in UTC are never turned into each other: they mean different
 //! things.
 
@@ -19,9 +23,9 @@ mod charset;
 mod json;
 mod literal;
 mod mysql;
-mod number;
+pub(in crate::database) mod number;
 mod postgres;
-mod text;
+pub(in crate::database) mod text;
 mod time;
 
 use crate::data::{Column, OtherValue, TableSchema, Value};
@@ -93,17 +97,30 @@ impl ColumnForm {
     /// Of a column of MySQL or MariaDB, its type as `COLUMN_TYPE` spells it.
     #[must_use]
     pub fn mysql(column: &Column) -> Self {
-        Self {
-            engine: Engine::Mysql,
-            form: mysql::form(&column.declared_type, column.collation.as_deref()),
-        }
+        Self::of_type(
+            Engine::Mysql,
+            &column.declared_type,
+            column.collation.as_deref(),
+        )
     }
 
     fn postgres_type(declared: &str) -> Self {
-        Self {
-            engine: Engine::Postgres,
-            form: postgres::form(declared),
-        }
+        Self::of_type(Engine::Postgres, declared, None)
+    }
+
+    /// Of a type of a server as its introspection spells it.
+    pub(in crate::database) fn of_type(
+        engine: Engine,
+        declared: &str,
+        collation: Option<&str>,
+    ) -> Self {
+        let form = match engine {
+            Engine::Postgres => postgres::form(declared),
+            Engine::Mysql => mysql::form(declared, collation),
+            // SQLite has a stored form of its own.
+            Engine::Sqlite => Form::Unknown,
+        };
+        Self { engine, form }
     }
 
     /// The same for an enum of PostgreSQL whose labels are known: no other text is taken.
@@ -171,9 +188,9 @@ impl Form {
                     _ => None,
                 },
             },
-            Self::Int { least, most } => number::integer(
-                number::whole(value).filter(|n| (least..=most).contains(&n))?,
-            ),
+            Self::Int { least, most } => {
+                number::integer(number::whole(value).filter(|n| (least..=most).contains(&n))?)
+            }
             Self::Year => number::integer(
                 number::whole(value).filter(|n| *n == 0 || (1901..=2155).contains(n))?,
             ),
@@ -190,8 +207,12 @@ impl Form {
             Self::Uuid => Some(Value::Uuid(text::uuid(value)?)),
             Self::Json(form) => {
                 let text = match value {
-                    Value::Json(_) | Value::Text(_) | Value::Bool(_) | Value::Int(_)
-                    | Value::UInt(_) | Value::Float(_) => text::of(value)?,
+                    Value::Json(_)
+                    | Value::Text(_)
+                    | Value::Bool(_)
+                    | Value::Int(_)
+                    | Value::UInt(_)
+                    | Value::Float(_) => text::of(value)?,
                     _ => return None,
                 };
                 Some(Value::Json(form.held(&text)?))
@@ -229,17 +250,16 @@ fn bit(value: &Value, bits: u32) -> Option<Value> {
         }
         value => number::whole(value)?,
     };
-    (0..1_i128 << bits.min(64)).contains(&number).then(|| number::integer(number))?
+    (0..1_i128 << bits.min(64))
+        .contains(&number)
+        .then(|| number::integer(number))?
 }
 
 /// The text of a value for a type that has only texts. A number is one for bits alone.
 fn literal_text(literal: &Literal, value: &Value) -> Option<String> {
     match (literal, value) {
         (_, Value::Text(text)) => Some(text.clone()),
-        (
-            Literal::Bits { most, fixed: true },
-            Value::Int(_) | Value::UInt(_) | Value::Bool(_),
-        ) => {
+        (Literal::Bits { most, fixed: true }, Value::Int(_) | Value::UInt(_) | Value::Bool(_)) => {
             let number = u64::try_from(number::whole(value)?).ok()?;
             Some(format!("{number:0most$b}"))
         }
@@ -305,14 +325,9 @@ impl ServerStoredForm {
     /// Of these columns of a table of a server.
     #[must_use]
     pub fn of(engine: Engine, schema: &TableSchema, columns: &[usize]) -> Self {
-        let form = |&i: &usize| match engine {
-            Engine::Postgres => ColumnForm::postgres(&schema.columns[i]),
-            Engine::Mysql => ColumnForm::mysql(&schema.columns[i]),
-            // SQLite has a stored form of its own; here it is a type that is not known.
-            Engine::Sqlite => ColumnForm {
-                engine,
-                form: Form::Unknown,
-            },
+        let form = |&i: &usize| {
+            let column = &schema.columns[i];
+            ColumnForm::of_type(engine, &column.declared_type, column.collation.as_deref())
         };
         Self::new(columns.iter().map(form).collect())
     }
@@ -347,11 +362,8 @@ impl StoredForm for ServerStoredForm {
 /// needed between them.
 #[must_use]
 pub fn same_form(engine: Engine, a: &Column, b: &Column) -> bool {
-    match engine {
-        Engine::Postgres => ColumnForm::postgres(a).is_same(&ColumnForm::postgres(b)),
-        Engine::Mysql => ColumnForm::mysql(a).is_same(&ColumnForm::mysql(b)),
-        Engine::Sqlite => false,
-    }
+    let form = |c: &Column| ColumnForm::of_type(engine, &c.declared_type, c.collation.as_deref());
+    form(a).is_same(&form(b))
 }
 
 #[cfg(test)]

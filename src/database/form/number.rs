@@ -19,7 +19,7 @@ pub(super) struct DecimalForm {
 pub(super) struct FloatForm {
     /// Whether it has 32 bits.
     pub(super) single: bool,
-    /// Whether it may be NaN or infinite.
+    /// Whether it may be NaN, infinite or negative zero (MariaDB makes zero of that).
     pub(super) special: bool,
     /// Whether it has no sign.
     pub(super) unsigned: bool,
@@ -125,7 +125,7 @@ fn special_float(text: &str) -> Option<f64> {
 }
 
 /// A float as text: `1.0`, `1e300`, `NaN`, `-Infinity`.
-pub(super) fn float_text(v: f64) -> String {
+pub(in crate::database) fn float_text(v: f64) -> String {
     if v.is_finite() {
         format!("{v:?}")
     } else {
@@ -196,16 +196,12 @@ impl FloatForm {
         if v.is_infinite() {
             return self.special.then_some(v);
         }
-        if self.unsigned && v.is_sign_negative() {
+        if v.is_sign_negative() && (self.unsigned || !self.special && v == 0.0) {
             return None;
         }
         #[expect(clippy::cast_possible_truncation, reason = "compared afterwards")]
         let stored = |v: f64| {
-            if self.single {
-                f64::from(v as f32)
-            } else {
-                v
-            }
+            if self.single { f64::from(v as f32) } else { v }
         };
         if stored(v).to_bits() != v.to_bits() {
             return None;
@@ -275,9 +271,6 @@ mod tests {
         );
         assert_eq!(float(&Value::from("inf")), None);
         assert_eq!(float(&Value::from("1e999")), None);
-        assert_eq!(
-            decimal(&Value::Float(1e-7)).unwrap().as_str(),
-            "0.0000001"
-        );
+        assert_eq!(decimal(&Value::Float(1e-7)).unwrap().as_str(), "0.0000001");
     }
 }

@@ -57,7 +57,7 @@ impl TextForm {
 
 /// A value as text, in the form in which SQLite's columns of texts hold it. `None` for bytes and
 /// what has no text.
-pub(super) fn of(value: &Value) -> Option<String> {
+pub(in crate::database) fn of(value: &Value) -> Option<String> {
     Some(match value {
         Value::Text(v) | Value::Json(v) => v.clone(),
         Value::Bool(v) => v.to_string(),

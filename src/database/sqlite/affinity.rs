@@ -185,6 +185,10 @@ impl StoredForm for SqliteStoredForm {
         let value = match value {
             // A column of texts holds them as applications write them there.
             uuid @ Value::Uuid(_) if affinity == Affinity::Text => Value::Text(uuid.to_string()),
+            // `5.00` may be more digits than SQLite reads exactly, 5 is an integer.
+            Value::Decimal(v) if !matches!(affinity, Affinity::Text | Affinity::Blob) => {
+                Value::Text(v.normalized().to_owned())
+            }
             value => native(value),
         };
         match (affinity, &value) {

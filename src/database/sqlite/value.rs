@@ -81,11 +81,12 @@ pub(super) fn native(value: Value) -> Value {
         Value::Json(v) => Value::Text(v),
         Value::Other(v) if v.kind == RAW_TEXT => Value::Other(v),
         // MySQL's zero dates are texts.
-        Value::Other(v) if ZERO_DATES.contains(&v.kind.as_str()) => match String::from_utf8(v.bytes)
-        {
-            Ok(text) => Value::Text(text),
-            Err(e) => Value::Bytes(e.into_bytes()),
-        },
+        Value::Other(v) if ZERO_DATES.contains(&v.kind.as_str()) => {
+            match String::from_utf8(v.bytes) {
+                Ok(text) => Value::Text(text),
+                Err(e) => Value::Bytes(e.into_bytes()),
+            }
+        }
         Value::Other(v) => Value::Bytes(v.bytes),
         v @ Value::Array(_) => Value::Bytes(crate::data::canonical::encode_exact(&[v])),
     }

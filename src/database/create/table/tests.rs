@@ -1,0 +1,1 @@
+//! Tables of one engine as another would have them.
