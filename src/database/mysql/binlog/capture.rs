@@ -5,15 +5,19 @@
 //! ours changes first, and `binlog`, which remembers when each file that was read began. A log that
 //! was reset counts its files from 1 again; the second a file began tells them apart.
 
+use futures::StreamExt;
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Error as Mysql, OptsBuilder};
+use mysql_async::{BinlogStream, BinlogStreamRequest, Conn, Error as Mysql, OptsBuilder};
 
 use crate::error::{Error, ErrorKind, Result};
 
 use crate::database::mysql::connect::{Access, Server};
 use crate::database::mysql::error::{code, mysql};
+use crate::database::mysql::log;
 use crate::database::mysql::names::{Names, quote};
 use crate::database::mysql::position;
+
+use super::layout::Collations;
 
 /// What to do when the log does not hold what is needed.
 const ANEW: &str =
@@ -131,39 +135,12 @@ impl Log {
 
     /// Where the log ends now: what committed before this call is at or before it.
     pub(in crate::database::mysql) async fn end(&self, conn: &mut Conn) -> Result<u64> {
-        let (file, offset) = self.status(conn).await?;
-        position::position(&file, offset)
-    }
-
-    /// The file that is written, and where.
-    async fn status(&self, conn: &mut Conn) -> Result<(String, u64)> {
-        let sql = if self.is_new_mysql() {
-            "SHOW BINARY LOG STATUS"
-        } else {
-            "SHOW MASTER STATUS"
-        };
-        let row: Option<mysql_async::Row> = conn
-            .query_first(sql)
-            .await
-            .map_err(mysql(self.at("read where the binary log ends")))?;
-        row.and_then(|row| Some((row.get(0)?, row.get(1)?)))
-            .ok_or_else(|| {
-                Error::new(
-                    ErrorKind::Store,
-                    format!("the server at {} writes no binary log", self.server.place()),
-                )
-                .hint("set log_bin in the server's configuration and restart it")
-            })
-    }
-
-    /// MySQL took the old words away.
-    fn is_new_mysql(&self) -> bool {
-        !self.server.is_mariadb() && self.server.version().is_some_and(|v| v.number >= (8, 4))
+        log::end(&self.server, conn).await
     }
 
     async fn identity(&self, conn: &mut Conn) -> Result<Identity> {
         let what = || mysql(self.at("read who the server is"));
-        let (file, _) = self.status(conn).await?;
+        let (file, _) = log::place(&self.server, conn).await?;
         let uuid = if self.server.is_mariadb() {
             None
         } else {
@@ -265,26 +242,67 @@ impl Log {
         Ok(rows.iter().filter_map(|row| row.get(0)).collect())
     }
 
+    /// All files of the log, oldest first.
+    pub(super) async fn all_files(&self) -> Result<Vec<String>> {
+        let mut conn = self.session().await?;
+        self.files(&mut conn).await
+    }
+
+    /// Asks for the log from an offset in a file on. It ends where the log ends, or goes on.
+    pub(super) async fn open(&self, file: &str, offset: u64, ends: bool) -> Result<BinlogStream> {
+        let (conn, server_id) = self.dump_connection().await?;
+        let mut request = BinlogStreamRequest::new(server_id)
+            .with_filename(file.as_bytes())
+            .with_pos(offset);
+        if ends {
+            request = request.with_non_blocking();
+        }
+        conn.get_binlog_stream(request)
+            .await
+            .map_err(|e| self.stream_error(e))
+    }
+
+    /// Asks for the log from here on, and looks whether something comes.
+    pub(super) async fn try_to_read(&self, file: &str, offset: u64) -> Result<()> {
+        let mut stream = self.open(file, Self::start(offset), true).await?;
+        match stream.next().await {
+            Some(Err(error)) => Err(self.stream_error(error)),
+            Some(Ok(_)) | None => Ok(()),
+        }
+    }
+
+    /// The character sets of the server's collations, by their numbers.
+    pub(super) async fn collations(&self) -> Result<Collations> {
+        let sql = if self.server.is_mariadb() {
+            "SELECT ID, CHARACTER_SET_NAME FROM \
+             information_schema.COLLATION_CHARACTER_SET_APPLICABILITY WHERE ID IS NOT NULL"
+        } else {
+            "SELECT ID, CHARACTER_SET_NAME FROM information_schema.COLLATIONS WHERE ID IS NOT NULL"
+        };
+        let mut conn = self.session().await?;
+        let rows: Vec<(u64, String)> = conn
+            .query(sql)
+            .await
+            .map_err(mysql(self.at("read the server's collations")))?;
+        Ok(rows.into_iter().collect())
+    }
+
+    /// Where to begin in a file so that the log is read from `offset` on: a request has 32 bits for
+    /// it; beyond, the file is read from its beginning, and what is known is passed over.
+    pub(super) fn start(offset: u64) -> u64 {
+        if u32::try_from(offset).is_ok() {
+            offset.max(4)
+        } else {
+            4
+        }
+    }
+
     /// Reads when the file of `position` began, and compares or remembers it.
     async fn check_file(&self, position: u64) -> Result<()> {
-        use futures::StreamExt;
         let (file, offset) = self.find(position).await?;
-        let (conn, server_id) = self.dump_connection().await?;
-        let request = mysql_async::BinlogStreamRequest::new(server_id)
-            .with_non_blocking()
-            .with_filename(file.as_bytes())
-            .with_pos(if u32::try_from(offset).is_ok() {
-                offset.max(4)
-            } else {
-                4
-            });
-        let mut stream = conn
-            .get_binlog_stream(request)
-            .await
-            .map_err(|e| self.stream_error(e))?;
+        let mut stream = self.open(&file, Self::start(offset), true).await?;
         while let Some(event) = stream.next().await {
-            let event = event.map_err(|e| self.stream_error(e))?;
-            let header = event.header();
+            let header = event.map_err(|e| self.stream_error(e))?.header();
             if header.event_type_raw() == 15 {
                 drop(stream);
                 let begin = position - offset;
@@ -300,6 +318,13 @@ impl Log {
         let what = || mysql(self.at("remember a file of the binary log"));
         let mut conn = self.session().await?;
         let table = self.names.sql("binlog");
+        // Another reader of ours may be here at the same time.
+        conn.exec_drop(
+            format!("INSERT IGNORE INTO {table} (file, created) VALUES (?, ?)"),
+            (file, created),
+        )
+        .await
+        .map_err(what())?;
         let known: Option<u32> = conn
             .exec_first(
                 format!("SELECT created FROM {table} WHERE file = ?"),
@@ -307,25 +332,18 @@ impl Log {
             )
             .await
             .map_err(what())?;
-        match known {
-            Some(known) if known == created => Ok(()),
-            Some(_) => Err(gap(format!(
-                "a file of the binary log at {} is not the one that was read: the log was reset \
-                 (RESET MASTER), or the server was restored from an older copy",
-                self.server.place()
-            ))),
-            None => conn
-                .exec_drop(
-                    format!("INSERT INTO {table} (file, created) VALUES (?, ?)"),
-                    (file, created),
-                )
-                .await
-                .map_err(what()),
+        if known == Some(created) {
+            return Ok(());
         }
+        Err(gap(format!(
+            "a file of the binary log at {} is not the one that was read: the log was reset \
+             (RESET MASTER), or the server was restored from an older copy",
+            self.server.place()
+        )))
     }
 
     /// A connection that the log can be asked for on, and a number for us that no replica has.
-    pub(super) async fn dump_connection(&self) -> Result<(Conn, u32)> {
+    async fn dump_connection(&self) -> Result<(Conn, u32)> {
         let what = || mysql(self.at("connect to read the binary log"));
         let mut conn = self.session().await?;
         let server_id = self.free_server_id(&mut conn).await?;

@@ -14,13 +14,13 @@ use crate::error::{Error, ErrorKind, Result};
 
 use super::capture::Log;
 use super::event::{Event, refused};
-use super::layout::TableMap;
+use super::layout::{Collations, TableMap};
 use super::place::Place;
-use super::queue::Sender;
+use super::queue::{Sender, queue};
 use super::rows::Unreadable;
 use super::statement::{Ddl, Statement, Touch, Xid};
 use super::transaction::{Failed, Reading, Transaction, damaged};
-use super::watched::{Fit, Watched};
+use super::watched::Watched;
 use crate::database::mysql::connect::Access;
 
 /// A server that says nothing for so long, not even that nothing happens, is gone.
@@ -57,6 +57,7 @@ pub(super) struct Follower {
     log: Log,
     mariadb: bool,
     tables: Vec<Watched>,
+    collations: Arc<Collations>,
     sender: Sender,
     /// Where the log is read.
     place: Place,
@@ -77,6 +78,7 @@ impl Follower {
         log: Log,
         mariadb: bool,
         tables: Vec<Watched>,
+        collations: Arc<Collations>,
         sender: Sender,
         place: Place,
         after: u64,
@@ -85,6 +87,7 @@ impl Follower {
             log,
             mariadb,
             tables,
+            collations,
             sender,
             place,
             after,
@@ -95,6 +98,34 @@ impl Follower {
             prepared: BTreeMap::new(),
             maps: HashMap::new(),
         }
+    }
+
+    /// One like it for the part of the log before this, which tells nobody anything.
+    pub(super) fn before(&self, place: Place) -> Self {
+        Self::new(
+            self.log.clone(),
+            self.mariadb,
+            self.tables.clone(),
+            Arc::clone(&self.collations),
+            queue().0,
+            place,
+            self.place.position(),
+        )
+    }
+
+    /// Where it is.
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Takes a transaction that is prepared.
+    pub(super) fn take_prepared(&mut self, xid: &Xid) -> Option<Transaction> {
+        self.prepared.remove(xid)
+    }
+
+    /// The log that it follows.
+    pub(super) fn log(&self) -> &Log {
+        &self.log
     }
 
     /// Follows the log until something goes wrong; that is the queue's last word.
@@ -116,7 +147,7 @@ impl Follower {
         }
     }
 
-    async fn event(&mut self, raw: &Raw) -> Result<()> {
+    pub(super) async fn event(&mut self, raw: &Raw) -> Result<()> {
         let header = raw.header();
         let artificial = header.log_pos() == 0 || header.flags_raw() & 0x20 != 0;
         if !artificial {
@@ -235,8 +266,14 @@ impl Follower {
             Statement::Savepoint(name) => self.transaction.savepoint(name),
             Statement::RollbackTo(name) => self.transaction.rollback_to(&name)?,
             Statement::XaCommit(xid) => {
-                let Some(transaction) = self.prepared.remove(&xid) else {
-                    return self.unknown_xa().await;
+                if self.place.position() <= self.after {
+                    // Kept: this may be the very one that is looked for.
+                    self.start(Group::Outside);
+                    return Ok(());
+                }
+                let transaction = match self.prepared.remove(&xid) {
+                    Some(transaction) => transaction,
+                    None => Box::pin(self.prepared_before(&xid)).await?,
                 };
                 let committed_us = self.transaction.committed_us;
                 self.transaction = transaction;
@@ -293,10 +330,15 @@ impl Follower {
 
     /// Tells that a table changed; once is enough.
     async fn tell(&mut self, table: usize, what: String) {
+        // What lies behind is known to whoever reads.
+        let known = self.place.position() <= self.after;
         let watched = &mut self.tables[table];
         if !watched.told {
             watched.told = true;
             let table = watched.index();
+            if known {
+                return;
+            }
             self.sender.send(LogEvent::Schema { table, what }).await;
         }
     }
@@ -363,15 +405,20 @@ impl Follower {
     }
 
     async fn fit(&mut self, table: usize, map: &TableMap<'_>) -> Result<Reading> {
-        match self.tables[table].fit(map) {
-            Fit::Known(reading) => Ok(reading),
-            Fit::Changed(what) => {
+        match self.tables[table].fit(map, &self.collations)? {
+            Ok(reading) => Ok(reading),
+            Err(what) => {
                 let difference = self.look(table).await?;
-                // In the part of the log that is known already it was told before.
                 self.tell(table, difference.unwrap_or(what)).await;
-                self.tables[table].fit_changed(map)
+                self.fit_told(table, map)
             }
         }
+    }
+
+    fn fit_told(&self, table: usize, map: &TableMap<'_>) -> Result<Reading> {
+        self.tables[table]
+            .fit(map, &self.collations)?
+            .map_err(|_| damaged())
     }
 
     fn rows(&mut self, id: u64, event: u8, body: &[u8]) -> Result<()> {
@@ -441,20 +488,6 @@ impl Follower {
             )
             .hint("leave the column out of the mapping, or change the value"),
         }
-    }
-
-    /// Commits what was prepared before the log was read here: its rows are further back.
-    async fn unknown_xa(&mut self) -> Result<()> {
-        if self.place.position() <= self.after {
-            self.start(Group::Outside);
-            return Ok(());
-        }
-        Err(Error::new(
-            ErrorKind::LogGap,
-            "an XA transaction was committed that had been prepared before the place from which \
-             the binary log is read",
-        )
-        .hint("abort the migration, then start it again: it copies anew"))
     }
 }
 

@@ -5,6 +5,8 @@
 //! by its name there, else by its place; it must be of the very type that it is known to have. What
 //! does not fit is told in words, and never read as if it did.
 
+use std::collections::HashMap;
+
 use crate::data::Column;
 use crate::database::SyncTable;
 
@@ -32,7 +34,13 @@ struct Facts<'a> {
     unsigned: Option<Vec<bool>>,
     enums: Option<Vec<Vec<&'a [u8]>>>,
     sets: Option<Vec<Vec<&'a [u8]>>>,
+    /// Numbers of collations: of texts and bytes, of labels.
+    texts: Option<Vec<u64>>,
+    labels: Option<Vec<u64>>,
 }
+
+/// The character sets of collations, by their numbers.
+pub(super) type Collations = HashMap<u64, String>;
 
 impl<'a> TableMap<'a> {
     /// Reads what follows the table's number and flags. `None`: it is damaged.
@@ -78,6 +86,16 @@ impl<'a> TableMap<'a> {
                     let bit = |i: usize| Some(value.0.get(i / 8)? >> (7 - i % 8) & 1 == 1);
                     facts.unsigned = Some((0..numbers).map(bit).collect::<Option<_>>()?);
                 }
+                2 | 3 | 10 | 11 => {
+                    let like = if kind < 10 { is_text } else { is_label };
+                    let columns = wires.iter().filter(|wire| like(**wire)).count();
+                    let numbers = collations(value, matches!(kind, 2 | 10), columns)?;
+                    if kind < 10 {
+                        facts.texts = numbers;
+                    } else {
+                        facts.labels = numbers;
+                    }
+                }
                 4 => {
                     let mut names = Vec::with_capacity(wires.len());
                     while !value.0.is_empty() {
@@ -110,6 +128,35 @@ fn has_sign(wire: Wire) -> bool {
         wire,
         Wire::Int(_) | Wire::Float | Wire::Double | Wire::Decimal { .. } | Wire::Year
     )
+}
+
+fn is_text(wire: Wire) -> bool {
+    matches!(
+        wire,
+        Wire::Fixed { .. } | Wire::Varying { .. } | Wire::Blob(_) | Wire::Compressed(_)
+    )
+}
+
+fn is_label(wire: Wire) -> bool {
+    matches!(wire, Wire::Enum(_) | Wire::Set(_))
+}
+
+/// One number for each column: a list of them, or one for all and exceptions. `Some(None)`: they
+/// are not as many as the columns.
+fn collations(mut value: Input<'_>, default: bool, columns: usize) -> Option<Option<Vec<u64>>> {
+    let mut numbers = Vec::with_capacity(columns);
+    if default {
+        numbers.resize(columns, value.packed()?);
+        while !value.0.is_empty() {
+            let (at, number) = (value.packed()?, value.packed()?);
+            *numbers.get_mut(usize::try_from(at).ok()?)? = number;
+        }
+    } else {
+        while !value.0.is_empty() {
+            numbers.push(value.packed()?);
+        }
+    }
+    Some((numbers.len() == columns).then_some(numbers))
 }
 
 /// A captured column as it is known.
@@ -217,7 +264,11 @@ pub(super) struct Layout {
 
 impl Layout {
     /// Finds the columns of `shape` in the log's table. Fails with what does not fit.
-    pub(super) fn new(map: &TableMap<'_>, shape: &Shape) -> Result<Self, String> {
+    pub(super) fn new(
+        map: &TableMap<'_>,
+        shape: &Shape,
+        collations: &Collations,
+    ) -> Result<Self, String> {
         let wires = map
             .wires()
             .ok_or("it has a column of a type that is not known")?;
@@ -236,6 +287,7 @@ impl Layout {
             let cell = Cell::new(&captured.kind, &captured.declared, wires[at])
                 .map_err(|e| wrong(format!("known as {e}")))?;
             check(&facts, &wires, at, captured).map_err(wrong)?;
+            same_charset(&facts, &wires, at, captured, collations).map_err(wrong)?;
             if columns[at].1.replace((index, cell)).is_some() {
                 return Err(wrong("there twice".to_owned()));
             }
@@ -298,6 +350,33 @@ fn check(facts: &Facts<'_>, wires: &[Wire], at: usize, captured: &Captured) -> R
         _ => {}
     }
     Ok(())
+}
+
+/// Texts of another character set would be read as if they were of the known one.
+fn same_charset(
+    facts: &Facts<'_>,
+    wires: &[Wire],
+    at: usize,
+    captured: &Captured,
+    collations: &Collations,
+) -> Result<(), String> {
+    let nth = |like: fn(Wire) -> bool| wires[..at].iter().filter(|wire| like(**wire)).count();
+    let number = match &captured.kind {
+        Kind::Char { .. } | Kind::Text { .. } => {
+            facts.texts.as_ref().and_then(|all| all.get(nth(is_text)))
+        }
+        Kind::Enum { .. } | Kind::Set { .. } => {
+            facts.labels.as_ref().and_then(|all| all.get(nth(is_label)))
+        }
+        _ => None,
+    };
+    let logged = number.and_then(|number| collations.get(number));
+    match (logged, &captured.charset) {
+        (Some(logged), Some(known)) if logged != known => Err(format!(
+            "known to be {known} text, but is {logged} text in the log"
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn same_labels(

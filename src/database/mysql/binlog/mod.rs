@@ -8,6 +8,7 @@
 mod capture;
 mod cell;
 mod charset;
+mod check;
 mod event;
 mod follow;
 mod inet;
@@ -15,6 +16,7 @@ mod jsonb;
 mod layout;
 mod moment;
 mod place;
+mod prepared;
 mod queue;
 mod rows;
 mod statement;
@@ -24,4 +26,6 @@ mod watched;
 mod wire;
 
 pub(super) use capture::Log;
+pub(super) use check::Findings;
 pub(super) use stream::MysqlStream;
+

@@ -1,6 +1,7 @@
 //! The log as [`ChangeStream`].
 
-use mysql_async::BinlogStreamRequest;
+use std::sync::Arc;
+
 use tokio::task::JoinHandle;
 
 use crate::database::SyncTable;
@@ -34,25 +35,21 @@ impl MysqlStream {
             .map(|(i, table)| Watched::new(i, table, log.server.database()))
             .collect::<Result<Vec<_>>>()?;
         let (file, offset) = log.find(after).await?;
-        let (conn, server_id) = log.dump_connection().await?;
-        // The request has 32 bits for the offset: beyond, the file is read from its beginning, and
-        // what is known already is passed over.
-        let start = if u32::try_from(offset).is_ok() {
-            offset.max(4)
-        } else {
-            4
-        };
+        let start = Log::start(offset);
         let place = Place::new(&file, start)?;
-        let request = BinlogStreamRequest::new(server_id)
-            .with_filename(file.as_bytes())
-            .with_pos(start);
-        let stream = conn
-            .get_binlog_stream(request)
-            .await
-            .map_err(|e| log.stream_error(e))?;
+        let collations = Arc::new(log.collations().await?);
+        let stream = log.open(&file, start, false).await?;
         let (sender, events) = queue();
         let mariadb = log.server.is_mariadb();
-        let follower = Follower::new(log.clone(), mariadb, watched, sender, place, after);
+        let follower = Follower::new(
+            log.clone(),
+            mariadb,
+            watched,
+            collations,
+            sender,
+            place,
+            after,
+        );
         Ok(Self {
             events,
             task: tokio::spawn(follower.run(stream)),

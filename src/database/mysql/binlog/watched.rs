@@ -8,13 +8,13 @@ use crate::data::{Column, Generated, LogicalType};
 use crate::database::SyncTable;
 use crate::error::{Error, ErrorKind, Result};
 
-use super::layout::{Captured, Layout, Shape, TableMap};
+use super::layout::{Captured, Collations, Layout, Shape, TableMap};
 use super::transaction::Reading;
 use crate::database::mysql::error::mysql;
 use crate::database::mysql::names;
 
 /// See the module's text.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Watched {
     /// Its index.
     table: usize,
@@ -31,15 +31,6 @@ pub(super) struct Watched {
     found: Option<Shape>,
     /// Whether it was told that it changed.
     pub(super) told: bool,
-}
-
-/// How a table map's rows are read.
-#[derive(Debug)]
-pub(super) enum Fit {
-    /// As the table is known.
-    Known(Reading),
-    /// It is not what it was.
-    Changed(String),
 }
 
 impl Watched {
@@ -95,43 +86,44 @@ impl Watched {
         }
     }
 
-    /// How the rows behind this table map are read.
-    pub(super) fn fit(&self, map: &TableMap<'_>) -> Fit {
-        match Layout::new(map, &self.known) {
-            Ok(layout) => Fit::Known(self.reading(layout)),
-            Err(what) => Fit::Changed(what),
+    /// How the rows behind this table map are read. Fails with what does not fit as long as that
+    /// was not told.
+    pub(super) fn fit(
+        &self,
+        map: &TableMap<'_>,
+        collations: &Collations,
+    ) -> Result<Result<Reading, String>> {
+        if !self.told {
+            return Ok(Layout::new(map, &self.known, collations).map(|l| self.reading(l)));
         }
+        self.fit_changed(map, collations).map(Ok)
     }
 
-    /// Likewise for a table that was told to have changed: as the server describes it now. Columns
-    /// that are gone are NULL: its changes wait, and only their keys are looked at. Fails when the
-    /// key is gone, or when the rows are neither the old nor the new table's.
-    pub(super) fn fit_changed(&self, map: &TableMap<'_>) -> Result<Reading> {
-        let cannot = |why: &str| {
-            Error::new(
-                ErrorKind::Schema,
-                format!(
-                    "the rows of table {} in the binary log cannot be read any more: {why}",
-                    self.place()
-                ),
-            )
-            .hint(
-                "let the mapping fit the table, abort the migration and start it again: it copies \
-                 anew. With binlog_row_metadata = FULL more changes of a table can be read over",
-            )
-        };
-        let found = self
-            .found
-            .as_ref()
-            .ok_or_else(|| cannot("it is not there"))?;
-        let layout = Layout::new(map, found).map_err(|what| cannot(&what))?;
-        if let Some(&gone) = self.key.iter().find(|k| layout.missing.contains(k)) {
-            return Err(cannot(&format!(
-                "its key column {} is gone",
-                self.columns[gone]
-            )));
+    /// Likewise for a table that was told to have changed: as the server describes it now, else as
+    /// it was. Columns that are gone are NULL: its changes wait, and only their keys are looked at.
+    /// Fails when the key is gone, or when the rows are neither the old nor the new table's.
+    fn fit_changed(&self, map: &TableMap<'_>, collations: &Collations) -> Result<Reading> {
+        let mut why = "it is not there".to_owned();
+        for shape in self.found.iter().chain([&self.known]) {
+            match Layout::new(map, shape, collations) {
+                Ok(layout) => match self.key.iter().find(|k| layout.missing.contains(k)) {
+                    None => return Ok(self.reading(layout)),
+                    Some(&gone) => why = format!("its key column {} is gone", self.columns[gone]),
+                },
+                Err(what) => why = what,
+            }
         }
-        Ok(self.reading(layout))
+        Err(Error::new(
+            ErrorKind::Schema,
+            format!(
+                "the rows of table {} in the binary log cannot be read any more: {why}",
+                self.place()
+            ),
+        )
+        .hint(
+            "let the mapping fit the table, abort the migration and start it again: it copies \
+             anew. With binlog_row_metadata = FULL more changes of a table can be read over",
+        ))
     }
 
     /// Looks at the table as it is now. Answers what of it is different, in words.

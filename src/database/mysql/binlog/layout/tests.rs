@@ -1,5 +1,14 @@
 use super::*;
 
+fn fit(table: &TableMap<'_>, shape: &Shape) -> Result<Layout, String> {
+    let collations = [(45, "utf8mb4"), (8, "latin1"), (63, "binary")];
+    let collations = collations
+        .map(|(n, name)| (n, name.to_owned()))
+        .into_iter()
+        .collect();
+    Layout::new(table, shape, &collations)
+}
+
 fn captured(name: &str, declared: &str, place: usize) -> Option<Captured> {
     Some(Captured {
         name: name.to_owned(),
@@ -38,7 +47,7 @@ fn columns_are_found_by_name_and_by_place() {
     let table = TableMap::read(&bytes).unwrap();
     assert_eq!((table.database, table.table), (&b"shop"[..], &b"t"[..]));
     let swapped = shape(&[("e", "enum('a','b')", 0), ("id", "int unsigned", 1)], 9);
-    let layout = Layout::new(&table, &swapped).unwrap();
+    let layout = fit(&table, &swapped).unwrap();
     let at: Vec<_> = layout
         .columns
         .iter()
@@ -49,9 +58,9 @@ fn columns_are_found_by_name_and_by_place() {
     let bytes = map(&[]);
     let table = TableMap::read(&bytes).unwrap();
     let known = shape(&[("x", "varchar(80)", 1)], 3);
-    assert!(Layout::new(&table, &known).unwrap().columns[1].1.is_some());
+    assert!(fit(&table, &known).unwrap().columns[1].1.is_some());
     let known = shape(&[("x", "varchar(80)", 1)], 4);
-    let wrong = Layout::new(&table, &known).unwrap_err();
+    let wrong = fit(&table, &known).unwrap_err();
     assert!(wrong.contains("3 columns in the log, and 4"), "{wrong}");
 }
 
@@ -66,7 +75,7 @@ fn what_does_not_fit_is_said() {
         ("e", "enum('a','c')", "other labels"),
         ("e", "enum('a')", "other labels"),
     ] {
-        let wrong = Layout::new(&table, &shape(&[(name, declared, 0)], 3)).unwrap_err();
+        let wrong = fit(&table, &shape(&[(name, declared, 0)], 3)).unwrap_err();
         assert!(wrong.contains(says), "{wrong}");
     }
     assert!(TableMap::read(&bytes[..12]).is_none());
@@ -78,7 +87,7 @@ fn columns_that_are_gone_are_missing() {
     let table = TableMap::read(&bytes).unwrap();
     let mut known = shape(&[("id", "int unsigned", 0), ("v", "varchar(80)", 1)], 3);
     known.columns[1] = None;
-    assert_eq!(Layout::new(&table, &known).unwrap().missing, [1]);
+    assert_eq!(fit(&table, &known).unwrap().missing, [1]);
 }
 
 #[test]
@@ -93,4 +102,23 @@ fn differences_in_words() {
     let mut now = now;
     now.columns[1] = None;
     assert_eq!(was.difference(&now).unwrap(), "column v is gone");
+}
+
+#[test]
+fn texts_of_another_character_set_are_noticed() {
+    let known = shape(&[("v", "varchar(80)", 1), ("e", "enum('a','b')", 2)], 3);
+    for (optional, fits) in [
+        (&b"\x03\x01\x2d"[..], true),
+        (b"\x03\x01\x08", false),
+        (b"\x02\x01\x2d", true),
+        (b"\x02\x03\x2d\x00\x08", false),
+        (b"\x0a\x01\x08", false),
+        (b"\x0b\x01\x2d", true),
+        // A collation that is not known says nothing.
+        (b"\x03\x01\x7a", true),
+    ] {
+        let bytes = map(optional);
+        let table = TableMap::read(&bytes).unwrap();
+        assert_eq!(fit(&table, &known).is_ok(), fits, "{optional:?}");
+    }
 }
