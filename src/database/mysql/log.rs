@@ -17,6 +17,21 @@ pub(super) async fn end(server: &Server, conn: &mut Conn) -> Result<u64> {
 
 /// The file that is written, and the offset in it.
 pub(super) async fn place(server: &Server, conn: &mut Conn) -> Result<(String, u64)> {
+    let mut row = status(server, conn).await?.ok_or_else(off)?;
+    let file: Option<String> = row.take_opt(0).and_then(|cell| cell.ok());
+    let offset: Option<u64> = row.take_opt(1).and_then(|cell| cell.ok());
+    file.zip(offset).ok_or_else(off)
+}
+
+/// The databases that alone are logged, and those that are not, as lists; empty where nothing is
+/// said.
+pub(super) async fn filters(server: &Server, conn: &mut Conn) -> Result<Option<(String, String)>> {
+    let row = status(server, conn).await?;
+    let cell = |row: &WireRow, i| row.get_opt(i).and_then(Result::ok).unwrap_or_default();
+    Ok(row.map(|row| (cell(&row, 2), cell(&row, 3))))
+}
+
+async fn status(server: &Server, conn: &mut Conn) -> Result<Option<WireRow>> {
     // MySQL has another word for it from 8.2, and only that from 8.4.
     let renamed = server
         .version()
@@ -26,7 +41,7 @@ pub(super) async fn place(server: &Server, conn: &mut Conn) -> Result<(String, u
     } else {
         "SHOW MASTER STATUS"
     };
-    let row: Option<WireRow> = conn.query_first(sql).await.map_err(|e| {
+    conn.query_first(sql).await.map_err(|e| {
         let refused = code(&e) == Some(1227);
         let error = mysql("read the end of the binary log")(e);
         match server.version().map(|v| v.maker) {
@@ -38,11 +53,7 @@ pub(super) async fn place(server: &Server, conn: &mut Conn) -> Result<(String, u
             }
             _ => error,
         }
-    })?;
-    let mut row = row.ok_or_else(off)?;
-    let file: Option<String> = row.take_opt(0).and_then(|cell| cell.ok());
-    let offset: Option<u64> = row.take_opt(1).and_then(|cell| cell.ok());
-    file.zip(offset).ok_or_else(off)
+    })
 }
 
 /// The server keeps no binary log.

@@ -6,8 +6,9 @@
 //! - `schema`: introspection. `select`: the SQL of a read. `read`: snapshots. `copy`: a table's rows.
 //! - `position`: a place in the binary log as one number. `log`: its end.
 //! - `tx`: transactions. `table`, `rows`, `reference`: their statements.
-//! - `inspect`: what `check` asks.
+//! - `inspect`: what `check` asks. `binlog`: the log as a change feed.
 
+mod binlog;
 mod calendar;
 mod connect;
 mod copy;
