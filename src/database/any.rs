@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::rule::mapping::{RowFilter, StoredForm};
 
 use super::form::{ServerStoredForm, same_form};
-use super::mysql::MysqlStore;
+use super::mysql::{MysqlDriver, MysqlStore};
 use super::postgres::{PgDriver, PgStore};
 use super::server::ServerSync;
 use super::sqlite::{Affinity, SqliteFilter, SqliteStore, SqliteStoredForm};
@@ -284,8 +284,8 @@ fn server_place(url: &ServerUrl, port: u16) -> String {
     )
 }
 
-/// A server's part in a migration.
 type Postgres = ServerSync<PgDriver>;
+type Mysql = ServerSync<MysqlDriver>;
 
 impl ReadStore for AnyStore {
     fn name(&self) -> &str {

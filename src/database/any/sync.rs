@@ -3,17 +3,18 @@
 use std::collections::BTreeMap;
 
 use crate::data::{Key, Position, Row};
+use crate::database::mysql::MysqlDriver;
 use crate::database::postgres::PgDriver;
 use crate::database::server::{ServerLock, ServerSync};
 use crate::database::sqlite::{SqliteLock, SqliteSync};
 use crate::database::{
     Applied, ApplyBatch, Chunk, ChunkMark, DecisionRecord, FeedPage, Lag, MappedAs, OpenConflict,
-    Outcome, Recovered, Resolution, Role, RowChange, Settled, StoreLock, SyncOptions, SyncStore,
+    Outcome, ReadStore, Recovered, Resolution, Role, RowChange, Settled, StoreLock, SyncOptions, SyncStore,
     SyncTable,
 };
 use crate::error::{Error, ErrorKind, Result};
 
-use super::{AnyStore, Inner as Store, Postgres};
+use super::{AnyStore, Inner as Store, Mysql, Postgres};
 
 /// See [`SyncStore`]. Cheap to clone.
 #[derive(Clone)]
@@ -23,6 +24,7 @@ pub struct AnySync(Inner);
 enum Inner {
     Sqlite(SqliteSync),
     Postgres(Postgres),
+    Mysql(Mysql),
 }
 
 /// See [`StoreLock`].
@@ -31,6 +33,7 @@ pub struct AnyLock(Lock);
 enum Lock {
     Sqlite(SqliteLock),
     Postgres(ServerLock<PgDriver>),
+    Mysql(ServerLock<MysqlDriver>),
 }
 
 impl std::fmt::Debug for AnySync {
@@ -55,6 +58,7 @@ macro_rules! on {
         match &$self.0 {
             Inner::Sqlite($sync) => $does,
             Inner::Postgres($sync) => $does,
+            Inner::Mysql($sync) => $does,
         }
     };
 }
@@ -64,6 +68,7 @@ macro_rules! under {
         match $lock {
             Lock::Sqlite($inner) => $does,
             Lock::Postgres($inner) => $does,
+            Lock::Mysql($inner) => $does,
         }
     };
 }
@@ -76,7 +81,10 @@ impl AnySync {
                 let driver = PgDriver::new(store.clone(), &options.migration, Some(options.role));
                 Inner::Postgres(ServerSync::new(driver, options)?)
             }
-            Store::Mysql(..) => todo!(),
+            Store::Mysql(store, url) => {
+                let driver = MysqlDriver::new(store.name(), url, &options.migration)?;
+                Inner::Mysql(ServerSync::new(driver, options)?)
+            }
         }))
     }
 
@@ -105,7 +113,10 @@ impl AnySync {
                 let driver = PgDriver::new(store.clone(), migration, None);
                 Inner::Postgres(ServerSync::new(driver, options)?)
             }
-            Store::Mysql(..) => todo!(),
+            Store::Mysql(store, url) => {
+                let driver = MysqlDriver::new(store.name(), url, migration)?;
+                Inner::Mysql(ServerSync::new(driver, options)?)
+            }
         }))
     }
 
@@ -114,6 +125,7 @@ impl AnySync {
         match &self.0 {
             Inner::Sqlite(_) => Err(Error::new(ErrorKind::Internal, "asked of the wrong store")),
             Inner::Postgres(sync) => sync.lag(read).await,
+            Inner::Mysql(sync) => sync.lag(read).await,
         }
     }
 
@@ -140,6 +152,7 @@ impl AnySync {
         match &self.0 {
             Inner::Sqlite(sync) => sync.install_after(consumed).await,
             Inner::Postgres(sync) => sync.install().await,
+            Inner::Mysql(sync) => sync.install().await,
         }
     }
 
@@ -308,6 +321,7 @@ impl SyncStore for AnySync {
         Ok(AnyLock(match &self.0 {
             Inner::Sqlite(sync) => Lock::Sqlite(sync.lock().await?),
             Inner::Postgres(sync) => Lock::Postgres(sync.lock().await?),
+            Inner::Mysql(sync) => Lock::Mysql(sync.lock().await?),
         }))
     }
 

@@ -60,7 +60,8 @@ fn meaning(code: u16) -> (ErrorKind, Option<&'static str>) {
             ErrorKind::Store,
             Some("raise max_allowed_packet on the server"),
         ),
-        1146 | 1054 | 1091 | 1412 => (ErrorKind::Schema, None),
+        1146 => (ErrorKind::NotFound, None),
+        1054 | 1091 | 1412 => (ErrorKind::Schema, None),
         _ => (ErrorKind::Store, None),
     }
 }
@@ -166,7 +167,7 @@ mod tests {
             (1045, ErrorKind::Store),
             (2013, ErrorKind::Unavailable),
             (1021, ErrorKind::Full),
-            (1146, ErrorKind::Schema),
+            (1146, ErrorKind::NotFound),
             (1064, ErrorKind::Store),
         ] {
             let error = mysql("try")(server(code, "HY000"));

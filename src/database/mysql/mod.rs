@@ -7,11 +7,13 @@
 //! - `position`: a place in the binary log as one number. `log`: its end.
 //! - `tx`: transactions. `table`, `rows`, `reference`: their statements.
 //! - `inspect`: what `check` asks. `binlog`: the log as a change feed.
+//! - `driver`: all of it as the shared code for servers wants it.
 
 mod binlog;
 mod calendar;
 mod connect;
 mod copy;
+mod driver;
 mod error;
 mod inspect;
 mod kind;
@@ -28,4 +30,5 @@ mod table;
 mod tx;
 mod value;
 
+pub(super) use driver::MysqlDriver;
 pub use store::MysqlStore;

@@ -27,5 +27,5 @@ mod wire;
 
 pub(super) use capture::Log;
 pub(super) use check::Findings;
-pub(super) use stream::MysqlStream;
+pub(in crate::database) use stream::MysqlStream;
 

@@ -16,7 +16,7 @@ use super::watched::Watched;
 
 /// See the module's text. A task reads ahead; dropped, it stops.
 #[derive(Debug)]
-pub(in crate::database::mysql) struct MysqlStream {
+pub(in crate::database) struct MysqlStream {
     events: Receiver,
     task: JoinHandle<()>,
 }
