@@ -46,7 +46,7 @@ struct Inner {
     store: PgStore,
     origin: String,
     writer: Arc<tokio::sync::Mutex<Option<Session>>>,
-    readers: Mutex<Vec<Session>>,
+    readers: Mutex<Vec<Box<Session>>>,
     /// 0: unknown, 1: a replica's session, 2: an ordinary one.
     fires: AtomicU8,
 }
@@ -75,7 +75,7 @@ pub(super) enum Loan {
     /// The one that writes.
     Write(OwnedMutexGuard<Option<Session>>),
     /// One that reads.
-    Read(Option<Session>, PgConnections),
+    Read(Option<Box<Session>>, PgConnections),
 }
 
 impl Loan {
@@ -83,7 +83,7 @@ impl Loan {
     pub(super) fn session(&mut self) -> Option<&mut Session> {
         match self {
             Self::Write(guard) => guard.as_mut(),
-            Self::Read(session, _) => session.as_mut(),
+            Self::Read(session, _) => session.as_deref_mut(),
         }
     }
 
@@ -146,7 +146,7 @@ impl PgConnections {
         &self.inner.store
     }
 
-    fn readers(&self) -> std::sync::MutexGuard<'_, Vec<Session>> {
+    fn readers(&self) -> std::sync::MutexGuard<'_, Vec<Box<Session>>> {
         let readers = self.inner.readers.lock();
         readers.unwrap_or_else(PoisonError::into_inner)
     }
@@ -227,11 +227,11 @@ impl PgConnections {
             .batch_execute(SQL)
             .await
             .map_err(pg("begin a transaction"))?;
-        let session = Session {
+        let session = Box::new(Session {
             conn,
             marked: false,
             replica: false,
-        };
+        });
         Ok(PgTx::new(Loan::Read(Some(session), self.clone())))
     }
 
