@@ -46,7 +46,7 @@ struct Inner {
     store: PgStore,
     origin: String,
     writer: Arc<tokio::sync::Mutex<Option<Session>>>,
-    readers: Mutex<Vec<Box<Session>>>,
+    readers: Mutex<Vec<Session>>,
     /// 0: unknown, 1: a replica's session, 2: an ordinary one.
     fires: AtomicU8,
 }
@@ -100,7 +100,7 @@ impl Loan {
         if let Self::Read(Some(session), connections) = self {
             let mut readers = connections.readers();
             if session.conn.is_open() && readers.len() < READERS_MAX {
-                readers.push(session);
+                readers.push(*session);
             }
         }
     }
@@ -146,7 +146,7 @@ impl PgConnections {
         &self.inner.store
     }
 
-    fn readers(&self) -> std::sync::MutexGuard<'_, Vec<Box<Session>>> {
+    fn readers(&self) -> std::sync::MutexGuard<'_, Vec<Session>> {
         let readers = self.inner.readers.lock();
         readers.unwrap_or_else(PoisonError::into_inner)
     }
@@ -220,7 +220,7 @@ impl PgConnections {
         if let Some(session) = idle
             && session.conn.client().batch_execute(SQL).await.is_ok()
         {
-            return Ok(PgTx::new(Loan::Read(Some(session), self.clone())));
+            return Ok(PgTx::new(Loan::Read(Some(Box::new(session)), self.clone())));
         }
         let conn = self.inner.store.endpoint().connect().await?;
         conn.client()
