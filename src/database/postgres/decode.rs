@@ -104,7 +104,11 @@ pub(super) fn value(kind: Kind, raw: Option<&[u8]>) -> Result<Value> {
             Some((1, text)) => Value::Json(utf8(kind, text)?.to_owned()),
             _ => return Err(damaged(kind, raw)),
         },
-        _ => with_cell(kind, Some(raw), |v| v.to_value())?,
+        _ => {
+            let mut cell = Value::Null;
+            with_cell(kind, Some(raw), |v| cell = v.to_value())?;
+            cell
+        }
     })
 }
 

@@ -77,7 +77,7 @@ impl PgStore {
         let conn = self.connect().await?;
         let what = || pg(format!("count the rows of table {table}"));
         let sql = format!(
-            "SELECT count(*) FROM (SELECT FROM {} LIMIT {COUNT_MAX}) AS some",
+            "SELECT count(*) FROM (SELECT FROM {} LIMIT {COUNT_MAX}) AS t",
             TableName::parse(table)?.sql()
         );
         let row = conn.client().query_one(&sql, &[]).await;

@@ -1,15 +1,16 @@
 //! PostgreSQL, 14 and later.
 //!
-//! - [`connect`], [`tls`]: connections and their settings; [`error`]: what the server's errors mean.
-//! - [`kind`], [`column`]: how types and columns are carried; [`decode`], [`encode`], [`numeric`],
-//!   [`plain`]: their binary and plain forms; [`names`]: quoting.
-//! - [`schema`]: introspection; [`inspect`]: what `check` asks.
-//! - [`store`], [`read`], [`select`], [`rows`], [`copy`]: reading, by `COPY`.
-//! - [`pool`], [`tx`]: connections and transactions; [`table`], [`write`], [`load`], [`links`],
-//!   [`arrays`], [`sql`]: their statements.
-//! - [`capture`], [`slot`], [`publication`], [`identity`], [`origin`], [`preflight`]: what keeps the
-//!   server's log for us; [`stream`], [`reader`], [`pgoutput`], [`assemble`], [`text`]: reading it.
-//! - [`driver`]: all of it as the shared code for servers wants it.
+//! - [`PgStore`]: one database, what reading asks of it.
+//! - `connect`, `tls`: connections and their settings. `error`: what the server's errors mean.
+//! - `kind`, `column`: how types and columns are carried. `decode`, `encode`, `numeric`, `plain`:
+//!   their binary and plain forms. `names`: quoting.
+//! - `schema`: introspection. `inspect`: what `check` asks.
+//! - `read`, `select`, `rows`, `copy`: snapshots, by `COPY`.
+//! - `pool`, `tx`: connections and transactions that write. `table`, `write`, `load`, `links`,
+//!   `arrays`, `sql`: their statements.
+//! - `capture`, `slot`, `publication`, `identity`, `origin`, `preflight`: what keeps the server's log
+//!   for us. `stream`, `reader`, `pgoutput`, `assemble`, `text`: reading it.
+//! - `driver`: all of it as the shared code for servers wants it.
 
 mod arrays;
 mod assemble;

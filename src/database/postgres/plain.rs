@@ -62,7 +62,7 @@ fn write_number(out: &mut String, kind: Kind, value: &Value) -> Result<(), Misfi
         }
         // The shortest digits that are read as the same number.
         Value::Float(v) if kind == Kind::Float4 => {
-            append(out, format_args!("{:e}", encode::float4(*v)?))
+            append(out, format_args!("{:e}", encode::float4(*v)?));
         }
         Value::Float(v) => append(out, format_args!("{v:e}")),
         other => append(out, format_args!("{other}")),
@@ -72,7 +72,7 @@ fn write_number(out: &mut String, kind: Kind, value: &Value) -> Result<(), Misfi
 
 fn append(out: &mut String, arguments: std::fmt::Arguments<'_>) {
     // Writing into a text cannot fail.
-    drop(out.write_fmt(arguments));
+    out.write_fmt(arguments).unwrap_or_default();
 }
 
 fn hex(out: &mut String, bytes: &[u8]) {

@@ -74,7 +74,7 @@ pub(super) enum Loan {
     /// The one that writes.
     Write(OwnedMutexGuard<Option<Session>>),
     /// One that reads.
-    Read(Option<Session>, PgConnections),
+    Read(Option<Box<Session>>, PgConnections),
 }
 
 impl Loan {
@@ -82,7 +82,7 @@ impl Loan {
     pub(super) fn session(&mut self) -> Option<&mut Session> {
         match self {
             Self::Write(guard) => guard.as_mut(),
-            Self::Read(session, _) => session.as_mut(),
+            Self::Read(session, _) => session.as_deref_mut(),
         }
     }
 
@@ -99,7 +99,7 @@ impl Loan {
         if let Self::Read(Some(session), connections) = self {
             let mut readers = connections.readers();
             if session.conn.is_open() && readers.len() < READERS_MAX {
-                readers.push(session);
+                readers.push(*session);
             }
         }
     }
@@ -219,18 +219,18 @@ impl PgConnections {
         if let Some(session) = idle
             && session.conn.client().batch_execute(SQL).await.is_ok()
         {
-            return Ok(PgTx::new(Loan::Read(Some(session), self.clone())));
+            return Ok(PgTx::new(Loan::Read(Some(Box::new(session)), self.clone())));
         }
         let conn = self.inner.store.endpoint().connect().await?;
         conn.client()
             .batch_execute(SQL)
             .await
             .map_err(pg("begin a transaction"))?;
-        let session = Session {
+        let session = Box::new(Session {
             conn,
             marked: false,
             replica: false,
-        };
+        });
         Ok(PgTx::new(Loan::Read(Some(session), self.clone())))
     }
 

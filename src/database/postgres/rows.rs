@@ -52,19 +52,23 @@ impl CopyRows {
         bytes_max: usize,
     ) -> Result<()> {
         while !self.ended {
-            // Looked at before the builder is full, so that the last batch is known to be the last.
-            if self.begun {
-                match self.bytes.get(..2) {
-                    None => {
-                        self.receive().await?;
-                        continue;
-                    }
-                    Some([0xff, 0xff]) => {
-                        self.finish().await?;
-                        continue;
-                    }
-                    Some(_) => {}
+            if !self.begun {
+                if !self.read_head()? {
+                    self.receive().await?;
                 }
+                continue;
+            }
+            // Looked at before the builder is full, so that the last batch is known to be the last.
+            match self.bytes.get(..2) {
+                None => {
+                    self.receive().await?;
+                    continue;
+                }
+                Some([0xff, 0xff]) => {
+                    self.finish().await?;
+                    continue;
+                }
+                Some(_) => {}
             }
             if builder.rows() >= rows_max || builder.bytes() >= bytes_max {
                 break;
@@ -108,22 +112,25 @@ impl CopyRows {
         Ok(())
     }
 
+    /// Reads what comes before the rows if it is there as a whole.
+    fn read_head(&mut self) -> Result<bool> {
+        let Some(head) = self.bytes.get(..19) else {
+            return Ok(false);
+        };
+        let extension = u32::from_be_bytes([head[15], head[16], head[17], head[18]]) as usize;
+        if &head[..11] != SIGNATURE {
+            return Err(self.damaged());
+        }
+        if self.bytes.len() < 19 + extension {
+            return Ok(false);
+        }
+        self.bytes.advance(19 + extension);
+        self.begun = true;
+        Ok(true)
+    }
+
     /// Reads one row if it is there as a whole.
     fn read_row(&mut self, builder: &mut BatchBuilder) -> Result<bool> {
-        if !self.begun {
-            let Some(head) = self.bytes.get(..19) else {
-                return Ok(false);
-            };
-            let extension = u32::from_be_bytes([head[15], head[16], head[17], head[18]]) as usize;
-            if &head[..11] != SIGNATURE {
-                return Err(self.damaged());
-            }
-            if self.bytes.len() < 19 + extension {
-                return Ok(false);
-            }
-            self.bytes.advance(19 + extension);
-            self.begun = true;
-        }
         let Some(row_len) = self.row_len()? else {
             return Ok(false);
         };

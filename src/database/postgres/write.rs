@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use super::arrays::{Arrays, misfit};
 use super::column::PgColumn;
 use super::encode::Param;
-use super::error::{Doing, internal, violation};
+use super::error::{Doing, violation};
 use super::links::{self, Facts};
 use super::table::PgTable;
 use super::tx::{Failure, PgTx, cell, ordinal};
@@ -380,10 +380,13 @@ pub(super) fn every(table: &PgTable, affected: u64, rows: usize) -> Result<()> {
     if usize::try_from(affected) == Ok(rows) {
         return Ok(());
     }
-    Err(internal(format!(
-        "{affected} of {rows} rows of table {} were written",
-        table.name
-    ))
+    Err(Error::new(
+        ErrorKind::Store,
+        format!(
+            "{affected} of {rows} rows of table {} were written",
+            table.name
+        ),
+    )
     .hint("a trigger or rule of the table may keep rows from being written"))
 }
 
