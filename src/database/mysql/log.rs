@@ -40,8 +40,8 @@ pub(super) async fn place(server: &Server, conn: &mut Conn) -> Result<(String, u
         }
     })?;
     let mut row = row.ok_or_else(off)?;
-    let file: Option<String> = row.take_opt(0).and_then(|cell| cell.ok());
-    let offset: Option<u64> = row.take_opt(1).and_then(|cell| cell.ok());
+    let file: Option<String> = row.take_opt(0).and_then(std::result::Result::ok);
+    let offset: Option<u64> = row.take_opt(1).and_then(std::result::Result::ok);
     file.zip(offset).ok_or_else(off)
 }
 
