@@ -1,7 +1,5 @@
 //! Dates and times as the servers spell them.
 
-use std::fmt::Write;
-
 /// Microseconds of a second.
 const SECOND_US: i64 = 1_000_000;
 /// Microseconds of a day.
@@ -83,10 +81,9 @@ pub(super) fn time_text(us: i64) -> String {
 fn push_time(text: &mut String, us: i64) {
     let seconds = us / SECOND_US;
     let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
-    // Writing to a string does not fail.
-    drop(write!(text, "{hours:02}:{minutes:02}:{:02}", seconds % 60));
+    text.push_str(&format!("{hours:02}:{minutes:02}:{:02}", seconds % 60));
     if us % SECOND_US != 0 {
-        drop(write!(text, ".{:06}", us % SECOND_US));
+        text.push_str(&format!(".{:06}", us % SECOND_US));
     }
 }
 
@@ -101,8 +98,8 @@ pub(super) fn odd_timestamp_text(
     (hours, minutes, seconds, us): (u8, u8, u8, u32),
     fraction: u8,
 ) -> String {
-    let mut text = odd_date_text(date);
-    drop(write!(text, " {hours:02}:{minutes:02}:{seconds:02}"));
+    let date = odd_date_text(date);
+    let mut text = format!("{date} {hours:02}:{minutes:02}:{seconds:02}");
     if fraction > 0 {
         let digits = format!("{us:06}");
         text.push('.');

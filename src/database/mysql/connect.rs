@@ -10,7 +10,7 @@ use mysql_async::{Conn, DriverError, Opts, OptsBuilder, SslOpts};
 use crate::config::ServerUrl;
 use crate::error::{Error, ErrorKind, Result};
 
-use super::error::mysql;
+use super::error::{mysql, tls as tls_error};
 
 /// The port when none is written.
 const PORT: u16 = 3306;
@@ -101,6 +101,8 @@ struct Inner {
     opts: Opts,
     /// Without TLS, for when the server offers none and that is allowed.
     plain: Option<Opts>,
+    /// Any name in the server's certificate will do (`verify-ca`).
+    any_name: bool,
     timeout: Duration,
     version: OnceLock<Version>,
 }
@@ -153,6 +155,9 @@ impl Server {
             let error = bad(wrong);
             error.hint(format!("ssl-mode is one of {SSL_MODES}"))
         })?;
+        if tls.is_some() {
+            choose_cryptography();
+        }
         let opts = OptsBuilder::default()
             .ip_or_hostname(url.host.as_str())
             .tcp_port(url.port.unwrap_or(PORT))
@@ -170,6 +175,7 @@ impl Server {
                 database: url.database.clone(),
                 opts: opts.ssl_opts(tls).into(),
                 plain,
+                any_name: mode == "verify-ca",
                 timeout,
                 version: OnceLock::new(),
             }),
@@ -238,6 +244,20 @@ impl Server {
                 let plain = self.inner.plain.as_ref().unwrap_or(&self.inner.opts);
                 self.open(plain).await
             }
+            // The authority is the right one; the driver cannot leave the name out of account, but
+            // it can be told another one.
+            Err(e) if self.inner.any_name => match presented_name(&e) {
+                Some(name) => {
+                    let opts = &self.inner.opts;
+                    let tls = opts
+                        .ssl_opts()
+                        .cloned()
+                        .map(|tls| tls.with_danger_tls_hostname_override(Some(name)));
+                    self.open(&OptsBuilder::from_opts(opts.clone()).ssl_opts(tls).into())
+                        .await
+                }
+                None => Err(e),
+            },
             other => other,
         }
         .map_err(mysql(format!("connect to {}", self.place())))
@@ -286,6 +306,33 @@ impl Server {
                 tracing::debug!(%error, "a connection was left to end by itself");
             }
         });
+    }
+}
+
+/// A name in a certificate that was refused only for its names.
+fn presented_name(error: &mysql_async::Error) -> Option<String> {
+    let rustls::Error::InvalidCertificate(rustls::CertificateError::NotValidForNameContext {
+        presented,
+        ..
+    }) = tls_error(error)?
+    else {
+        return None;
+    };
+    // `DnsName("*.example.com")`
+    let (_, name) = presented.first()?.split_once('(')?;
+    let name = name.trim_end_matches(')').trim_matches('"');
+    Some(name.replace('*', "any"))
+}
+
+/// TLS needs one choice of cryptography for the whole process: crates that we use bring two.
+fn choose_cryptography() {
+    let chosen = rustls::crypto::CryptoProvider::get_default().is_some();
+    if !chosen
+        && rustls::crypto::ring::default_provider()
+            .install_default()
+            .is_err()
+    {
+        tracing::debug!("the cryptography of TLS was chosen elsewhere meanwhile");
     }
 }
 

@@ -71,6 +71,18 @@ pub(super) fn mysql(what: impl std::fmt::Display) -> impl FnOnce(Mysql) -> Error
     move |e| {
         let (kind, hint) = match &e {
             Mysql::Server(server) => meaning(server.code),
+            Mysql::Io(mysql_async::IoError::Io(io))
+                if io.kind() == std::io::ErrorKind::NotFound =>
+            {
+                (ErrorKind::Store, Some("check the path in ssl-ca"))
+            }
+            e if matches!(tls(e), Some(rustls::Error::InvalidCertificate(_))) => (
+                ErrorKind::Store,
+                Some(
+                    "name the authority that signed the server's certificate in ssl-ca; \
+                     ssl-mode=verify-ca accepts any name in it, ssl-mode=required any certificate",
+                ),
+            ),
             Mysql::Io(_)
             | Mysql::Driver(
                 DriverError::ConnectionClosed
@@ -98,6 +110,24 @@ pub(super) fn mysql(what: impl std::fmt::Display) -> impl FnOnce(Mysql) -> Error
     }
 }
 
+/// What TLS says, if the error is its own.
+pub(super) fn tls(error: &Mysql) -> Option<&rustls::Error> {
+    match error {
+        Mysql::Io(mysql_async::IoError::Io(e)) => e.get_ref()?.downcast_ref(),
+        Mysql::Io(mysql_async::IoError::Tls(e)) => {
+            let mut cause = std::error::Error::source(e);
+            while let Some(e) = cause {
+                if let Some(found) = e.downcast_ref() {
+                    return Some(found);
+                }
+                cause = e.source();
+            }
+            None
+        }
+        _ => None,
+    }
+}
+
 /// In the server's words, with its code. Packets and values are not shown: they hold data.
 fn text(error: &Mysql) -> String {
     match error {
@@ -115,11 +145,6 @@ pub(super) fn code(error: &Mysql) -> Option<u16> {
         Mysql::Server(e) => Some(e.code),
         _ => None,
     }
-}
-
-/// Whether a row with one of its unique values is there.
-pub(super) fn is_duplicate(error: &Mysql) -> bool {
-    matches!(code(error), Some(1062 | 1586 | 1169))
 }
 
 /// The constraint that said no, if it is one: only the statement is undone then.
@@ -190,6 +215,5 @@ mod tests {
             assert_eq!(found.kind, kind, "{code}");
         }
         assert_eq!(violation(&server(1213, "40001")), None);
-        assert!(is_duplicate(&server(1062, "23000")));
     }
 }

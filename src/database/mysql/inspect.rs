@@ -4,16 +4,19 @@
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
-use crate::database::{Inspection, ReadStore};
+use crate::data::TableSchema;
+use crate::database::{Inspection, Orphans, ReadStore};
 use crate::error::{Error, ErrorKind, Result};
 
 use super::connect::Access;
-use super::error::mysql;
+use super::error::{code, mysql};
 use super::log;
-use super::names::quote_table;
+use super::names::{quote, quote_table};
 use super::schema;
 use super::store::MysqlStore;
 
+/// How long a look at one foreign key may take.
+const LOOK_MAX_S: u32 = 5;
 /// Rows are counted up to here.
 const COUNT_MAX: u64 = 1_000;
 
@@ -73,6 +76,21 @@ impl MysqlStore {
             }
         }
         Ok(notes)
+    }
+
+    /// Rows of a table whose parents are missing. Looks for five seconds at each foreign key.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub async fn orphans(&self, table: &str) -> Result<Orphans> {
+        let mut conn = self.connect(Access::Read).await?;
+        let mariadb = self.server().is_mariadb();
+        let looked = async {
+            let table = schema::table(&mut conn, table).await?;
+            find_orphans(&mut conn, &table, mariadb).await
+        }
+        .await;
+        looked.map_err(|e| self.named(e))
     }
 
     async fn notes(&self, conn: &mut Conn) -> Result<Vec<(String, String)>> {
@@ -144,7 +162,7 @@ impl MysqlStore {
     /// Those of reading.
     pub async fn count_some(&self, table: &str) -> Result<(u64, bool)> {
         let sql = format!(
-            "SELECT COUNT(*) FROM (SELECT 1 FROM {} LIMIT {COUNT_MAX}) AS some",
+            "SELECT COUNT(*) FROM (SELECT 1 FROM {} LIMIT {COUNT_MAX}) AS counted",
             quote_table(table)
         );
         let mut conn = self.connect(Access::Read).await?;
@@ -156,6 +174,64 @@ impl MysqlStore {
         let rows = rows.ok_or_else(|| Error::new(ErrorKind::Internal, "a count without a row"))?;
         Ok((rows, rows >= COUNT_MAX))
     }
+}
+
+/// Counts the rows whose parents are missing.
+async fn find_orphans(conn: &mut Conn, table: &TableSchema, mariadb: bool) -> Result<Orphans> {
+    let mut orphans = 0;
+    let mut parents = Vec::new();
+    for key in &table.foreign_keys {
+        let child = |i: &usize| format!("c.{}", quote(&table.columns[*i].name));
+        let joined: Vec<String> = key
+            .columns
+            .iter()
+            .zip(&key.parent_columns)
+            .map(|(c, p)| format!("{} = p.{}", child(c), quote(p)))
+            .collect();
+        let refers: Vec<String> = key
+            .columns
+            .iter()
+            .map(|c| format!("{} IS NOT NULL", child(c)))
+            .collect();
+        let first = key.parent_columns.first().map(|p| quote(p));
+        let (before, hint) = if mariadb {
+            (
+                format!("SET STATEMENT max_statement_time = {LOOK_MAX_S} FOR "),
+                String::new(),
+            )
+        } else {
+            (
+                String::new(),
+                format!("/*+ MAX_EXECUTION_TIME({LOOK_MAX_S}000) */ "),
+            )
+        };
+        let sql = format!(
+            "{before}SELECT {hint}COUNT(*) FROM {} AS c LEFT JOIN {} AS p ON {} \
+             WHERE {} AND p.{} IS NULL",
+            quote_table(&table.name),
+            quote_table(&key.parent),
+            joined.join(" AND "),
+            refers.join(" AND "),
+            first.unwrap_or_default()
+        );
+        let found: Option<u64> = match conn.query_first(sql).await {
+            Ok(found) => found,
+            // It took too long.
+            Err(e) if matches!(code(&e), Some(1969 | 3024)) => return Ok(Orphans::Unknown),
+            Err(e) => {
+                let what = format!("check the foreign keys of table {}", table.name);
+                return Err(mysql(what)(e));
+            }
+        };
+        let found = found.unwrap_or(0);
+        if found > 0 {
+            orphans += found;
+            if !parents.contains(&key.parent) {
+                parents.push(key.parent.clone());
+            }
+        }
+    }
+    Ok(Orphans::Found(orphans, parents))
 }
 
 /// Creates and drops a table.

@@ -18,8 +18,8 @@ pub(super) async fn end(server: &Server, conn: &mut Conn) -> Result<u64> {
 /// The file that is written, and the offset in it.
 pub(super) async fn place(server: &Server, conn: &mut Conn) -> Result<(String, u64)> {
     let mut row = status(server, conn).await?.ok_or_else(off)?;
-    let file: Option<String> = row.take_opt(0).and_then(|cell| cell.ok());
-    let offset: Option<u64> = row.take_opt(1).and_then(|cell| cell.ok());
+    let file: Option<String> = row.take_opt(0).and_then(std::result::Result::ok);
+    let offset: Option<u64> = row.take_opt(1).and_then(std::result::Result::ok);
     file.zip(offset).ok_or_else(off)
 }
 

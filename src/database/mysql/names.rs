@@ -13,9 +13,6 @@ pub(super) fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
 /// What all of Banyan's own tables begin with.
 pub(super) const PREFIX: &str = "_banyan_";
 
-/// The longest name that a server takes, in characters.
-pub(super) const NAME_CHARS_MAX: usize = 64;
-
 /// A table's database, if one is written before it, and its name: `t` or `db.t`.
 pub(super) fn split(table: &str) -> (Option<&str>, &str) {
     match table.split_once('.') {

@@ -164,7 +164,7 @@ async fn columns(conn: &mut Conn, found: &Found) -> Result<Vec<Column>> {
     let rows: Vec<WireRow> = conn
         .exec(
             "SELECT COLUMN_NAME, CAST(COLUMN_TYPE AS CHAR), IS_NULLABLE, \
-             CAST(COLUMN_DEFAULT AS CHAR), EXTRA, COLLATION_NAME \
+             CAST(COLUMN_DEFAULT AS CHAR), EXTRA, COLLATION_NAME, VERSION() LIKE '%MariaDB%' \
              FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? \
              ORDER BY ORDINAL_POSITION",
             (&found.database, &found.name),
@@ -177,6 +177,7 @@ async fn columns(conn: &mut Conn, found: &Found) -> Result<Vec<Column>> {
         let extra = extra.to_ascii_uppercase();
         let declared_type: String = take(&mut row, 1)?;
         let collation: Option<String> = take(&mut row, 5)?;
+        let mariadb = take::<u8>(&mut row, 6)? == 1;
         let mut column = Column {
             name: take(&mut row, 0)?,
             declared_type,
@@ -194,6 +195,23 @@ async fn columns(conn: &mut Conn, found: &Found) -> Result<Vec<Column>> {
         };
         let kind = Kind::of(&column);
         column.logical = kind.logical();
+        // MariaDB gives an expression, MySQL a text without its quotes unless it says otherwise.
+        column.default = column.default.filter(|d| d != "NULL" || !mariadb).map(|d| {
+            let quoted = mariadb
+                || extra.contains("DEFAULT_GENERATED")
+                || matches!(
+                    column.logical,
+                    LogicalType::Int
+                        | LogicalType::UInt
+                        | LogicalType::Float
+                        | LogicalType::Decimal
+                );
+            if quoted {
+                d
+            } else {
+                format!("'{}'", d.replace('\\', "\\\\").replace('\'', "''"))
+            }
+        });
         column.collation = match kind {
             // Compared as what they stand for.
             Kind::Inet4 | Kind::Inet6 => Some(column.declared_type.clone()),

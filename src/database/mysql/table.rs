@@ -44,6 +44,10 @@ pub(in crate::database) struct MysqlTable {
     pub(super) place: Vec<usize>,
     /// Mapped columns that are not of the key.
     pub(super) updated: Vec<usize>,
+    /// Whether `INSERT … ON DUPLICATE KEY UPDATE` updates a row that is there, and does nothing
+    /// else: the key is the only unique one, no trigger fires for the insert, and there is no column
+    /// whose default a CHECK could refuse.
+    pub(super) upsert: bool,
     /// The table as introspected, and which columns are mapped.
     pub(super) sync: SyncTable,
     /// Who refers to it and what its unique keys are, read at first use.
@@ -102,6 +106,9 @@ impl MysqlTable {
                 .collect(),
             all,
             codecs,
+            upsert: schema.triggers.is_empty()
+                && data.iter().all(|d| table.columns.contains(d))
+                && schema.unique.iter().all(|u| u.name == index),
             sync: table.clone(),
             links: OnceCell::new(),
         })

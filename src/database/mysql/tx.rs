@@ -60,7 +60,7 @@ impl Writer {
 pub(in crate::database) struct MysqlTx {
     pub(super) store: MysqlStore,
     /// Where the connection is put back.
-    slot: OwnedMutexGuard<Option<Writer>>,
+    slot: Option<OwnedMutexGuard<Option<Writer>>>,
     writer: Option<Writer>,
     /// The name of the table `mark`, for SQL.
     mark: String,
@@ -117,7 +117,7 @@ impl MysqlTx {
         .map_err(|e| store.named(e))?;
         Ok(Self {
             store: store.clone(),
-            slot,
+            slot: Some(slot),
             max_packet: writer.max_packet,
             writer: Some(writer),
             mark: names.sql("mark"),
@@ -292,12 +292,27 @@ fn is_ddl(sql: &str) -> bool {
 }
 
 impl Drop for MysqlTx {
+    /// Undoes it, in the background; the next transaction waits for that.
     fn drop(&mut self) {
-        if let Some(writer) = self.writer.take()
-            && self.busy
-        {
+        let Some(mut writer) = self.writer.take() else {
+            return;
+        };
+        if self.busy {
             self.store.server().abandon(writer.conn.id());
+            return;
         }
+        let (Some(mut slot), Ok(runtime)) =
+            (self.slot.take(), tokio::runtime::Handle::try_current())
+        else {
+            return;
+        };
+        runtime.spawn(async move {
+            // A connection that cannot do even that is not used again.
+            match writer.conn.query_drop("ROLLBACK").await {
+                Ok(()) => *slot = Some(writer),
+                Err(error) => tracing::debug!(%error, "a transaction was left to the server"),
+            }
+        });
     }
 }
 
@@ -481,7 +496,9 @@ impl Tx for MysqlTx {
         let conn = self.conn()?;
         let outcome = conn.query_drop("COMMIT").await;
         self.plain("commit", outcome)?;
-        *self.slot = self.writer.take();
+        if let Some(mut slot) = self.slot.take() {
+            *slot = self.writer.take();
+        }
         Ok(())
     }
 }

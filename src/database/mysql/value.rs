@@ -267,7 +267,9 @@ impl Codec {
             };
             held.to_bits() == v.to_bits()
         });
-        (v.is_finite() && exact && rounded).then_some(Wire::Double(v))
+        // MariaDB keeps no sign of zero.
+        let negative_zero = v == 0.0 && v.is_sign_negative();
+        (v.is_finite() && exact && rounded && !negative_zero).then_some(Wire::Double(v))
     }
 
     /// The server cuts spaces off the end of what is too long, and says nothing.

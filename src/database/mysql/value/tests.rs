@@ -36,6 +36,7 @@ fn what_would_be_bent_is_refused() {
         ("decimal(5,2)", decimal("0.1"), decimal("NaN")),
         ("float", Value::Float(0.5), Value::Float(0.1)),
         ("double", Value::Float(0.1), Value::Float(f64::NAN)),
+        ("double", Value::Float(0.0), Value::Float(-0.0)),
         ("double(10,2)", Value::Float(0.1), Value::Float(0.123)),
         ("char(3)", text("äöü"), text("a ")),
         ("varchar(3)", text("a  "), text("a   ")),
