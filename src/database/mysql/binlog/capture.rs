@@ -462,7 +462,7 @@ impl Log {
             ))
             .caused_by(error.to_string()),
             Some(1045 | 1227) => mysql(self.at("read the binary log"))(error)
-                .hint("GRANT REPLICATION SLAVE ON *.* to the user of the store's url"),
+                .hint("GRANT REPLICATION SLAVE ON *.* TO the user of the store's url"),
             _ => mysql(self.at("read the binary log"))(error),
         }
     }
