@@ -5,6 +5,8 @@
 //! ours changes first, and `binlog`, which remembers when each file that was read began. A log that
 //! was reset counts its files from 1 again; the second a file began tells them apart.
 
+use std::sync::Arc;
+
 use futures::StreamExt;
 use mysql_async::prelude::Queryable;
 use mysql_async::{BinlogStream, BinlogStreamRequest, Conn, Error as Mysql, OptsBuilder};
@@ -17,7 +19,8 @@ use crate::database::mysql::log;
 use crate::database::mysql::names::{Names, quote};
 use crate::database::mysql::position;
 
-use super::layout::Collations;
+use super::layout::{Collations, TableMap};
+use super::watched::Watched;
 
 /// What to do when the log does not hold what is needed.
 const ANEW: &str =
@@ -34,6 +37,15 @@ const HEARTBEAT_NS: u64 = 1_000_000_000;
 pub(in crate::database::mysql) struct Log {
     pub(super) server: Server,
     names: Names,
+}
+
+/// See [`Log::facts`].
+#[derive(Clone, Debug)]
+pub(super) struct Facts {
+    /// The character sets of the server's collations, by their numbers.
+    pub(super) collations: Arc<Collations>,
+    /// Names of tables are compared without regard to case.
+    pub(super) fold: bool,
 }
 
 /// Who wrote the log.
@@ -61,9 +73,8 @@ impl Log {
     }
 
     /// Whether a table is the one that every transaction of ours changes first.
-    pub(super) fn is_mark(&self, database: &[u8], table: &[u8]) -> bool {
-        database == self.server.database().as_bytes()
-            && table == self.names.object("mark").as_bytes()
+    pub(super) fn is_mark(&self, map: &TableMap<'_>, fold: bool) -> bool {
+        map.is(self.server.database(), &self.names.object("mark"), fold)
     }
 
     /// Creates our tables and remembers whose log it is. Idempotent. Answers the position from
@@ -271,8 +282,9 @@ impl Log {
         }
     }
 
-    /// The character sets of the server's collations, by their numbers.
-    pub(super) async fn collations(&self) -> Result<Collations> {
+    /// What of the server must be known to read its log.
+    pub(super) async fn facts(&self) -> Result<Facts> {
+        let what = || mysql(self.at("read what the server is set to"));
         let sql = if self.server.is_mariadb() {
             "SELECT ID, CHARACTER_SET_NAME FROM \
              information_schema.COLLATION_CHARACTER_SET_APPLICABILITY WHERE ID IS NOT NULL"
@@ -280,11 +292,42 @@ impl Log {
             "SELECT ID, CHARACTER_SET_NAME FROM information_schema.COLLATIONS WHERE ID IS NOT NULL"
         };
         let mut conn = self.session().await?;
-        let rows: Vec<(u64, String)> = conn
-            .query(sql)
+        let rows: Vec<(u64, String)> = conn.query(sql).await.map_err(what())?;
+        let fold: Option<u8> = conn
+            .query_first("SELECT @@GLOBAL.lower_case_table_names")
             .await
-            .map_err(mysql(self.at("read the server's collations")))?;
-        Ok(rows.into_iter().collect())
+            .map_err(what())?;
+        Ok(Facts {
+            collations: Arc::new(rows.into_iter().collect()),
+            fold: fold.unwrap_or(0) != 0,
+        })
+    }
+
+    /// Fails for tables whose log tells more, or less, than what is done to their rows.
+    pub(super) async fn check_types(&self, tables: &[Watched]) -> Result<()> {
+        let mut conn = self.session().await?;
+        for table in tables {
+            let kind: Option<String> = conn
+                .exec_first(
+                    "SELECT TABLE_TYPE FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? AND \
+                     TABLE_NAME = ?",
+                    (&table.database, &table.name),
+                )
+                .await
+                .map_err(mysql(self.at("read the types of the tables")))?;
+            if kind.is_some_and(|kind| kind.eq_ignore_ascii_case("SYSTEM VERSIONED")) {
+                return Err(Error::new(
+                    ErrorKind::Schema,
+                    format!(
+                        "table {} is system-versioned: the binary log holds its old rows as if \
+                         they were new ones",
+                        table.place()
+                    ),
+                )
+                .hint("ALTER TABLE … DROP SYSTEM VERSIONING, or leave the table out"));
+            }
+        }
+        Ok(())
     }
 
     /// Where to begin in a file so that the log is read from `offset` on: a request has 32 bits for
@@ -419,7 +462,7 @@ impl Log {
             ))
             .caused_by(error.to_string()),
             Some(1045 | 1227) => mysql(self.at("read the binary log"))(error)
-                .hint("GRANT REPLICATION SLAVE ON *.* to the user of the store's url"),
+                .hint("GRANT REPLICATION SLAVE ON *.* TO the user of the store's url"),
             _ => mysql(self.at("read the binary log"))(error),
         }
     }

@@ -60,7 +60,8 @@ impl Log {
         let settings = conn
             .query(
                 "SHOW GLOBAL VARIABLES WHERE Variable_name LIKE '%log\\_bin%' OR Variable_name \
-                 LIKE '%binlog%' OR Variable_name IN ('server_id', 'expire_logs_days')",
+                 LIKE '%binlog%' OR Variable_name IN ('server_id', 'expire_logs_days', \
+                 'log_slave_updates', 'log_replica_updates')",
             )
             .await
             .map_err(mysql("read the server's settings"))?;
@@ -75,10 +76,39 @@ impl Log {
         }
         look_at_settings(&settings, &mut found);
         look_at_retention(&settings, &mut found);
+        self.look_at_replication(&mut conn, &settings, &mut found)
+            .await;
         self.look_at_filters(&mut conn, &mut found).await?;
         self.look_at_tables(&mut conn, tables, &mut found).await?;
         self.look_at_rights(&mut conn, &mut found).await?;
         Ok(found)
+    }
+
+    /// A replica that does not log what it takes over from its source.
+    async fn look_at_replication(
+        &self,
+        conn: &mut Conn,
+        settings: &Settings,
+        found: &mut Findings,
+    ) {
+        let quiet = ["log_slave_updates", "log_replica_updates"];
+        if !quiet.iter().any(|name| settings.is(name, "OFF")) {
+            return;
+        }
+        let sql = if self.server.is_mariadb() {
+            "SHOW ALL SLAVES STATUS"
+        } else {
+            "SHOW REPLICA STATUS"
+        };
+        // Who may not see it is not told.
+        let rows: Vec<mysql_async::Row> = conn.query(sql).await.unwrap_or_default();
+        if !rows.is_empty() {
+            found.problem(
+                "the server is a replica that does not log what it takes over (log_slave_updates \
+                 is OFF): those changes are not captured",
+                "name the primary server in the store's url, or set log_slave_updates = ON",
+            );
+        }
     }
 
     /// What the server leaves out of its log.
@@ -114,6 +144,13 @@ impl Log {
                     continue;
                 }
             };
+            if let Err(error) = self.check_types(std::slice::from_ref(&watched)).await {
+                if error.kind() != ErrorKind::Schema {
+                    return Err(error);
+                }
+                let hint = error.hints().first().cloned().unwrap_or_default();
+                found.problem(error.message(), hint);
+            }
             let engine: Option<String> = conn
                 .exec_first(
                     "SELECT ENGINE FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? AND \

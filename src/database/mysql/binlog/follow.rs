@@ -12,7 +12,7 @@ use mysql_async::binlog::events::Event as Raw;
 use crate::database::server::driver::LogEvent;
 use crate::error::{Error, ErrorKind, Result};
 
-use super::capture::Log;
+use super::capture::{Facts, Log};
 use super::event::{Event, refused};
 use super::layout::{Collations, TableMap};
 use super::place::Place;
@@ -58,6 +58,8 @@ pub(super) struct Follower {
     mariadb: bool,
     tables: Vec<Watched>,
     collations: Arc<Collations>,
+    /// Names are compared without regard to case.
+    fold: bool,
     sender: Sender,
     /// Where the log is read.
     place: Place,
@@ -74,20 +76,21 @@ pub(super) struct Follower {
 }
 
 impl Follower {
+    /// Follows `log` from `place` on.
     pub(super) fn new(
         log: Log,
-        mariadb: bool,
+        facts: Facts,
         tables: Vec<Watched>,
-        collations: Arc<Collations>,
         sender: Sender,
         place: Place,
         after: u64,
     ) -> Self {
         Self {
+            mariadb: log.server.is_mariadb(),
             log,
-            mariadb,
             tables,
-            collations,
+            collations: facts.collations,
+            fold: facts.fold,
             sender,
             place,
             after,
@@ -104,9 +107,11 @@ impl Follower {
     pub(super) fn before(&self, place: Place) -> Self {
         Self::new(
             self.log.clone(),
-            self.mariadb,
+            Facts {
+                collations: Arc::clone(&self.collations),
+                fold: self.fold,
+            },
             self.tables.clone(),
-            Arc::clone(&self.collations),
             queue().0,
             place,
             self.place.position(),
@@ -198,7 +203,7 @@ impl Follower {
             }
             Event::Load => {
                 self.tell_all("LOAD DATA changed rows, logged as a statement")
-                    .await
+                    .await;
             }
             Event::Committed => self.commit().await?,
             Event::Prepared(xid) => {
@@ -234,7 +239,8 @@ impl Follower {
         self.place.enter(file, artificial)?;
         self.begun = false;
         self.maps.clear();
-        self.group = Group::Outside;
+        // What a crash of the server cut off is not committed.
+        self.start(Group::Outside);
         Ok(())
     }
 
@@ -387,11 +393,11 @@ impl Follower {
             return Ok(());
         }
         let map = TableMap::read(body).ok_or_else(damaged)?;
-        let meaning = if self.log.is_mark(map.database, map.table) {
+        let meaning = if self.log.is_mark(&map, self.fold) {
             self.own()?;
             Meaning::Mark
         } else {
-            match self.tables.iter().position(|t| t.is(&map)) {
+            match self.tables.iter().position(|t| t.is(&map, self.fold)) {
                 None => Meaning::Foreign,
                 Some(i) => Meaning::Captured(Arc::new(self.fit(i, &map).await?)),
             }

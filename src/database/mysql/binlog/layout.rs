@@ -18,10 +18,8 @@ use crate::database::mysql::kind::{Kind, charset_of};
 /// The log's description of a table.
 #[derive(Debug)]
 pub(super) struct TableMap<'a> {
-    /// The database, as bytes.
-    pub(super) database: &'a [u8],
-    /// The table.
-    pub(super) table: &'a [u8],
+    database: &'a [u8],
+    table: &'a [u8],
     types: &'a [u8],
     metadata: &'a [u8],
     optional: &'a [u8],
@@ -63,6 +61,17 @@ impl<'a> TableMap<'a> {
             metadata,
             optional: input.0,
         })
+    }
+
+    /// Whether it is about this table; `fold`: whatever the case of its name.
+    pub(super) fn is(&self, database: &str, table: &str, fold: bool) -> bool {
+        let same = |logged: &[u8], name: &str| {
+            logged == name.as_bytes()
+                || fold
+                    && std::str::from_utf8(logged)
+                        .is_ok_and(|logged| logged.to_lowercase() == name.to_lowercase())
+        };
+        same(self.table, table) && same(self.database, database)
     }
 
     /// How each column is laid out. `None`: a type is not known.

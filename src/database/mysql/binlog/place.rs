@@ -85,9 +85,9 @@ mod tests {
         let mut place = Place::new("bin.000003", 4).unwrap();
         place.advance(u32::MAX - 10);
         place.advance(20);
-        assert_eq!(place.position(), 3 << 36 | (1 << 32) + 20);
+        assert_eq!(place.position(), (3 << 36) + (1 << 32) + 20);
         place.advance(10);
-        assert_eq!(place.position(), 3 << 36 | (1 << 32) + 20);
+        assert_eq!(place.position(), (3 << 36) + (1 << 32) + 20);
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! The log as [`ChangeStream`].
 
-use std::sync::Arc;
-
 use tokio::task::JoinHandle;
 
 use crate::database::SyncTable;
@@ -37,19 +35,11 @@ impl MysqlStream {
         let (file, offset) = log.find(after).await?;
         let start = Log::start(offset);
         let place = Place::new(&file, start)?;
-        let collations = Arc::new(log.collations().await?);
+        log.check_types(&watched).await?;
+        let facts = log.facts().await?;
         let stream = log.open(&file, start, false).await?;
         let (sender, events) = queue();
-        let mariadb = log.server.is_mariadb();
-        let follower = Follower::new(
-            log.clone(),
-            mariadb,
-            watched,
-            collations,
-            sender,
-            place,
-            after,
-        );
+        let follower = Follower::new(log.clone(), facts, watched, sender, place, after);
         Ok(Self {
             events,
             task: tokio::spawn(follower.run(stream)),

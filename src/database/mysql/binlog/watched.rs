@@ -74,8 +74,8 @@ impl Watched {
     }
 
     /// Whether a table map is about it.
-    pub(super) fn is(&self, map: &TableMap<'_>) -> bool {
-        map.table == self.name.as_bytes() && map.database == self.database.as_bytes()
+    pub(super) fn is(&self, map: &TableMap<'_>, fold: bool) -> bool {
+        map.is(&self.database, &self.name, fold)
     }
 
     fn reading(&self, layout: Layout) -> Reading {

@@ -45,7 +45,9 @@ const FULL: &[u8] = b"\x01\x01\x80\x04\x07\x02id\x01v\x01e\x06\x05\x02\x01a\x01b
 fn columns_are_found_by_name_and_by_place() {
     let bytes = map(FULL);
     let table = TableMap::read(&bytes).unwrap();
-    assert_eq!((table.database, table.table), (&b"shop"[..], &b"t"[..]));
+    assert!(table.is("shop", "t", false));
+    assert!(!table.is("shop", "T", false));
+    assert!(table.is("Shop", "T", true));
     let swapped = shape(&[("e", "enum('a','b')", 0), ("id", "int unsigned", 1)], 9);
     let layout = fit(&table, &swapped).unwrap();
     let at: Vec<_> = layout
