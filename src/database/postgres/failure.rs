@@ -33,7 +33,10 @@ pub(super) fn sql(what: &str, cause: tokio_postgres::Error) -> Error {
 }
 
 fn is_io(cause: &tokio_postgres::Error) -> bool {
-    std::error::Error::source(cause).is_some_and(|source| source.is::<std::io::Error>())
+    let source = std::error::Error::source(cause);
+    source
+        .and_then(|source| source.downcast_ref::<std::io::Error>())
+        .is_some()
 }
 
 /// An error of the replication connection.

@@ -303,3 +303,32 @@ async fn partitions_are_their_table() {
     drop(stream);
     place.done().await;
 }
+
+/// The replication driver takes no message above 128 MiB; bytes are twice as long as text, and an
+/// update holds two rows.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a PostgreSQL server"]
+async fn a_change_that_is_too_large_is_refused_by_name() {
+    let place = Place::new("huge").await;
+    place
+        .run("CREATE TABLE t (id int PRIMARY KEY, n int, body bytea)")
+        .await;
+    let (tables, begin) = place.install(&["t"]).await;
+    let mut stream = place.stream(&tables, begin).await;
+    place
+        .run("INSERT INTO t VALUES (1, 0, decode(repeat('00', 40000000), 'hex'))")
+        .await;
+    let events = place.rest(&mut stream).await;
+    let changes = changes(&events);
+    let Value::Bytes(body) = &changes[0].after.as_ref().unwrap()[2] else {
+        panic!();
+    };
+    assert_eq!(body.len(), 40_000_000);
+    place.run("UPDATE t SET body = body || '\\x01'").await;
+    let end = slot::flush_log(&place.client).await.unwrap();
+    let error = up_to(&mut stream, end).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Value, "{error:?}");
+    assert!(error.hints()[0].contains("128 MiB"));
+    drop(stream);
+    place.done().await;
+}
