@@ -9,8 +9,8 @@ use crate::database::server::{ServerLock, ServerSync};
 use crate::database::sqlite::{SqliteLock, SqliteSync};
 use crate::database::{
     Applied, ApplyBatch, Chunk, ChunkMark, DecisionRecord, FeedPage, Lag, MappedAs, OpenConflict,
-    Outcome, ReadStore, Recovered, Resolution, Role, RowChange, Settled, StoreLock, SyncOptions, SyncStore,
-    SyncTable,
+    Outcome, ReadStore, Recovered, Resolution, Role, RowChange, Settled, StoreLock, SyncOptions,
+    SyncStore, SyncTable,
 };
 use crate::error::{Error, ErrorKind, Result};
 

@@ -272,7 +272,11 @@ impl<D: Driver> SyncStore for ServerSync<D> {
     }
 
     async fn anchor(&self, seq: u64) -> Result<Option<i64>> {
-        self.at_store(self.shared.driver.check_log(seq).await)?;
+        let done = async {
+            let seq = self.shared.from(seq).await?;
+            self.shared.driver.check_log(seq).await
+        };
+        self.at_store(done.await)?;
         Ok(None)
     }
 
