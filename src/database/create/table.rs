@@ -223,13 +223,15 @@ impl Maker<'_> {
     fn column(&self, index: usize, sql_type: &str, left_out: &mut Vec<String>) -> String {
         let column = &self.schema.columns[index];
         let mut sql = format!("{} {sql_type}", self.to.quote(&column.name));
-        if self.from == self.to && self.to != Engine::Postgres {
-            if let Some(collation) = &column.collation {
-                if let (Engine::Mysql, Some((charset, _))) = (self.to, collation.split_once('_')) {
-                    sql.push_str(&format!(" CHARACTER SET {charset}"));
-                }
-                sql.push_str(&format!(" COLLATE {collation}"));
+        if self.from == self.to
+            && self.to != Engine::Postgres
+            && let Some(collation) = &column.collation
+        {
+            let charset = collation.split_once('_').map(|(charset, _)| charset);
+            if let (Engine::Mysql, Some(charset)) = (self.to, charset) {
+                sql.push_str(&format!(" CHARACTER SET {charset}"));
             }
+            sql.push_str(&format!(" COLLATE {collation}"));
         }
         if !column.nullable || self.schema.key.contains(&index) {
             sql.push_str(" NOT NULL");
