@@ -303,12 +303,11 @@ fn money(text: &str) -> Option<bool> {
 /// `[1,3)`; a side that is open has no number and a round bracket.
 fn int_range(text: &str, most: i64) -> Option<bool> {
     let number = |text| plain_int(text).filter(|n| (-most - 1..=most).contains(n));
-    let inner = text.strip_suffix(')')?;
-    let (low, high) = inner[1..].split_once(',')?;
-    let low = match (inner.as_bytes()[0], low) {
-        (b'(', "") => None,
-        (b'[', low) => Some(number(low)?),
-        _ => return Some(false),
+    let (low, high) = text.strip_suffix(')')?.split_once(',')?;
+    let low = match (low.strip_prefix('['), low) {
+        (Some(low), _) => Some(number(low)?),
+        (None, "(") => None,
+        (None, _) => return Some(false),
     };
     let high = if high.is_empty() {
         None
@@ -448,7 +447,7 @@ mod tests {
             &Literal::IntRange(7),
             &["empty", "[1,3)", "(,3)", "[1,)", "(,)"],
             &[
-                "[1,3]", "(1,3)", "[3,1)", "[,3)", "[1, 3)", "[1,8)", "[-9,1)",
+                "[1,3]", "(1,3)", "[3,1)", "[,3)", "[1, 3)", ")", ",)", "ä,)", "[1,8)", "[-9,1)",
             ],
         );
         check(
