@@ -297,6 +297,10 @@ impl SyncStore for AnySync {
         on!(self, sync => sync.read_feed(after, rows_max).await)
     }
 
+    fn consumed(&self, position: u64) {
+        on!(self, sync => sync.consumed(position));
+    }
+
     async fn catch_up(&self, after: u64, all: bool) -> Result<bool> {
         on!(self, sync => sync.catch_up(after, all).await)
     }

@@ -284,6 +284,10 @@ impl<D: Driver> SyncStore for ServerSync<D> {
         self.at_store(self.shared.read_feed(after, rows_max).await)
     }
 
+    fn consumed(&self, position: u64) {
+        self.shared.reader.forget(position);
+    }
+
     async fn catch_up(&self, after: u64, all: bool) -> Result<bool> {
         let done = async {
             let after = self.shared.from(after).await?;
