@@ -122,12 +122,18 @@ impl AnyStore {
         AnySync::open(self, options).await
     }
 
-    /// What columns of a table make of values; `None`: they hold everything as it is.
+    /// What columns of a table make of values of another engine's; `None`: they hold everything as
+    /// it is.
     #[must_use]
-    pub fn form(&self, schema: &TableSchema, columns: &[usize]) -> Option<Arc<dyn StoredForm>> {
+    pub fn form(
+        &self,
+        schema: &TableSchema,
+        columns: &[usize],
+        other: Engine,
+    ) -> Option<Arc<dyn StoredForm>> {
         if self.engine() == Engine::Sqlite {
             let form = SqliteStoredForm::new(schema, columns);
-            return if form.is_identity() {
+            return if form.is_identity() && other == Engine::Sqlite {
                 None
             } else {
                 Some(Arc::new(form))

@@ -2,13 +2,13 @@
 
 use crate::config::MigrationConfig;
 use crate::database::sqlite::Affinity;
-use crate::database::{AnyStore, Orphans, ReadStore, SyncTable};
+use crate::database::{AnyStore, Engine, Orphans, ReadStore, SyncTable};
 use crate::error::Result;
 use crate::lifecycle::Phase;
 use crate::rule::RuleTable;
 use crate::rule::mapping::How;
 
-use crate::app::build::{Fitted, fit};
+use crate::app::build::{Fitted, fit, open_fitted};
 use crate::app::open::{Draft, draft};
 use crate::app::rules::Rules;
 
@@ -61,9 +61,32 @@ impl Migration<'_> {
         }
         self.note(&drafted, &fitted, checked).await?;
         let sides = [
-            (&self.source, &fitted.source_tables, drafted.spec.two_way),
-            (&self.target, &fitted.target_tables, true),
+            (
+                &self.source,
+                fitted.source_tables.clone(),
+                drafted.spec.two_way,
+            ),
+            (&self.target, fitted.target_tables.clone(), true),
         ];
+        if !self.phase.is_installed() && !fitted.mappings.is_empty() {
+            let opened = open_fitted(&self.source, &self.target, &drafted.spec, fitted).await?;
+            for (store, sync) in [
+                (&self.source, &opened.source),
+                (&self.target, &opened.target),
+            ] {
+                let found = sync.look_over().await?;
+                let named = |what: String| format!("store {}: {what}", store.name());
+                for (what, cure) in found.problems {
+                    let finding = Finding::note(self.path, named(what), cure);
+                    checked.problems.push(finding);
+                }
+                for (what, cure) in found.notes {
+                    checked
+                        .notes
+                        .push(Finding::note(self.path, named(what), cure));
+                }
+            }
+        }
         let mut uses = Vec::new();
         for (store, tables, written) in sides {
             let (identity, place) = (store.identity(), store.place());
@@ -145,7 +168,7 @@ impl Migration<'_> {
         ];
         for (store, tables, is_written) in sides {
             for table in tables {
-                if is_written {
+                if is_written && store.engine() == Engine::Sqlite {
                     self.note_triggers(store, table, checked);
                 }
                 let is_read = std::ptr::eq(store, &self.source) || two_way;
@@ -158,7 +181,10 @@ impl Migration<'_> {
             }
         }
         for (n, mapping) in fitted.mappings.iter().enumerate() {
-            if matches!(mapping.how, How::Columns)
+            // Servers' columns refuse what they cannot hold, by name.
+            let sqlite = [&self.source, &self.target].map(|s| s.engine() == Engine::Sqlite);
+            if sqlite == [true, true]
+                && matches!(mapping.how, How::Columns)
                 && let Some(from) = fitted.source_tables.get(n)
                 && let Some(to) = (fitted.units.iter())
                     .position(|u| u.mapping == n)
@@ -171,7 +197,10 @@ impl Migration<'_> {
             self.note_rows_on_target(&fitted.target_tables, two_way, checked)
                 .await?;
         }
-        if checked.verbose && !fitted.mappings.is_empty() {
+        let any_sqlite = [&self.source, &self.target]
+            .iter()
+            .any(|s| s.engine() == Engine::Sqlite);
+        if checked.verbose && !fitted.mappings.is_empty() && any_sqlite {
             checked.notes.push(Finding::note(
                 self.path,
                 "while the migration runs, SQLite refuses ALTER TABLE … DROP COLUMN for the \

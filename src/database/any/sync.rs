@@ -8,9 +8,9 @@ use crate::database::postgres::PgDriver;
 use crate::database::server::{ServerLock, ServerSync};
 use crate::database::sqlite::{SqliteLock, SqliteSync};
 use crate::database::{
-    Applied, ApplyBatch, Chunk, ChunkMark, DecisionRecord, FeedPage, Lag, MappedAs, OpenConflict,
-    Outcome, ReadStore, Recovered, Resolution, Role, RowChange, Settled, StoreLock, SyncOptions,
-    SyncStore, SyncTable,
+    Applied, ApplyBatch, Chunk, ChunkMark, DecisionRecord, FeedPage, Findings, Lag, MappedAs,
+    OpenConflict, Outcome, ReadStore, Recovered, Resolution, Role, RowChange, Settled, StoreLock,
+    SyncOptions, SyncStore, SyncTable,
 };
 use crate::error::{Error, ErrorKind, Result};
 
@@ -126,6 +126,19 @@ impl AnySync {
             Inner::Sqlite(_) => Err(Error::new(ErrorKind::Internal, "asked of the wrong store")),
             Inner::Postgres(sync) => sync.lag(read).await,
             Inner::Mysql(sync) => sync.lag(read).await,
+        }
+    }
+
+    /// What would keep the migration from running in this store, and what one should know of its
+    /// tables. Changes nothing.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub async fn look_over(&self) -> Result<Findings> {
+        match &self.0 {
+            Inner::Sqlite(_) => Ok(Findings::default()),
+            Inner::Postgres(sync) => sync.look_over().await,
+            Inner::Mysql(sync) => sync.look_over().await,
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::config::ServerUrl;
 use crate::data::Key;
 use crate::database::server::driver::{Driver, OwnTypes};
-use crate::database::{SyncOptions, SyncTable};
+use crate::database::{Findings, SyncOptions, SyncTable};
 use crate::error::Result;
 
 use super::binlog::{Log, MysqlStream};
@@ -88,6 +88,21 @@ impl Driver for MysqlDriver {
     /// A server that comes back after a crash begins a new file, so that no position is used twice.
     fn harden(&self, _: u64) -> impl Future<Output = Result<()>> + Send {
         std::future::ready(Ok(()))
+    }
+
+    async fn look_over(&self, options: &SyncOptions) -> Result<Findings> {
+        let inner = &self.inner;
+        let mut found = if options.followed {
+            inner.log.look_over(&options.tables).await?
+        } else {
+            Findings::default()
+        };
+        if options.written {
+            let names = options.tables.iter().map(|t| t.schema.name.as_str());
+            let names: Vec<&str> = names.collect();
+            found.notes.extend(inner.store.notes_on(&names).await?);
+        }
+        Ok(found)
     }
 
     fn prepare(&self) -> impl Future<Output = Result<()>> + Send {

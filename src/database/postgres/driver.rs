@@ -7,7 +7,7 @@ use tokio_postgres::Client;
 
 use crate::data::Key;
 use crate::database::server::driver::{Driver, OwnTypes};
-use crate::database::{ReadStore, Role, SyncOptions, SyncTable};
+use crate::database::{Findings, ReadStore, Role, SyncOptions, SyncTable};
 use crate::error::Result;
 
 use super::capture;
@@ -16,6 +16,7 @@ use super::connect::PgConn;
 use super::copy::PgCopy;
 use super::error::pg;
 use super::pool::PgConnections;
+use super::preflight;
 use super::replication::parse_lsn;
 use super::slot::{self, ExportedSnapshot};
 use super::store::PgStore;
@@ -115,6 +116,31 @@ impl Driver for PgDriver {
             Ok(())
         })
         .await
+    }
+
+    async fn look_over(&self, options: &SyncOptions) -> Result<Findings> {
+        let inner = &self.inner;
+        let mut found = Findings::default();
+        let problems = self
+            .aside(async |client| {
+                preflight::problems(client, &inner.names, &options.tables, options.followed).await
+            })
+            .await?;
+        found.problems.extend(problems);
+        let names = options.tables.iter().map(|t| t.schema.name.as_str());
+        let names: Vec<&str> = names.collect();
+        let missing = inner
+            .store
+            .missing_privileges(&names, options.written)
+            .await?;
+        for (table, privileges) in missing {
+            let privileges = privileges.join(", ");
+            found.problem(
+                format!("Banyan's user may not {privileges} on table {table}"),
+                format!("GRANT {privileges} ON {table} TO Banyan's user"),
+            );
+        }
+        Ok(found)
     }
 
     async fn prepare(&self) -> Result<()> {

@@ -12,14 +12,13 @@ use super::{failure, identity};
 /// What is wrong, and what to do.
 pub(super) type Problem = (String, String);
 
-/// Everything that is in the way of following these tables (`followed`) and of writing with a mark
-/// (`written`) as this role.
+/// Everything that is in the way of Banyan's own things and of following these tables (`followed`) as
+/// this role.
 pub(super) async fn problems(
     client: &Client,
     names: &CaptureNames,
     tables: &[SyncTable],
     followed: bool,
-    written: bool,
 ) -> Result<Vec<Problem>> {
     let mut problems = Vec::new();
     let failed = |cause| failure::sql("the server's settings cannot be looked at", cause);

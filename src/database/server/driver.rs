@@ -9,7 +9,7 @@ use std::future::Future;
 use datafusion::arrow::record_batch::RecordBatch;
 
 use crate::data::{Change, Key, Row, Value};
-use crate::database::{SyncOptions, SyncTable};
+use crate::database::{Findings, SyncOptions, SyncTable};
 use crate::error::Result;
 use crate::rule::ConflictKind;
 
@@ -48,6 +48,10 @@ pub(in crate::database) trait Driver: Clone + Send + Sync + 'static {
     /// Makes sure that a crash of the server does not take the log back before this position: it is
     /// going to be written down elsewhere.
     fn harden(&self, position: u64) -> impl Future<Output = Result<()>> + Send;
+
+    /// What would keep the migration from running in this database, and what one should know. Changes
+    /// nothing.
+    fn look_over(&self, options: &SyncOptions) -> impl Future<Output = Result<Findings>> + Send;
 
     /// Before Banyan's own tables are created: what must exist first (PostgreSQL: the schema).
     fn prepare(&self) -> impl Future<Output = Result<()>> + Send;

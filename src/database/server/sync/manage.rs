@@ -6,8 +6,8 @@ use crate::data::Position;
 use crate::database::server::driver::{Driver, Tx};
 use crate::database::server::journal::Captured;
 use crate::database::{
-    ChunkMark, DecisionRecord, Lag, MappedAs, OpenConflict, Outcome, Resolution, RowChange,
-    SyncTable,
+    ChunkMark, DecisionRecord, Findings, Lag, MappedAs, OpenConflict, Outcome, Resolution,
+    RowChange, SyncTable,
 };
 use crate::error::{Error, ErrorKind, Result};
 
@@ -36,6 +36,9 @@ impl<D: Driver> ServerSync<D> {
     async fn install_inside(&self) -> Result<Position> {
         let shared = &self.shared;
         let is_new = self.log().await?.is_none();
+        if is_new {
+            self.refuse_problems().await?;
+        }
         shared.driver.prepare().await?;
         let mut tx = self.begin().await?;
         shared.journal.create(&shared.driver, &mut tx).await?;
@@ -60,6 +63,32 @@ impl<D: Driver> ServerSync<D> {
         let log = shared.journal.begin_log(&mut tx, begin).await?;
         tx.commit().await?;
         Ok(Position { log, seq: begin })
+    }
+
+    /// What would keep the migration from running here, and what one should know.
+    pub(in crate::database) async fn look_over(&self) -> Result<Findings> {
+        let shared = &self.shared;
+        self.at_store(shared.driver.look_over(&shared.options).await)
+    }
+
+    async fn refuse_problems(&self) -> Result<()> {
+        let shared = &self.shared;
+        let found = shared.driver.look_over(&shared.options).await?;
+        let Some((first, _)) = found.problems.first() else {
+            return Ok(());
+        };
+        let what = match found.problems.len() {
+            1 => first.clone(),
+            n => {
+                let lines = found.problems.iter().map(|(what, _)| format!("  {what}"));
+                format!("{n} problems:\n{}", lines.collect::<Vec<_>>().join("\n"))
+            }
+        };
+        let error = Error::new(ErrorKind::Store, what);
+        Err(found
+            .problems
+            .into_iter()
+            .fold(error, |error, (_, cure)| error.hint(cure)))
     }
 
     async fn log(&self) -> Result<MaybeLog> {
