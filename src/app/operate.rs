@@ -113,7 +113,14 @@ pub async fn sync(
         };
         if !work.passes(&e) || tries >= patience || shutdown.is_requested() {
             work.give_up(&e).await;
-            return Err(e);
+            return Err(if e.kind() == ErrorKind::LogGap {
+                e.hint(format!(
+                    "banyan migration abort {name}, then banyan sync {name}: all rows of both sides \
+                     are compared, and nothing that is in either is lost"
+                ))
+            } else {
+                e
+            });
         }
         let pause = BACKOFF_MS[(tries as usize).min(BACKOFF_MS.len() - 1)];
         tracing::warn!(%e, pause_ms = pause, "trying again");

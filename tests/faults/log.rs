@@ -26,12 +26,12 @@ fn with_a_gap(server: &Server, lose: impl FnOnce(&Side)) -> Sides {
     sides
 }
 
-/// Either it is repaired at once, or it is refused until somebody says so; never passed over.
+/// It is refused, and the way out is named; never passed over.
 fn assert_noticed(sides: &Sides) {
     let shown = sides.shop.run(&["sync", "shop", "--until-idle"]);
     if shown.code != 0 {
-        assert_refused(&shown, &["banyan migration resume shop"]);
-        sides.shop.json(&["migration", "resume", "shop"]);
+        assert_refused(&shown, &["banyan migration abort shop"]);
+        sides.shop.json(&["migration", "abort", "shop"]);
         sides.sync();
     }
     assert_same(sides);
@@ -200,7 +200,13 @@ fn changes_that_were_not_logged_as_rows() {
         let shown = sides.shop.run(&["sync", "shop", "--until-idle"]);
         if shown.code != 0 {
             assert_refused(&shown, &[setting, "banyan migration resume shop"]);
-            sides.shop.json(&["migration", "resume", "shop"]);
+            // Where the table is only paused, its rows are compared; otherwise all is begun anew.
+            let way = if setting == "binlog_format" {
+                "resume"
+            } else {
+                "abort"
+            };
+            sides.shop.json(&["migration", way, "shop"]);
             sides.sync();
         }
         assert_same(&sides);

@@ -250,7 +250,7 @@ fn cascades_that_mysql_does_not_log_are_refused_by_name() {
     }
     sides.configure("on_conflict = \"source-wins\"\n");
     let check = sides.shop.run(&["check"]);
-    assert_eq!(check.code, 2, "{check:?}");
+    assert_eq!(check.code, 3, "{check:?}");
     let sync = sides.shop.run(&["sync", "shop", "--until-idle"]);
     assert_eq!(sync.code, 3, "{sync:?}");
     for shown in [format!("{}{}", check.out, check.errors), sync.errors] {

@@ -77,7 +77,9 @@ impl Migration<'_> {
                 let found = sync.look_over().await?;
                 let named = |what: String| format!("store {}: {what}", store.name());
                 for (what, cure) in found.problems {
-                    let finding = Finding::note(self.path, named(what), cure);
+                    let mut finding = Finding::note(self.path, named(what), cure);
+                    // The configuration is right; the server says no.
+                    finding.is_outage = true;
                     checked.problems.push(finding);
                 }
                 for (what, cure) in found.notes {
