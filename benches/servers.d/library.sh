@@ -91,7 +91,7 @@ banyan_follow() {
 
 banyan_stop() {
   local name="$1" code=0
-  kill -INT "$following" 2>/dev/null || true
+  kill -TERM "$following" 2>/dev/null || true
   wait "$following" || code=$?
   if [[ $code -ne 0 ]]; then
     fail "banyan sync ($name) ended with $code; the end of its output:"$'\n'"$(tail -n 12 "$dir/logs/$name.log")"
@@ -133,4 +133,13 @@ print_report() {
   for line in "${failures[@]}"; do
     printf '\nFAILED: %s\n' "$line"
   done
+}
+
+# no_conflicts NAME: an ordinary update is none.
+no_conflicts() {
+  local found
+  (cd "$dir/$1" && "$BANYAN" -q --format json conflict list m --limit 3) >"$dir/output" 2>&1 || true
+  cat "$dir/output" >>"$dir/logs/$1.log"
+  found="$(grep -c '"table"' "$dir/output" || true)"
+  [[ "$found" == 0 ]] || fail "$1: conflicts where no row was written on both sides: $(head -c 1500 "$dir/output")"
 }
