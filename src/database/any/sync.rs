@@ -9,8 +9,8 @@ use crate::database::server::{ServerLock, ServerSync};
 use crate::database::sqlite::{SqliteLock, SqliteSync};
 use crate::database::{
     Applied, ApplyBatch, Chunk, ChunkMark, DecisionRecord, FeedPage, Lag, MappedAs, OpenConflict,
-    Outcome, ReadStore, Recovered, Resolution, Role, RowChange, Settled, StoreLock, SyncOptions, SyncStore,
-    SyncTable,
+    Outcome, ReadStore, Recovered, Resolution, Role, RowChange, Settled, StoreLock, SyncOptions,
+    SyncStore, SyncTable,
 };
 use crate::error::{Error, ErrorKind, Result};
 
@@ -295,6 +295,10 @@ impl SyncStore for AnySync {
 
     async fn read_feed(&self, after: u64, rows_max: usize) -> Result<FeedPage> {
         on!(self, sync => sync.read_feed(after, rows_max).await)
+    }
+
+    fn consumed(&self, position: u64) {
+        on!(self, sync => sync.consumed(position));
     }
 
     async fn catch_up(&self, after: u64, all: bool) -> Result<bool> {

@@ -34,11 +34,7 @@ impl MysqlDriver {
     ///
     /// # Errors
     /// `Config` when the URL has parameters that are unknown or wrong.
-    pub(in crate::database) fn new(
-        name: &str,
-        url: &ServerUrl,
-        migration: &str,
-    ) -> Result<Self> {
+    pub(in crate::database) fn new(name: &str, url: &ServerUrl, migration: &str) -> Result<Self> {
         let names = Names::new(migration);
         Ok(Self {
             inner: Arc::new(Inner {

@@ -47,7 +47,7 @@ impl PgDriver {
         let names = CaptureNames::new(migration, &store.url().database);
         Self {
             inner: Arc::new(Inner {
-                connections: PgConnections::new(store.clone(), names.origin(0)),
+                connections: PgConnections::new(store.clone(), names.mark().to_owned()),
                 side: Mutex::new(None),
                 snapshot: Mutex::new(None),
                 store,
@@ -125,17 +125,13 @@ impl Driver for PgDriver {
 
     async fn install_capture(&self, options: &SyncOptions) -> Result<u64> {
         let names = &self.inner.names;
-        self.aside(async |client| {
-            capture::install_origins(client, names, 1).await?;
-            capture::install(client, names, &options.tables).await
-        })
-        .await
+        self.aside(async |client| capture::install(client, names, &options.tables).await)
+            .await
     }
 
-    async fn install_mark(&self, _: &SyncOptions) -> Result<()> {
-        let names = &self.inner.names;
-        self.aside(async |client| capture::install_origins(client, names, 1).await)
-            .await
+    /// Every transaction says itself whose it is.
+    fn install_mark(&self, _: &SyncOptions) -> impl Future<Output = Result<()>> + Send {
+        std::future::ready(Ok(()))
     }
 
     async fn check_log(&self, position: u64) -> Result<()> {
@@ -146,7 +142,6 @@ impl Driver for PgDriver {
 
     async fn uninstall(&self) -> Result<()> {
         self.end_copy().await?;
-        // A session that writes holds the origin.
         self.inner.connections.close().await;
         let names = &self.inner.names;
         self.aside(async |client| capture::uninstall(client, names).await)
@@ -192,14 +187,7 @@ impl Driver for PgDriver {
             }
         };
         drop(held);
-        PgCopy::open(
-            store,
-            table,
-            after,
-            Some(&snapshot.name),
-            snapshot.position,
-        )
-        .await
+        PgCopy::open(store, table, after, Some(&snapshot.name), snapshot.position).await
     }
 
     async fn end_copy(&self) -> Result<()> {

@@ -7,7 +7,7 @@ use crate::error::Result;
 
 use super::capture_names::{CaptureNames, quoted};
 use super::publication::{self, Located};
-use super::{failure, identity, origin};
+use super::{failure, identity};
 
 /// What is wrong, and what to do.
 pub(super) type Problem = (String, String);
@@ -63,12 +63,6 @@ pub(super) async fn problems(
         say(
             format!("the role {role} may not create a schema or a publication in {database}"),
             format!("its owner must run: GRANT CREATE ON DATABASE {database} TO {role}"),
-        );
-    }
-    if written && let Some(grant) = origin::missing_grants(client).await? {
-        say(
-            format!("the role {role} may not mark what it writes"),
-            grant,
         );
     }
     if !followed {

@@ -272,12 +272,20 @@ impl<D: Driver> SyncStore for ServerSync<D> {
     }
 
     async fn anchor(&self, seq: u64) -> Result<Option<i64>> {
-        self.at_store(self.shared.driver.check_log(seq).await)?;
+        let done = async {
+            let seq = self.shared.from(seq).await?;
+            self.shared.driver.check_log(seq).await
+        };
+        self.at_store(done.await)?;
         Ok(None)
     }
 
     async fn read_feed(&self, after: u64, rows_max: usize) -> Result<FeedPage> {
         self.at_store(self.shared.read_feed(after, rows_max).await)
+    }
+
+    fn consumed(&self, position: u64) {
+        self.shared.reader.forget(position);
     }
 
     async fn catch_up(&self, after: u64, all: bool) -> Result<bool> {

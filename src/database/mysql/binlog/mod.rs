@@ -28,4 +28,3 @@ mod wire;
 pub(super) use capture::Log;
 pub(super) use check::Findings;
 pub(in crate::database) use stream::MysqlStream;
-

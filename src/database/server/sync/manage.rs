@@ -6,7 +6,8 @@ use crate::data::Position;
 use crate::database::server::driver::{Driver, Tx};
 use crate::database::server::journal::Captured;
 use crate::database::{
-    ChunkMark, DecisionRecord, Lag, MappedAs, OpenConflict, Outcome, Resolution, RowChange, SyncTable,
+    ChunkMark, DecisionRecord, Lag, MappedAs, OpenConflict, Outcome, Resolution, RowChange,
+    SyncTable,
 };
 use crate::error::{Error, ErrorKind, Result};
 
