@@ -125,7 +125,7 @@ print_report() {
   memory_gb="$(awk '/^MemTotal/ { printf "%d", $2 / 1048576 }' /proc/meminfo 2>/dev/null)"
   echo
   echo "$(nproc) cores, ${model:-unknown processor}, ${memory_gb:-?} GiB of memory; commit $(git describe --always --dirty 2>/dev/null || echo unknown), $("$BANYAN" --version), $runs runs, fsync = ${FSYNC:-on}."
-  echo "PostgreSQL $(pg source -c 'SHOW server_version' 2>/dev/null | cut -d ' ' -f 1 || true), MariaDB $(mariadbd --version 2>/dev/null | sed 's/.*Ver \([0-9.]*\).*/\1/'). Medians (lowest–highest). Load average at the end: $(cut -d ' ' -f 1-3 /proc/loadavg)."
+  echo "PostgreSQL $("$pg_bin/postgres" --version | cut -d ' ' -f 3), MariaDB $(mariadbd --version 2>/dev/null | sed 's/.*Ver \([0-9.]*\).*/\1/'). Medians (lowest–highest). Load average at the end: $(cut -d ' ' -f 1-3 /proc/loadavg)."
   echo
   echo "| what | measured | peer in the same run | ratio of times |"
   echo "|---|---|---|---|"

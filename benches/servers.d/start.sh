@@ -17,10 +17,11 @@ give() {
   [[ "$(id -u)" -ne 0 ]] || chown "$1" "$2"
 }
 
+# Below the ports that outgoing connections are given.
 free_port() {
   local candidate
   while :; do
-    candidate=$((20000 + RANDOM % 30000))
+    candidate=$((10000 + RANDOM % 20000))
     (exec 3<>"/dev/tcp/127.0.0.1/$candidate") 2>/dev/null || { echo "$candidate"; return; }
   done
 }

@@ -44,9 +44,30 @@ SQL
   pgbench -i -I gv -q -s "$2" -h 127.0.0.1 -p "${port[source]}" -U postgres bench >"$dir/logs/pgbench-init" 2>&1
 }
 
-# tpcb_run SIDE SECONDS NAME
+# TPC-B as pgbench has it, but for the deltas. Two increments of the same size, made on both sides
+# between two looks, count as one (a limit that the README names), so here they are never the same,
+# however many are added up: the source's are multiples of 10007, the target's one more than that.
+tpcb_script() {
+  cat >"$dir/tpcb-$1.sql" <<SQL
+\\set aid random(1, 100000 * :scale)
+\\set bid random(1, 1 * :scale)
+\\set tid random(1, 10 * :scale)
+\\set delta 10007 * random(-5, 5) + $([[ $1 == source ]] && echo 0 || echo 1)
+BEGIN;
+UPDATE pgbench_accounts SET abalance = abalance + :delta WHERE aid = :aid;
+SELECT abalance FROM pgbench_accounts WHERE aid = :aid;
+UPDATE pgbench_tellers SET tbalance = tbalance + :delta WHERE tid = :tid;
+UPDATE pgbench_branches SET bbalance = bbalance + :delta WHERE bid = :bid;
+INSERT INTO pgbench_history (tid, bid, aid, delta, mtime) VALUES (:tid, :bid, :aid, :delta, CURRENT_TIMESTAMP);
+END;
+SQL
+}
+
+# tpcb_run SIDE SECONDS NAME SCALE
 tpcb_run() {
-  pgbench -n -h 127.0.0.1 -p "${port[$1]}" -U postgres -M prepared -c 4 -j 1 -T "$2" bench >"$dir/logs/$3-pgbench-$1" 2>&1
+  tpcb_script "$1"
+  pgbench -n -h 127.0.0.1 -p "${port[$1]}" -U postgres -M prepared -c 4 -j 1 -T "$2" -D "scale=$4" -f "$dir/tpcb-$1.sql" bench \
+    >"$dir/logs/$3-pgbench-$1" 2>&1
 }
 tpcb_done() { awk '/actually processed/ { split($NF, n, "/"); print n[1] }' "$dir/logs/$2-pgbench-$1"; }
 
@@ -77,7 +98,7 @@ tpcb_one() {
   tpcb_prepare "$target" "$scale"
   url="$([[ "$target" == mariadb ]] && my_url target || pg_url target)"
   configure "$name" "$(pg_url source)" "$url" two-way "$tpcb_tables"
-  tpcb_run source "$seconds" "$name" &
+  tpcb_run source "$seconds" "$name" "$scale" &
   writer=$!
   banyan_follow "$name"
   wait "$writer" || fail "$name: pgbench failed: $(tail -n 3 "$dir/logs/$name-pgbench-source")"
@@ -101,7 +122,7 @@ tpcb_both() {
   banyan "$name" sync m --until-idle
   banyan_follow "$name"
   for side in source target; do
-    tpcb_run "$side" "$seconds" "$name" &
+    tpcb_run "$side" "$seconds" "$name" "$scale" &
     writers+=($!)
   done
   for writer in "${writers[@]}"; do wait "$writer" || fail "$name: pgbench failed: $(tail -n 3 "$dir/logs/$name-pgbench-"*)"; done
