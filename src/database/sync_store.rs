@@ -433,6 +433,12 @@ pub trait SyncStore: Clone + Send + Sync + 'static {
         rows_max: usize,
     ) -> impl Future<Output = Result<Chunk>> + Send;
 
+    /// Whether all chunks of a table are of one instant, so that a later chunk does not hold what
+    /// was changed since an earlier one was read. Otherwise each is as new as can be.
+    fn copies_one_instant(&self) -> bool {
+        false
+    }
+
     /// One transaction: guarded writes, conflicts, settled marks, checkpoint. Fails with `Fenced`
     /// when epoch or checkpoint are not what the batch says.
     fn apply(&self, batch: ApplyBatch) -> impl Future<Output = Result<Applied>> + Send;

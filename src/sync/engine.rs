@@ -97,8 +97,12 @@ impl<S: SyncStore> Engine<S> {
             Direction::Backward => Role::Target,
         };
         let early = match from {
-            Role::Source => self.to_adopt().is_some(),
-            Role::Target => !self.is_copied(),
+            Role::Source => {
+                // What the one snapshot of a copy does not hold is in the feed behind it.
+                self.to_adopt().is_some()
+                    || self.store(Role::Source).copies_one_instant() && !self.is_copied()
+            }
+            Role::Target => !self.plan.two_way || !self.is_copied(),
         };
         if early {
             return Ok(false);

@@ -186,6 +186,37 @@ impl AnySync {
         on!(self, sync => sync.gaps().await)
     }
 
+    /// Whether this store's log has lost something, so that it is to be begun anew with
+    /// [`Self::renew`]. (An outbox in SQLite is part of the database.)
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub async fn is_lost(&self) -> Result<bool> {
+        match &self.0 {
+            Inner::Sqlite(_) => Ok(false),
+            Inner::Postgres(sync) => sync.is_lost().await,
+            Inner::Mysql(sync) => sync.is_lost().await,
+        }
+    }
+
+    /// Begins a new log. `other`, which keeps how far the old one was applied, forgets that first:
+    /// interrupted in between, it is repeated.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub async fn renew(&self, other: &Self) -> Result<()> {
+        match &other.0 {
+            Inner::Sqlite(sync) => sync.forget_other().await?,
+            Inner::Postgres(sync) => sync.forget_other().await?,
+            Inner::Mysql(sync) => sync.forget_other().await?,
+        }
+        match &self.0 {
+            Inner::Sqlite(_) => Ok(()),
+            Inner::Postgres(sync) => sync.renew().await,
+            Inner::Mysql(sync) => sync.renew().await,
+        }
+    }
+
     /// Lets the tables go on of which changes were missed; all their rows are to be looked at again.
     ///
     /// # Errors
@@ -328,6 +359,10 @@ impl SyncStore for AnySync {
 
     async fn read_chunk(&self, table: usize, after: Option<Key>, rows_max: usize) -> Result<Chunk> {
         on!(self, sync => sync.read_chunk(table, after, rows_max).await)
+    }
+
+    fn copies_one_instant(&self) -> bool {
+        on!(self, sync => sync.copies_one_instant())
     }
 
     async fn apply(&self, batch: ApplyBatch) -> Result<Applied> {

@@ -113,6 +113,11 @@ impl Driver for MysqlDriver {
         self.inner.log.install().await
     }
 
+    async fn renew_capture(&self, _: &SyncOptions) -> Result<u64> {
+        self.inner.log.forget().await?;
+        self.inner.log.install().await
+    }
+
     /// Without a reader of the log nobody looks for marks.
     fn install_mark(&self, _: &SyncOptions) -> impl Future<Output = Result<()>> + Send {
         std::future::ready(Ok(()))

@@ -16,13 +16,13 @@ use super::connect::PgConn;
 use super::copy::PgCopy;
 use super::error::pg;
 use super::pool::PgConnections;
-use super::preflight;
 use super::replication::parse_lsn;
 use super::slot::{self, ExportedSnapshot};
 use super::store::PgStore;
 use super::stream::{PgStream, StreamRequest};
 use super::table::PgTable;
 use super::tx::PgTx;
+use super::{preflight, publication};
 
 /// One database and one migration. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -153,6 +153,16 @@ impl Driver for PgDriver {
         let names = &self.inner.names;
         self.aside(async |client| capture::install(client, names, &options.tables).await)
             .await
+    }
+
+    async fn renew_capture(&self, options: &SyncOptions) -> Result<u64> {
+        let names = &self.inner.names;
+        self.aside(async |client| {
+            slot::remove(client, names).await?;
+            publication::remove(client, names).await?;
+            capture::install(client, names, &options.tables).await
+        })
+        .await
     }
 
     /// Every transaction says itself whose it is.

@@ -61,6 +61,10 @@ pub(in crate::database) trait Driver: Clone + Send + Sync + 'static {
     /// transaction that commits after this call is behind it.
     fn install_capture(&self, options: &SyncOptions) -> impl Future<Output = Result<u64>> + Send;
 
+    /// Begins a new log where the old one has lost something: like [`Self::install_capture`], but
+    /// nothing of the old one is kept.
+    fn renew_capture(&self, options: &SyncOptions) -> impl Future<Output = Result<u64>> + Send;
+
     /// The same for a side whose changes nobody follows: only what marks Banyan's own writes.
     fn install_mark(&self, options: &SyncOptions) -> impl Future<Output = Result<()>> + Send;
 

@@ -11,7 +11,7 @@ use crate::database::{
 };
 use crate::error::{Error, ErrorKind, Result};
 
-use super::{MaybeLog, PATIENCE_OF_STARTS_MS, ServerSync};
+use super::{LOST, MaybeLog, PATIENCE_OF_STARTS_MS, ServerSync};
 
 impl<D: Driver> ServerSync<D> {
     /// The tables that take part.
@@ -149,6 +149,34 @@ impl<D: Driver> ServerSync<D> {
             let captured = self.shared.journal.captured(&mut tx).await?;
             tx.commit().await?;
             Ok(captured)
+        };
+        self.at_store(done.await)
+    }
+
+    /// Whether the log has lost something, so that it is to be begun anew; see [`Self::renew`].
+    pub(in crate::database) async fn is_lost(&self) -> Result<bool> {
+        let gaps = self.gaps().await?;
+        Ok(gaps.iter().any(|(_, why)| why.starts_with(LOST)))
+    }
+
+    /// Begins a new log, when the other side has forgotten the old one ([`Self::forget_other`]).
+    pub(in crate::database) async fn renew(&self) -> Result<()> {
+        let shared = &self.shared;
+        let done = async {
+            let begin = shared.driver.renew_capture(&shared.options).await?;
+            let mut tx = self.begin().await?;
+            shared.journal.renew_log(&mut tx, begin).await?;
+            tx.commit().await
+        };
+        self.at_store(done.await)
+    }
+
+    /// Forgets how far the other side's log is applied here.
+    pub(in crate::database) async fn forget_other(&self) -> Result<()> {
+        let done = async {
+            let mut tx = self.begin().await?;
+            self.shared.journal.forget_other(&mut tx).await?;
+            tx.commit().await
         };
         self.at_store(done.await)
     }
