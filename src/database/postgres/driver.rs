@@ -39,7 +39,7 @@ struct Inner {
     /// For what is asked outside of transactions.
     side: Mutex<Option<PgConn>>,
     /// What the copy reads, while it lasts.
-    snapshot: Mutex<Option<Arc<ExportedSnapshot>>>,
+    snapshot: Mutex<Option<ExportedSnapshot>>,
 }
 
 impl PgDriver {
@@ -158,7 +158,7 @@ impl Driver for PgDriver {
     async fn renew_capture(&self, options: &SyncOptions) -> Result<u64> {
         let names = &self.inner.names;
         self.aside(async |client| {
-            slot::remove(client, names).await?;
+            slot::forget(client, names).await?;
             publication::remove(client, names).await?;
             capture::install(client, names, &options.tables).await
         })
@@ -215,15 +215,19 @@ impl Driver for PgDriver {
             return PgCopy::open(store, table, after, None, 0).await;
         }
         let mut held = self.inner.snapshot.lock().await;
-        let snapshot = match &*held {
-            Some(snapshot) => Arc::clone(snapshot),
-            None => {
-                let made = slot::export_snapshot(store.url(), &self.inner.names).await?;
-                Arc::clone(held.insert(Arc::new(made)))
+        if let Some(snapshot) = &*held {
+            let (name, position) = (Some(snapshot.name.as_str()), snapshot.position);
+            match PgCopy::open(store, table, after, name, position).await {
+                Ok(copy) => return Ok(copy),
+                // It is gone with the session that made it, as when the server was restarted.
+                Err(e) => tracing::debug!(%e, "another snapshot is made for the copy"),
             }
-        };
-        drop(held);
-        PgCopy::open(store, table, after, Some(&snapshot.name), snapshot.position).await
+        }
+        *held = None;
+        let made = slot::export_snapshot(store.url(), &self.inner.names).await?;
+        let snapshot = held.insert(made);
+        let (name, position) = (Some(snapshot.name.as_str()), snapshot.position);
+        PgCopy::open(store, table, after, name, position).await
     }
 
     async fn end_copy(&self) -> Result<()> {
