@@ -38,6 +38,7 @@ fn spec() -> MigrationSpec {
         name: "bench".to_owned(),
         two_way: true,
         check_foreign_keys: true,
+        log_kept_mb_max: 10_240,
         tables: vec![TableSpec {
             source: "orders".to_owned(),
             target: "orders".to_owned(),

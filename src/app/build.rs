@@ -59,6 +59,8 @@ pub struct MigrationSpec {
     pub two_way: bool,
     /// Whether foreign keys are checked when changes are applied.
     pub check_foreign_keys: bool,
+    /// So much of its log may a server keep for us, in MiB, before it is said aloud.
+    pub log_kept_mb_max: u64,
     /// The tables.
     pub tables: Vec<TableSpec>,
 }
@@ -251,6 +253,7 @@ pub(super) async fn open_fitted(
         followed: spec.two_way || role == Role::Source,
         targets: targets.clone(),
         check_foreign_keys: spec.check_foreign_keys,
+        log_kept_mb_max: spec.log_kept_mb_max,
     };
     let (source_tables, target_tables) = (fitted.source_tables, fitted.target_tables);
     Ok(Opened {

@@ -110,6 +110,7 @@ pub(super) async fn draft(
             name: name.to_owned(),
             two_way: migration.mode == Mode::TwoWay,
             check_foreign_keys: migration.options.foreign_keys == ForeignKeys::Check,
+            log_kept_mb_max: migration.options.log_kept_mb_max,
             tables: Vec::new(),
         },
         paths: Vec::new(),

@@ -87,7 +87,7 @@ pub async fn sync(
     let mut tries = 0;
     let mut earlier = SyncReport::default();
     loop {
-        let e = match work.attempt(&mut observe).await {
+        let e = match Box::pin(work.attempt(&mut observe)).await {
             Ok(Attempt {
                 mut report,
                 again: true,

@@ -122,6 +122,8 @@ pub struct MigrationOptions {
     pub foreign_keys: ForeignKeys,
     /// Rows copied each second, at most; `None` is as fast as it goes.
     pub copy_rows_per_s_max: Option<u64>,
+    /// So much of its log may a server keep for us, in MiB, before it is said aloud.
+    pub log_kept_mb_max: u64,
 }
 
 impl Default for MigrationOptions {
@@ -131,6 +133,7 @@ impl Default for MigrationOptions {
             chunk_rows: 20_000,
             foreign_keys: ForeignKeys::Check,
             copy_rows_per_s_max: None,
+            log_kept_mb_max: 10_240,
         }
     }
 }
@@ -426,5 +429,8 @@ fn read_options(section: &Section<'_>) -> MigrationOptions {
             )
             .unwrap_or_default(),
         copy_rows_per_s_max: section.integer("copy_rows_per_s_max", 1, 1_000_000_000),
+        log_kept_mb_max: section
+            .integer("log_kept_mb_max", 1, 1_000_000_000)
+            .unwrap_or(default.log_kept_mb_max),
     }
 }

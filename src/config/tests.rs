@@ -55,6 +55,7 @@ fn the_template_is_right_as_it_is_and_with_everything_uncommented() {
     assert_eq!(config.migrations["orders"].tables.len(), 2);
     let defaults = MigrationOptions {
         copy_rows_per_s_max: Some(50_000),
+        log_kept_mb_max: 10_240,
         ..MigrationOptions::default()
     };
     assert_eq!(

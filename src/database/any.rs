@@ -156,7 +156,7 @@ impl AnyStore {
         other_schema: &TableSchema,
         other_columns: &[usize],
     ) -> bool {
-        let alike: Box<dyn Fn(&Column, &Column) -> bool> = match (self.engine(), other.engine()) {
+        let alike: Box<Alike> = match (self.engine(), other.engine()) {
             (Engine::Sqlite, Engine::Sqlite) => {
                 let (strict, other_strict) = (schema.strict, other_schema.strict);
                 Box::new(move |a: &Column, b: &Column| {
@@ -280,6 +280,8 @@ impl AnyStore {
         }
     }
 }
+
+type Alike = dyn Fn(&Column, &Column) -> bool;
 
 fn server_place(url: &ServerUrl, port: u16) -> String {
     format!(

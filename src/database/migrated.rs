@@ -45,6 +45,8 @@ pub struct SyncOptions {
     pub targets: Vec<SyncTable>,
     /// Whether rows without parents, and parents with children, are kept from going through.
     pub check_foreign_keys: bool,
+    /// So much of its log may a server keep for us, in MiB, before it is said aloud.
+    pub log_kept_mb_max: u64,
 }
 
 /// How far behind a reader of a feed is.

@@ -115,6 +115,7 @@ pub(crate) fn spec(tables: &[&str], on_conflict: &str) -> MigrationSpec {
         name: "test".to_owned(),
         two_way: true,
         check_foreign_keys: true,
+        log_kept_mb_max: 10_240,
         tables: tables.iter().map(|t| table(t, on_conflict)).collect(),
     }
 }

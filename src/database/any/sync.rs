@@ -101,6 +101,7 @@ impl AnySync {
             followed: false,
             targets: Vec::new(),
             check_foreign_keys: false,
+            log_kept_mb_max: u64::MAX,
         };
         Ok(Self(match &store.0 {
             Store::Sqlite(_) => {

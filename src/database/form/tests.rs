@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use crate::data::canonical::encode_exact;
 use crate::data::{Column, Generated, LogicalType, TableSchema, Value};
-use crate::database::Engine::{self, Mysql, Postgres, Sqlite};
+use crate::database::Engine::{self, Sqlite};
 use crate::database::create::mappings::MAPPINGS;
 use crate::database::create::types;
 use crate::database::sqlite::SqliteStoredForm;
@@ -89,7 +89,7 @@ impl Side {
     }
 
     /// The column that the published table has for this one.
-    pub(super) fn created(&self, from: Engine, to: Engine) -> Side {
+    pub(super) fn created(&self, from: Engine, to: Engine) -> Self {
         let (_, sql_type) = types::target(from, to, false, &self.column).unwrap();
         side(to, &sql_type)
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::config::ServerUrl;
 use crate::data::Key;
-use crate::database::server::driver::{Driver, OwnTypes};
+use crate::database::server::driver::{Driver, OwnTypes, Watched};
 use crate::database::{Findings, SyncOptions, SyncTable};
 use crate::error::Result;
 
@@ -125,6 +125,11 @@ impl Driver for MysqlDriver {
 
     async fn check_log(&self, position: u64) -> Result<()> {
         self.inner.log.check(position).await
+    }
+
+    /// Schema changes are in the log, and how long that is kept is the server's business.
+    fn watch(&self, _: &SyncOptions) -> impl Future<Output = Result<Watched>> + Send {
+        std::future::ready(Ok(Watched::default()))
     }
 
     async fn uninstall(&self) -> Result<()> {

@@ -31,7 +31,7 @@ pub(super) fn quote_table(table: &str) -> String {
 
 /// The names of one migration's own tables, which lie in the store's database.
 #[derive(Clone, Debug)]
-pub(super) struct Names {
+pub(in crate::database) struct Names {
     migration: String,
 }
 
@@ -56,11 +56,6 @@ impl Names {
     /// What the names of this migration's tables begin with.
     pub(super) fn prefix(&self) -> String {
         format!("{PREFIX}{}$", self.migration)
-    }
-
-    /// The migration.
-    pub(super) fn migration(&self) -> &str {
-        &self.migration
     }
 }
 

@@ -103,11 +103,6 @@ impl Assembler {
         self.end
     }
 
-    /// Whether a transaction is received in part.
-    pub(super) fn is_inside(&self) -> bool {
-        self.open.is_some()
-    }
-
     /// The types of a relation message that are not known yet; ask the catalogue, then tell
     /// [`Self::learn`].
     pub(super) fn unknown_types(&self, message: &RelationMessage<'_>) -> Vec<(u32, i32)> {

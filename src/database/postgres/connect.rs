@@ -136,11 +136,6 @@ impl Endpoint {
         })
     }
 
-    /// Host, port and database, for people.
-    pub(super) fn place(&self) -> &str {
-        &self.place
-    }
-
     /// Opens a connection with our settings.
     pub(super) async fn connect(&self) -> Result<PgConn> {
         let mut config = self.config.clone();
@@ -306,7 +301,7 @@ mod tests {
     #[test]
     fn parameters_are_read_and_unknown_ones_refused() {
         let end = Endpoint::new(&url(&[("sslmode", "disable"), ("connect_timeout", "3")])).unwrap();
-        assert_eq!(end.place(), "db:5432/shop");
+        assert_eq!(end.place, "db:5432/shop");
         assert!(end.tls.is_none());
         assert!(Endpoint::new(&url(&[])).unwrap().tls.is_some());
         for (wrong, says) in [

@@ -6,7 +6,7 @@ use tokio::sync::Mutex;
 use tokio_postgres::Client;
 
 use crate::data::Key;
-use crate::database::server::driver::{Driver, OwnTypes};
+use crate::database::server::driver::{Driver, OwnTypes, Watched};
 use crate::database::{Findings, ReadStore, Role, SyncOptions, SyncTable};
 use crate::error::Result;
 
@@ -174,6 +174,17 @@ impl Driver for PgDriver {
         let names = &self.inner.names;
         self.aside(async |client| slot::check_log(client, names, position).await)
             .await
+    }
+
+    async fn watch(&self, options: &SyncOptions) -> Result<Watched> {
+        let names = &self.inner.names;
+        self.aside(async |client| {
+            Ok(Watched {
+                missed: publication::verify(client, names, &options.tables).await?,
+                kept_bytes: slot::retained_bytes(client, names).await?,
+            })
+        })
+        .await
     }
 
     async fn uninstall(&self) -> Result<()> {

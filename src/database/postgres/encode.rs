@@ -214,11 +214,6 @@ impl Param {
         put_bytes(&mut out, kind, Place::Field, value)?;
         Ok(Self(Some(out)))
     }
-
-    /// A text.
-    pub(super) fn text(value: &str) -> Self {
-        Self(Some(value.as_bytes().to_vec()))
-    }
 }
 
 impl ToSql for Param {

@@ -108,16 +108,6 @@ fn part(name: &str) -> Option<(String, &str)> {
     }
 }
 
-/// The schema that holds one migration's own tables, unquoted; also the name of its origin.
-pub(super) fn own_schema(migration: &str) -> String {
-    format!("{PREFIX}{migration}")
-}
-
-/// One of Banyan's own tables of a migration, quoted.
-pub(super) fn own(migration: &str, what: &str) -> String {
-    format!("{}.{}", quote(&own_schema(migration)), quote(what))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,7 +5,6 @@
 //! its session is a replica's: neither the application's triggers nor the actions of foreign keys
 //! run on our writes, whose rows already are what they shall be.
 
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -43,8 +42,6 @@ struct Inner {
     mark: String,
     writer: Arc<tokio::sync::Mutex<Option<Session>>>,
     readers: Mutex<Vec<Session>>,
-    /// 0: unknown, 1: a replica's session, 2: an ordinary one.
-    fires: AtomicU8,
 }
 
 /// A connection with what is known of its session.
@@ -130,28 +127,13 @@ impl PgConnections {
                 mark,
                 writer: Arc::default(),
                 readers: Mutex::default(),
-                fires: AtomicU8::new(0),
             }),
         }
-    }
-
-    /// The store.
-    pub(super) fn store(&self) -> &PgStore {
-        &self.inner.store
     }
 
     fn readers(&self) -> std::sync::MutexGuard<'_, Vec<Session>> {
         let readers = self.inner.readers.lock();
         readers.unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether the application's triggers, and the actions of foreign keys, run on what we write;
-    /// `None` before the first transaction.
-    pub(super) fn fires_triggers(&self) -> Option<bool> {
-        match self.inner.fires.load(Ordering::Relaxed) {
-            0 => None,
-            fires => Some(fires == 2),
-        }
     }
 
     /// A transaction that writes with our mark. Statements wait
@@ -247,8 +229,6 @@ impl PgConnections {
         let replica = "SET session_replication_role = replica";
         Self::optional(client, check).await?;
         let replica = Self::optional(client, replica).await?;
-        let fires = if replica { 1 } else { 2 };
-        self.inner.fires.store(fires, Ordering::Relaxed);
         Ok(Session { conn, replica })
     }
 

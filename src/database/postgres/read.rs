@@ -10,7 +10,7 @@ use futures::stream::{BoxStream, StreamExt};
 use crate::data::batch::BatchBuilder;
 use crate::data::{Position, TableSchema};
 use crate::database::{ReadRequest, Snapshot};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 
 use super::connect::{Endpoint, PgConn};
 use super::error::pg;
@@ -244,21 +244,5 @@ impl Reading<'_> {
             return Ok(None);
         }
         self.builder.finish().map(Some)
-    }
-}
-
-impl PgSnapshot {
-    /// Exports the snapshot, so that others can read the same instant as long as this one stands.
-    pub(super) async fn export(&mut self) -> Result<String> {
-        self.tidy().await?;
-        let row = self
-            .conn
-            .client()
-            .query_one("SELECT pg_export_snapshot()", &[])
-            .await
-            .map_err(pg("export a snapshot"))?;
-        row.try_get(0).map_err(|e| {
-            Error::new(ErrorKind::Internal, "pg_export_snapshot has another type").caused_by(e)
-        })
     }
 }

@@ -37,11 +37,7 @@ const NAP: Duration = Duration::from_micros(700);
 const MESSAGES: u32 = 256;
 
 /// Runs until the log fails or nobody wants it any more. Says on `ready` whether it began.
-pub(super) fn run(
-    request: StreamRequest,
-    queue: &Arc<Queue>,
-    ready: oneshot::Sender<Result<()>>,
-) {
+pub(super) fn run(request: StreamRequest, queue: &Arc<Queue>, ready: oneshot::Sender<Result<()>>) {
     // With a worker, so that the driver reads on this thread, and not on one of its own with a queue
     // of its own that no memory bound knows of.
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -66,12 +66,6 @@ impl PgStore {
     pub(super) fn place(&self, error: Error) -> Error {
         error.at(format!("store {}", self.inner.name))
     }
-
-    /// The instant that another session has exported under this name.
-    pub(super) async fn with_snapshot(&self, exported: &str) -> Result<Box<dyn Snapshot>> {
-        let snapshot = PgSnapshot::begin(&self.inner.endpoint, Some(exported)).await;
-        Ok(Box::new(snapshot.map_err(|e| self.place(e))?))
-    }
 }
 
 impl ReadStore for PgStore {

@@ -71,6 +71,11 @@ pub(in crate::database) trait Driver: Clone + Send + Sync + 'static {
     /// Fails with `LogGap` when the log does not hold everything after `position` any more.
     fn check_log(&self, position: u64) -> impl Future<Output = Result<()>> + Send;
 
+    /// What the log itself does not tell, asked now and then: captured tables that are not captured
+    /// as they should be any more (index, why), and how many bytes of its log the server keeps for
+    /// us, where it keeps it only for that.
+    fn watch(&self, options: &SyncOptions) -> impl Future<Output = Result<Watched>> + Send;
+
     /// Takes away everything that Banyan added for this migration, whatever became of the tables:
     /// slots, publications, origins, replica identities as they were, and its own tables. Idempotent.
     fn uninstall(&self) -> impl Future<Output = Result<()>> + Send;
@@ -96,6 +101,15 @@ pub(in crate::database) trait Driver: Clone + Send + Sync + 'static {
 
     /// Lets the copy's snapshot go.
     fn end_copy(&self) -> impl Future<Output = Result<()>> + Send;
+}
+
+/// See [`Driver::watch`].
+#[derive(Clone, Debug, Default)]
+pub(in crate::database) struct Watched {
+    /// Tables whose changes are not all in the log, and why.
+    pub(in crate::database) missed: Vec<(usize, String)>,
+    /// Bytes of the log that the server keeps for us.
+    pub(in crate::database) kept_bytes: Option<u64>,
 }
 
 /// SQL types for Banyan's own tables.

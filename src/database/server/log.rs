@@ -49,7 +49,6 @@ struct State {
     transactions: VecDeque<Transaction>,
     bytes: usize,
     bytes_max: usize,
-    own_rows: u64,
     /// Why the task ended.
     error: Option<Error>,
     /// Whether anything came since somebody waited for it.
@@ -79,11 +78,6 @@ impl<D: Driver> Reader<D> {
             confirm: watch::channel(0).0,
             tasks: Mutex::default(),
         }
-    }
-
-    /// Rows of Banyan's own that the log held.
-    pub(super) fn own_rows(&self) -> u64 {
-        self.buffer.state().own_rows
     }
 
     /// Everything up to here is durable on the other side.
@@ -287,10 +281,7 @@ fn add(buffer: &Buffer, event: LogEvent) {
                 schema: Vec::new(),
             });
         }
-        LogEvent::Progress { end, own } => {
-            state.position = end.max(state.position);
-            state.own_rows += own;
-        }
+        LogEvent::Progress { end, .. } => state.position = end.max(state.position),
         LogEvent::Schema { table, what } => {
             let end = state.position;
             state.is_new = true;

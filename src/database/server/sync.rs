@@ -10,7 +10,7 @@ mod lock;
 mod manage;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
 
@@ -26,6 +26,9 @@ use super::log::Reader;
 use super::writer::Writer;
 
 pub(in crate::database) use lock::ServerLock;
+
+/// How often that is looked at which the log does not tell.
+const WATCH: Duration = Duration::from_secs(10);
 
 /// What the reason begins with when all of a log is lost, and not changes of one table.
 const LOST: &str = "changes are missing from the log: ";
@@ -60,6 +63,7 @@ struct Shared<D: Driver> {
     tables: Vec<D::Table>,
     reader: Reader<D>,
     copy: Mutex<Option<Copying<D>>>,
+    watched_at: std::sync::Mutex<Option<Instant>>,
     /// Tables of which changes were missed, and why.
     gaps: std::sync::Mutex<Vec<(usize, String)>>,
 }
@@ -83,6 +87,7 @@ impl<D: Driver> ServerSync<D> {
                 reader: Reader::new(driver.clone(), options.clone()),
                 copy: Mutex::new(None),
                 gaps: std::sync::Mutex::default(),
+                watched_at: std::sync::Mutex::default(),
                 tables,
                 options,
                 driver,
@@ -215,6 +220,43 @@ impl<D: Driver> Shared<D> {
         let name = &table.schema.name;
         self.journal.set_gap(&mut tx, name, what).await?;
         tx.commit().await
+    }
+
+    /// Looks now and then at what the log does not tell.
+    async fn watch(&self) -> Result<()> {
+        let due = self.watched_at.lock().is_ok_and(|mut at| {
+            let due = at.is_none_or(|at| at.elapsed() >= WATCH);
+            if due {
+                *at = Some(Instant::now());
+            }
+            due
+        });
+        if !due || !self.options.followed {
+            return Ok(());
+        }
+        let watched = self.driver.watch(&self.options).await?;
+        for (table, why) in watched.missed {
+            let name = &self.options.tables[table].schema.name;
+            let why = format!("table {name} {why}");
+            self.note_gap(table, &why).await?;
+            if let Ok(mut gaps) = self.gaps.lock()
+                && gaps.iter().all(|(t, _)| *t != table)
+            {
+                gaps.push((table, why));
+            }
+        }
+        let kept_mb = watched.kept_bytes.unwrap_or(0) >> 20;
+        if kept_mb > self.options.log_kept_mb_max {
+            tracing::warn!(
+                kept_mb,
+                log_kept_mb_max = self.options.log_kept_mb_max,
+                "store {}: the server keeps that much of its log for this migration; let the sync \
+                 catch up, or abort the migration before the server's disk is full \
+                 (max_slot_wal_keep_size on the server is the last resort)",
+                self.driver.name()
+            );
+        }
+        Ok(())
     }
 
     async fn read_chunk(&self, table: usize, after: Option<Key>, rows_max: usize) -> Result<Chunk> {
@@ -389,6 +431,7 @@ impl<D: Driver> SyncStore for ServerSync<D> {
             shared.reader.confirm(feed);
         }
         let done = async {
+            shared.watch().await?;
             let mut tx = shared.driver.begin(PATIENCE_MS).await?;
             shared.journal.prune(&mut tx, settled).await?;
             tx.commit().await

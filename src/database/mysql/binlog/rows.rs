@@ -8,8 +8,6 @@ use super::wire::Input;
 /// What a rows event says before its rows.
 #[derive(Debug)]
 pub(super) struct Rows<'a> {
-    /// The number that its table map has.
-    pub(super) table_id: u64,
     /// What was done.
     pub(super) op: Op,
     width: usize,
@@ -42,7 +40,8 @@ impl<'a> Rows<'a> {
             _ => return None,
         };
         let mut input = Input(body);
-        let table_id = input.uint(6)?;
+        // The number of its table map.
+        input.uint(6)?;
         input.take(2)?;
         if second {
             let extra = usize::try_from(input.uint(2)?).ok()?;
@@ -62,7 +61,6 @@ impl<'a> Rows<'a> {
             input.take(bitmap)?
         };
         Some(Self {
-            table_id,
             op,
             width,
             before,
