@@ -75,21 +75,23 @@ macro_rules! under {
 
 impl AnySync {
     pub(super) async fn open(store: &AnyStore, options: SyncOptions) -> Result<Self> {
-        Ok(Self(match &store.0 {
-            Store::Sqlite(store) => Inner::Sqlite(SqliteSync::open(store.clone(), options).await?),
-            Store::Postgres(store) => {
-                let driver = PgDriver::new(store.clone(), &options.migration, Some(options.role));
-                Inner::Postgres(ServerSync::new(driver, options)?)
-            }
-            Store::Mysql(store, url) => {
-                let driver = MysqlDriver::new(store.name(), url, &options.migration)?;
-                Inner::Mysql(ServerSync::new(driver, options)?)
-            }
-        }))
+        if let Store::Sqlite(store) = &store.0 {
+            let sync = SqliteSync::open(store.clone(), options).await?;
+            return Ok(Self(Inner::Sqlite(sync)));
+        }
+        let captures = store.captures(&options).await?.unwrap_or_default();
+        if let Some((reason, _)) = captures.reasons.first() {
+            tracing::info!(
+                store = store.name(),
+                reason,
+                "changes are captured by triggers: the server's log cannot be read"
+            );
+        }
+        Self::server(store, options, true, captures.triggers)
     }
 
     /// A server's part in a migration without its tables: for what concerns Banyan's own things.
-    pub(super) fn bare(store: &AnyStore, migration: &str) -> Result<Self> {
+    pub(super) async fn bare(store: &AnyStore, migration: &str) -> Result<Self> {
         let options = SyncOptions {
             migration: migration.to_owned(),
             role: Role::Source,
@@ -102,19 +104,32 @@ impl AnySync {
             targets: Vec::new(),
             check_foreign_keys: false,
         };
+        // What was installed is to be looked at or taken away, whatever the configuration says now.
+        let captures = store.captures_installed(&options).await?;
+        Self::server(store, options, false, captures.triggers)
+    }
+
+    fn server(
+        store: &AnyStore,
+        options: SyncOptions,
+        has_tables: bool,
+        triggers: bool,
+    ) -> Result<Self> {
+        let migration = &options.migration;
         Ok(Self(match &store.0 {
             Store::Sqlite(_) => {
                 return Err(Error::new(
                     ErrorKind::Internal,
-                    "a SQLite store was asked for without tables",
+                    "a SQLite store was asked for as a server",
                 ));
             }
-            Store::Postgres(store) => {
-                let driver = PgDriver::new(store.clone(), migration, None);
+            Store::Postgres(store, _) => {
+                let role = has_tables.then_some(options.role);
+                let driver = PgDriver::new(store.clone(), migration, role, triggers);
                 Inner::Postgres(ServerSync::new(driver, options)?)
             }
-            Store::Mysql(store, url) => {
-                let driver = MysqlDriver::new(store.name(), url, migration)?;
+            Store::Mysql(store, url, _) => {
+                let driver = MysqlDriver::new(store.name(), url, migration, triggers)?;
                 Inner::Mysql(ServerSync::new(driver, options)?)
             }
         }))

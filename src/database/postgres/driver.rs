@@ -6,8 +6,10 @@ use tokio::sync::Mutex;
 use tokio_postgres::Client;
 
 use crate::data::Key;
-use crate::database::server::driver::{Driver, OwnTypes};
-use crate::database::{ReadStore, Role, SyncOptions, SyncTable};
+use crate::config::Capture;
+use crate::database::server::driver::{ChangeStream, Driver, LogEvent, OwnTypes};
+use crate::database::server::outbox::OutboxStream;
+use crate::database::{Captures, ReadStore, Role, SyncOptions, SyncTable};
 use crate::error::Result;
 
 use super::capture;
@@ -15,7 +17,9 @@ use super::capture_names::CaptureNames;
 use super::connect::PgConn;
 use super::copy::PgCopy;
 use super::error::pg;
-use super::pool::PgConnections;
+use super::outbox::{self, OutboxSnapshot, PgOutbox};
+use super::pool::{Outbox, PgConnections};
+use super::preflight;
 use super::replication::parse_lsn;
 use super::slot::{self, ExportedSnapshot};
 use super::store::PgStore;
@@ -34,27 +38,117 @@ struct Inner {
     store: PgStore,
     names: CaptureNames,
     role: Option<Role>,
+    /// Whether changes are captured by triggers, and not by the server's log.
+    triggers: bool,
     connections: PgConnections,
     /// For what is asked outside of transactions.
     side: Mutex<Option<PgConn>>,
     /// What the copy reads, while it lasts.
-    snapshot: Mutex<Option<Arc<ExportedSnapshot>>>,
+    snapshot: Mutex<Option<Held>>,
+}
+
+/// A snapshot that the copy's readers share.
+#[derive(Clone, Debug)]
+enum Held {
+    Log(Arc<ExportedSnapshot>),
+    Outbox(Arc<OutboxSnapshot>),
+}
+
+impl Held {
+    fn name(&self) -> &str {
+        match self {
+            Self::Log(snapshot) => &snapshot.name,
+            Self::Outbox(snapshot) => &snapshot.name,
+        }
+    }
+
+    fn position(&self) -> u64 {
+        match self {
+            Self::Log(snapshot) => snapshot.position,
+            Self::Outbox(snapshot) => snapshot.position,
+        }
+    }
+}
+
+/// The server's log, or the outbox.
+#[derive(Debug)]
+pub(in crate::database) enum PgFeed {
+    /// The log.
+    Log(PgStream),
+    /// The outbox.
+    Outbox(OutboxStream),
+}
+
+impl ChangeStream for PgFeed {
+    async fn next(&mut self) -> Result<LogEvent> {
+        match self {
+            Self::Log(stream) => stream.next().await,
+            Self::Outbox(stream) => stream.next().await,
+        }
+    }
+
+    async fn confirm(&mut self, position: u64) -> Result<()> {
+        match self {
+            Self::Log(stream) => stream.confirm(position).await,
+            Self::Outbox(stream) => stream.confirm(position).await,
+        }
+    }
 }
 
 impl PgDriver {
     /// For a migration in this store. `role`: which side it is, if tables are read or written.
-    pub(in crate::database) fn new(store: PgStore, migration: &str, role: Option<Role>) -> Self {
+    /// `triggers`: how changes are captured, see [`Self::choose`].
+    pub(in crate::database) fn new(
+        store: PgStore,
+        migration: &str,
+        role: Option<Role>,
+        triggers: bool,
+    ) -> Self {
         let names = CaptureNames::new(migration, &store.url().database);
+        let outbox = triggers.then(|| Outbox {
+            mark: outbox::mark_sql(&names),
+            end: outbox::end_sql(&names).into(),
+        });
         Self {
             inner: Arc::new(Inner {
-                connections: PgConnections::new(store.clone(), names.origin(0)),
+                connections: PgConnections::new(store.clone(), names.origin(0), outbox),
                 side: Mutex::new(None),
                 snapshot: Mutex::new(None),
                 store,
                 names,
                 role,
+                triggers,
             }),
         }
+    }
+
+    /// How the changes of a migration's tables are, or are to be, captured in this store, and why.
+    ///
+    /// # Errors
+    /// Those of reading; `Config` when they are captured otherwise than they shall be.
+    pub(in crate::database) async fn choose(
+        store: &PgStore,
+        options: &SyncOptions,
+        capture: Capture,
+    ) -> Result<Captures> {
+        let names = CaptureNames::new(&options.migration, &store.url().database);
+        let conn = store.connect().await?;
+        let client = conn.client();
+        let chosen = async {
+            let installed = outbox::installed(client, &names).await?;
+            let (tables, followed) = (&options.tables, options.followed);
+            let mut captures = Captures::of(capture, installed)?;
+            if captures.is_open() {
+                let problems =
+                    preflight::problems(client, &names, tables, followed, options.written).await?;
+                captures = Captures::by_log_unless(problems);
+            }
+            if installed.is_none() && captures.triggers {
+                captures.problems = outbox::problems(client, &names, tables, followed).await?;
+            }
+            Ok(captures)
+        };
+        chosen.await.map_err(|e| store.place(e))
     }
 
     async fn aside<R>(&self, ask: impl AsyncFnOnce(&Client) -> Result<R>) -> Result<R> {
@@ -72,7 +166,7 @@ impl PgDriver {
 
 impl Driver for PgDriver {
     type Tx = PgTx;
-    type Stream = PgStream;
+    type Stream = PgFeed;
     type Copy = PgCopy;
     type Table = PgTable;
 
@@ -108,6 +202,12 @@ impl Driver for PgDriver {
     }
 
     async fn harden(&self, position: u64) -> Result<()> {
+        let inner = &self.inner;
+        if inner.triggers {
+            return self
+                .aside(async |client| outbox::harden(client, &inner.names).await)
+                .await;
+        }
         self.aside(async |client| {
             if flushed(client).await? < position {
                 slot::flush_log(client).await?;
@@ -125,7 +225,11 @@ impl Driver for PgDriver {
 
     async fn install_capture(&self, options: &SyncOptions) -> Result<u64> {
         let names = &self.inner.names;
+        let triggers = self.inner.triggers;
         self.aside(async |client| {
+            if triggers {
+                return outbox::install(client, names, &options.tables).await;
+            }
             capture::install_origins(client, names, 1).await?;
             capture::install(client, names, &options.tables).await
         })
@@ -134,14 +238,26 @@ impl Driver for PgDriver {
 
     async fn install_mark(&self, _: &SyncOptions) -> Result<()> {
         let names = &self.inner.names;
-        self.aside(async |client| capture::install_origins(client, names, 1).await)
-            .await
+        let triggers = self.inner.triggers;
+        self.aside(async |client| {
+            if triggers {
+                return outbox::install_tables(client, names).await.map(drop);
+            }
+            capture::install_origins(client, names, 1).await
+        })
+        .await
     }
 
     async fn check_log(&self, position: u64) -> Result<()> {
         let names = &self.inner.names;
-        self.aside(async |client| slot::check_log(client, names, position).await)
-            .await
+        let triggers = self.inner.triggers;
+        self.aside(async |client| {
+            if triggers {
+                return outbox::check(client, names, position).await;
+            }
+            slot::check_log(client, names, position).await
+        })
+        .await
     }
 
     async fn uninstall(&self) -> Result<()> {
@@ -154,7 +270,11 @@ impl Driver for PgDriver {
     }
 
     async fn end(&self) -> Result<u64> {
+        let inner = &self.inner;
         self.aside(async |client| {
+            if inner.triggers {
+                return outbox::end(client, &inner.names).await;
+            }
             let end = slot::current_end(client).await?;
             if flushed(client).await? >= end {
                 Ok(end)
@@ -165,16 +285,19 @@ impl Driver for PgDriver {
         .await
     }
 
-    async fn stream(&self, options: &SyncOptions, after: u64) -> Result<PgStream> {
+    async fn stream(&self, options: &SyncOptions, after: u64) -> Result<PgFeed> {
         let inner = &self.inner;
         let (url, names) = (inner.store.url().clone(), inner.names.clone());
-        PgStream::open(StreamRequest::new(
-            url,
-            names,
-            options.tables.clone(),
-            after,
-        ))
-        .await
+        let tables = options.tables.clone();
+        if inner.triggers {
+            self.check_log(after).await?;
+            let conn = inner.store.connect().await?;
+            let outbox = PgOutbox::open(conn, names, tables).await?;
+            let stream = OutboxStream::start(outbox, &options.tables, after);
+            return Ok(PgFeed::Outbox(stream));
+        }
+        let request = StreamRequest::new(url, names, tables, after);
+        PgStream::open(request).await.map(PgFeed::Log)
     }
 
     async fn copy_reader(&self, table: &SyncTable, after: Option<&Key>) -> Result<PgCopy> {
@@ -185,10 +308,15 @@ impl Driver for PgDriver {
         }
         let mut held = self.inner.snapshot.lock().await;
         let snapshot = match &*held {
-            Some(snapshot) => Arc::clone(snapshot),
+            Some(snapshot) => snapshot.clone(),
             None => {
-                let made = slot::export_snapshot(store.url(), &self.inner.names).await?;
-                Arc::clone(held.insert(Arc::new(made)))
+                let names = &self.inner.names;
+                let made = if self.inner.triggers {
+                    Held::Outbox(Arc::new(OutboxSnapshot::make(store, names).await?))
+                } else {
+                    Held::Log(Arc::new(slot::export_snapshot(store.url(), names).await?))
+                };
+                held.insert(made).clone()
             }
         };
         drop(held);
@@ -196,8 +324,8 @@ impl Driver for PgDriver {
             store,
             table,
             after,
-            Some(&snapshot.name),
-            snapshot.position,
+            Some(snapshot.name()),
+            snapshot.position(),
         )
         .await
     }

@@ -44,10 +44,21 @@ pub(super) struct PgConnections {
 struct Inner {
     store: PgStore,
     origin: String,
+    /// With triggers: what a session that writes says of itself, and how the position is read.
+    outbox: Option<Outbox>,
     writer: Arc<tokio::sync::Mutex<Option<Session>>>,
     readers: Mutex<Vec<Session>>,
     /// 0: unknown, 1: a replica's session, 2: an ordinary one.
     fires: AtomicU8,
+}
+
+/// What transactions have to do with an outbox.
+#[derive(Clone, Debug)]
+pub(super) struct Outbox {
+    /// Says that a session writes for the migration.
+    pub(super) mark: String,
+    /// Reads the newest entry's number.
+    pub(super) end: Arc<str>,
 }
 
 /// A connection with what is known of its session.
@@ -59,12 +70,19 @@ pub(super) struct Session {
     marked: bool,
     /// Whether it is a replica's.
     replica: bool,
+    /// How the position is read, unless it is the log's.
+    end: Option<Arc<str>>,
 }
 
 impl Session {
     /// Whether neither triggers nor the actions of foreign keys run on its writes.
     pub(super) fn is_replica(&self) -> bool {
         self.replica
+    }
+
+    /// How the position is read, unless it is the log's.
+    pub(super) fn end_sql(&self) -> Option<Arc<str>> {
+        self.end.clone()
     }
 }
 
@@ -128,11 +146,12 @@ impl Loan {
 
 impl PgConnections {
     /// For a migration; nothing is opened yet.
-    pub(super) fn new(store: PgStore, origin: String) -> Self {
+    pub(super) fn new(store: PgStore, origin: String, outbox: Option<Outbox>) -> Self {
         Self {
             inner: Arc::new(Inner {
                 store,
                 origin,
+                outbox,
                 writer: Arc::default(),
                 readers: Mutex::default(),
                 fires: AtomicU8::new(0),
@@ -230,6 +249,7 @@ impl PgConnections {
             conn,
             marked: false,
             replica: false,
+            end: self.end(),
         });
         Ok(PgTx::new(Loan::Read(Some(session), self.clone())))
     }
@@ -256,11 +276,24 @@ impl PgConnections {
         let replica = Self::optional(client, replica).await?;
         let fires = if replica { 1 } else { 2 };
         self.inner.fires.store(fires, Ordering::Relaxed);
+        if let Some(outbox) = &self.inner.outbox {
+            client
+                .batch_execute(&outbox.mark)
+                .await
+                .map_err(pg("set up a session that writes"))?;
+        }
         Ok(Session {
             conn,
-            marked: false,
+            // Without a log there is nothing to mark in it.
+            marked: self.inner.outbox.is_some(),
             replica,
+            end: self.end(),
         })
+    }
+
+    fn end(&self) -> Option<Arc<str>> {
+        let outbox = self.inner.outbox.as_ref();
+        outbox.map(|outbox| Arc::clone(&outbox.end))
     }
 
     /// Sets what the server may refuse.
