@@ -2,8 +2,8 @@
 
 use crate::config::MigrationConfig;
 use crate::database::sqlite::Affinity;
-use crate::database::{AnyStore, Orphans, ReadStore, SyncTable};
-use crate::error::Result;
+use crate::database::{AnyStore, Orphans, ReadStore, Role, SyncOptions, SyncTable};
+use crate::error::{Error, ErrorKind, Result};
 use crate::lifecycle::Phase;
 use crate::rule::RuleTable;
 use crate::rule::mapping::How;
@@ -60,6 +60,7 @@ impl Migration<'_> {
             }
         }
         self.note(&drafted, &fitted, checked).await?;
+        self.check_capture(&drafted, &fitted, checked).await?;
         let sides = [
             (&self.source, &fitted.source_tables, drafted.spec.two_way),
             (&self.target, &fitted.target_tables, true),
@@ -93,6 +94,55 @@ impl Migration<'_> {
                 }
             }
         }
+    }
+
+    /// How changes of servers are captured, and what is in the way.
+    async fn check_capture(
+        &self,
+        drafted: &Draft,
+        fitted: &Fitted,
+        checked: &mut Checked,
+    ) -> Result<()> {
+        let two_way = drafted.spec.two_way;
+        for (role, name, store, tables) in [
+            (Role::Source, &self.config.source, &self.source, &fitted.source_tables),
+            (Role::Target, &self.config.target, &self.target, &fitted.target_tables),
+        ] {
+            let options = SyncOptions {
+                migration: self.name.to_owned(),
+                role,
+                tables: tables.clone(),
+                units: Vec::new(),
+                sources: Vec::new(),
+                origins: Vec::new(),
+                written: two_way || role == Role::Target,
+                followed: two_way || role == Role::Source,
+                targets: Vec::new(),
+                check_foreign_keys: false,
+            };
+            let path = format!("stores.{name}.capture");
+            let captures = match store.captures(&options).await {
+                Ok(Some(captures)) => captures,
+                Ok(None) => continue,
+                Err(error) if error.kind() == ErrorKind::Config => {
+                    checked.problem(&path, &error);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            for (reason, cure) in captures.reasons {
+                let what = format!("changes are captured by triggers: {reason}");
+                checked.notes.push(Finding::note(&path, what, cure));
+            }
+            for (note, cure) in captures.notes {
+                checked.notes.push(Finding::note(&path, note, cure));
+            }
+            for (problem, cure) in captures.problems {
+                let error = Error::new(ErrorKind::Store, problem).hint(cure);
+                checked.problem(&path, &error);
+            }
+        }
+        Ok(())
     }
 
     /// Opens each rule with the tables that it will be given.
