@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::data::{Generated, TableSchema};
 use crate::database::sqlite::{COLUMNS_MAX, too_wide};
-use crate::database::{AnyStore, AnySync, ReadStore, Role, SyncOptions, SyncTable};
+use crate::database::{AnyStore, AnySync, Engine, ReadStore, Role, SyncOptions, SyncTable};
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::rule::mapping::{How, MappedTable, RowFilter, TableMapping};
 use crate::rule::{OnFailure, Resolve, RuleTable, Transform, Validate};
@@ -207,11 +207,24 @@ impl Fitted {
 /// Looks at both schemas, builds the mappings, opens the connections. Nothing is written. Fails
 /// with one error that lists everything that does not fit.
 pub async fn build(source: &AnyStore, target: &AnyStore, spec: &MigrationSpec) -> Result<Opened> {
-    let fitted = fit(source, target, spec).await;
-    let misfits = fitted.misfits.into_iter().map(|m| m.error).collect();
+    let mut fitted = fit(source, target, spec).await;
+    let misfits = std::mem::take(&mut fitted.misfits)
+        .into_iter()
+        .map(|m| m.error)
+        .collect();
     if let Some(error) = join(misfits) {
         return Err(error.at(format!("migration {}", spec.name)));
     }
+    open_fitted(source, target, spec, fitted).await
+}
+
+/// Opens both stores of what fits. Nothing is written.
+pub(super) async fn open_fitted(
+    source: &AnyStore,
+    target: &AnyStore,
+    spec: &MigrationSpec,
+    fitted: Fitted,
+) -> Result<Opened> {
     let unit_names: Vec<String> = fitted.units.iter().map(|u| u.name.clone()).collect();
     let sources: Vec<String> = fitted
         .source_tables
@@ -287,10 +300,10 @@ struct Chosen {
 }
 
 impl Chosen {
-    fn mapped(&self, store: &AnyStore) -> MappedTable {
+    fn mapped(&self, store: &AnyStore, other: Engine) -> MappedTable {
         let mut table = RuleTable::of(&self.schema, &self.columns);
         table.key = self.key_cells();
-        let stored = store.form(&self.schema, &self.columns);
+        let stored = store.form(&self.schema, &self.columns, other);
         MappedTable { table, stored }
     }
 
@@ -344,8 +357,11 @@ async fn build_table(source: &AnyStore, target: &AnyStore, spec: &TableSpec) -> 
         Some(sql) => Some(source.filter(&from.schema, &from.columns, sql)?),
     };
     let mut mapping = TableMapping {
-        source: from.mapped(source),
-        targets: tos.iter().map(|to| to.mapped(target)).collect(),
+        source: from.mapped(source, target.engine()),
+        targets: tos
+            .iter()
+            .map(|to| to.mapped(target, source.engine()))
+            .collect(),
         how,
         filter,
         filter_sql: spec.filter.clone(),

@@ -113,7 +113,16 @@ pub async fn sync(
         };
         if !work.passes(&e) || tries >= patience || shutdown.is_requested() {
             work.give_up(&e).await;
-            return Err(e);
+            return Err(
+                if matches!(e.kind(), ErrorKind::LogGap | ErrorKind::Schema) {
+                    e.hint(format!(
+                    "banyan migration resume {name}, then banyan sync {name}: a new log is begun, what \
+                     the other side changed is carried over, and then all rows are compared"
+                ))
+                } else {
+                    e
+                },
+            );
         }
         let pause = BACKOFF_MS[(tries as usize).min(BACKOFF_MS.len() - 1)];
         tracing::warn!(%e, pause_ms = pause, "trying again");

@@ -40,6 +40,12 @@ pub async fn resume(config: &Config, name: &str) -> Result<MigrationRecord> {
         match (Lease::take(state.folder(), name)?, has_gap) {
             (Some(_lease), _) => match open(config, name).await {
                 Ok((opened, _)) => {
+                    if opened.source.is_lost().await? {
+                        opened.source.renew(&opened.target).await?;
+                    }
+                    if opened.target.is_lost().await? {
+                        opened.target.renew(&opened.source).await?;
+                    }
                     install(&opened).await?;
                     opened.source.resume().await?;
                     opened.target.resume().await?;

@@ -115,20 +115,12 @@ impl AnyStore {
         AnySync::open(self, options).await
     }
 
-    /// How changes of a migration's tables are, or are to be, captured here, and why. `None` where
-    /// there is only one way.
-    ///
-    /// # Errors
-    /// Those of reading; `Config` when they are captured otherwise than the configuration says.
-    pub async fn captures(&self, options: &SyncOptions) -> Result<Option<Captures>> {
+    /// How changes of a migration's tables are, or are to be, captured here, and why.
+    async fn captures(&self, options: &SyncOptions) -> Result<Captures> {
         match &self.0 {
-            Inner::Sqlite(_) => Ok(None),
-            Inner::Postgres(store, capture) => {
-                PgDriver::choose(store, options, *capture).await.map(Some)
-            }
-            Inner::Mysql(store, _, capture) => {
-                MysqlDriver::choose(store, options, *capture).await.map(Some)
-            }
+            Inner::Sqlite(_) => Ok(Captures::default()),
+            Inner::Postgres(store, capture) => PgDriver::choose(store, options, *capture).await,
+            Inner::Mysql(store, _, capture) => MysqlDriver::choose(store, options, *capture).await,
         }
     }
 
@@ -155,12 +147,18 @@ impl AnyStore {
         })
     }
 
-    /// What columns of a table make of values; `None`: they hold everything as it is.
+    /// What columns of a table make of values of another engine's; `None`: they hold everything as
+    /// it is.
     #[must_use]
-    pub fn form(&self, schema: &TableSchema, columns: &[usize]) -> Option<Arc<dyn StoredForm>> {
+    pub fn form(
+        &self,
+        schema: &TableSchema,
+        columns: &[usize],
+        other: Engine,
+    ) -> Option<Arc<dyn StoredForm>> {
         if self.engine() == Engine::Sqlite {
             let form = SqliteStoredForm::new(schema, columns);
-            return if form.is_identity() {
+            return if form.is_identity() && other == Engine::Sqlite {
                 None
             } else {
                 Some(Arc::new(form))

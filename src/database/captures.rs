@@ -3,17 +3,13 @@
 use crate::config::Capture;
 use crate::error::{Error, ErrorKind, Result};
 
-/// What was found out about a store and a migration.
+/// What was decided for a store and a migration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Captures {
+pub(super) struct Captures {
     /// By triggers.
-    pub triggers: bool,
+    pub(super) triggers: bool,
     /// Why not by the log, each with what would let it be read.
-    pub reasons: Vec<(String, String)>,
-    /// What is in the way of the triggers, each with what to do.
-    pub problems: Vec<(String, String)>,
-    /// What they cannot do, each with what to do.
-    pub notes: Vec<(String, String)>,
+    pub(super) reasons: Vec<(String, String)>,
     /// Not decided.
     is_open: bool,
 }
@@ -44,6 +40,17 @@ impl Captures {
     /// Whether it depends on whether the log can be read.
     pub(super) fn is_open(&self) -> bool {
         self.is_open
+    }
+
+    /// What one should know: why the log is not read.
+    pub(super) fn notes(&self) -> Vec<(String, String)> {
+        let reasons = self.reasons.iter();
+        reasons
+            .map(|(reason, cure)| {
+                let what = format!("changes are captured by triggers: {reason}");
+                (what, cure.clone())
+            })
+            .collect()
     }
 
     /// By the log when nothing is in its way.

@@ -63,6 +63,27 @@ pub struct Inspection {
     pub notes: Vec<(String, String)>,
 }
 
+/// What stands in the way of a migration in a store, and what one should know; each with what to do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// What keeps it from running.
+    pub problems: Vec<(String, String)>,
+    /// What works, but not well, or not all of it.
+    pub notes: Vec<(String, String)>,
+}
+
+impl Findings {
+    /// Adds a problem, and what to do.
+    pub(super) fn problem(&mut self, what: impl Into<String>, cure: impl Into<String>) {
+        self.problems.push((what.into(), cure.into()));
+    }
+
+    /// Adds a note, and what to do.
+    pub(super) fn note(&mut self, what: impl Into<String>, cure: impl Into<String>) {
+        self.notes.push((what.into(), cure.into()));
+    }
+}
+
 /// Rows whose parents are missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Orphans {

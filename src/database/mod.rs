@@ -18,11 +18,11 @@ pub mod sqlite;
 mod sync_store;
 
 pub use any::{AnyLock, AnyStore, AnySync};
-pub use captures::Captures;
+use captures::Captures;
 pub use create::{Created, create_table, type_document};
 pub use engine::Engine;
 pub use form::{ColumnForm, ServerStoredForm, same_form};
-pub use migrated::{Inspection, Lag, MappedAs, Orphans, SyncOptions, SyncTable};
+pub use migrated::{Findings, Inspection, Lag, MappedAs, Orphans, SyncOptions, SyncTable};
 pub use read::{ReadRequest, ReadStore, Snapshot};
 pub use sync_store::{
     Applied, ApplyBatch, Base, Cause, Chunk, ChunkMark, CopiedRows, DecisionRecord, FeedPage,

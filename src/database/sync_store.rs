@@ -400,12 +400,16 @@ pub trait SyncStore: Clone + Send + Sync + 'static {
     /// What stands at `seq` of the log; see [`FeedPage::anchor`].
     fn anchor(&self, seq: u64) -> impl Future<Output = Result<Option<i64>>> + Send;
 
-    /// Changes after `after`, in order, whole commits up to about `rows_max` rows.
+    /// Changes after `after`, in order, whole commits up to about `rows_max` rows. The same may be
+    /// read again, unless it was said to be [`Self::consumed`].
     fn read_feed(
         &self,
         after: u64,
         rows_max: usize,
     ) -> impl Future<Output = Result<FeedPage>> + Send;
+
+    /// Nobody reads from before this position any more: what is kept of the feed in memory may go.
+    fn consumed(&self, _position: u64) {}
 
     /// Waits until [`Self::read_feed`] delivers everything that committed before this call. Without
     /// `all` it answers `false`, without waiting on, when that is more than is read ahead.
@@ -428,6 +432,12 @@ pub trait SyncStore: Clone + Send + Sync + 'static {
         after: Option<Key>,
         rows_max: usize,
     ) -> impl Future<Output = Result<Chunk>> + Send;
+
+    /// Whether all chunks of a table are of one instant, so that a later chunk does not hold what
+    /// was changed since an earlier one was read. Otherwise each is as new as can be.
+    fn copies_one_instant(&self) -> bool {
+        false
+    }
 
     /// One transaction: guarded writes, conflicts, settled marks, checkpoint. Fails with `Fenced`
     /// when epoch or checkpoint are not what the batch says.

@@ -82,6 +82,13 @@ impl<S: SyncStore> Engine<S> {
             if let Some(id) = self.open_by_key.get(&change.unit) {
                 if let Some(open) = self.open.get_mut(id) {
                     open.committed_us[from.index()] = change.committed_us;
+                    // Another row may be representable.
+                    if open.state == OpenState::Parked
+                        && open.kind == ConflictKind::ValueNotRepresentable
+                        && open.request.is_none()
+                    {
+                        open.state = OpenState::Open;
+                    }
                 }
                 out.touched.push((change.unit, change.committed_us));
                 continue;

@@ -13,7 +13,7 @@ use crate::rule::ConflictKind;
 use super::engine::Engine;
 
 /// How many batches are read ahead for commit times before catching up comes first.
-const AHEAD_PAGES_MAX: u32 = 4;
+const AHEAD_PAGES_MAX: u32 = 16;
 /// So often a delete waits for the children to go before the parent is put back.
 const CHILD_TRIES_MAX: u32 = 20;
 
@@ -132,6 +132,9 @@ impl<S: SyncStore> Engine<S> {
     /// far behind that its end was not seen: then catching up comes first.
     async fn read_ahead(&mut self, ids: &[Id]) -> Result<bool> {
         for role in Role::BOTH {
+            if role == Role::Target && !self.plan.two_way {
+                continue;
+            }
             let mut after = self.read[role.index()];
             let mut pages = 0;
             if !self.store(role).catch_up(after, false).await? {

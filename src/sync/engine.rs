@@ -97,8 +97,12 @@ impl<S: SyncStore> Engine<S> {
             Direction::Backward => Role::Target,
         };
         let early = match from {
-            Role::Source => self.to_adopt().is_some(),
-            Role::Target => !self.is_copied(),
+            Role::Source => {
+                // What the one snapshot of a copy does not hold is in the feed behind it.
+                self.to_adopt().is_some()
+                    || self.store(Role::Source).copies_one_instant() && !self.is_copied()
+            }
+            Role::Target => !self.plan.two_way || !self.is_copied(),
         };
         if early {
             return Ok(false);
@@ -119,8 +123,7 @@ impl<S: SyncStore> Engine<S> {
         let composed = self.compose(from, page.commit.changes).await?;
         if composed.changes.is_empty() && composed.touched.is_empty() {
             // Nothing to write: the checkpoint follows with the next batch, or with `flush`.
-            self.read[from.index()] = to;
-            self.anchors[from.index()] = page.anchor;
+            self.have_read(from, to, page.anchor);
             // That a log grows with what is none of ours is no progress: our own writes make it grow.
             return Ok(is_any);
         }
@@ -137,10 +140,15 @@ impl<S: SyncStore> Engine<S> {
             own_feed_read: 0,
         };
         self.apply(from, batch).await?;
-        self.read[from.index()] = to;
-        self.anchors[from.index()] = page.anchor;
+        self.have_read(from, to, page.anchor);
         self.checkpoint[from.index()] = to;
         Ok(true)
+    }
+
+    fn have_read(&mut self, from: Role, to: u64, anchor: Option<i64>) {
+        self.read[from.index()] = to;
+        self.anchors[from.index()] = anchor;
+        self.store(from).consumed(to);
     }
 
     /// Applies a batch to the side opposite of `from` and takes its outcomes into account.

@@ -16,7 +16,9 @@
 //!   them, reads again, and writes only where both rows are still those that were decided on. A
 //!   decision is a function of the rows, so this is the same as asking under the locks, but a slow
 //!   rule never holds up an application.
-//! - While tables are being copied, the source is followed already. A source change of a key that is
+//! - While tables are being copied, the source is followed already, unless its store copies from one
+//!   snapshot (servers): then the feed waits until everything is copied, because later chunks do not
+//!   hold what was changed since. A source change of a key that is
 //!   not copied yet is dropped: the chunk will hold it. One of a key that is copied counts only if
 //!   it is newer than the chunk. The target's changes wait until the copy is through: a row that
 //!   went back before its key was copied would be in both stores, and yet its next change at the

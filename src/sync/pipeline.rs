@@ -67,7 +67,8 @@ pub async fn run<S: SyncStore>(
             progress |= engine.step(direction).await?;
         }
         progress |= patiently(engine.decide().await)?;
-        if last_retry.is_none_or(|at| at.elapsed() >= RETRY_WAITING) {
+        let retried = last_retry.is_none_or(|at| at.elapsed() >= RETRY_WAITING);
+        if retried {
             progress |= patiently(engine.retry_waiting().await)?;
             progress |= patiently(engine.carry_out_requests().await)?;
             last_retry = Some(Instant::now());
@@ -85,7 +86,8 @@ pub async fn run<S: SyncStore>(
             .open
             .values()
             .any(|c| matches!(c.state, OpenState::Waiting | OpenState::Open));
-        idle += 1;
+        // A round in which what waits was not tried says nothing about it.
+        idle += u32::from(retried || !waits);
         // Each has had its turn several times.
         let turns = engine.waiting() / engine.options.conflict_rows.max(1);
         let idle_max = IDLE_ROUNDS.saturating_add(u32::try_from(2 * turns).unwrap_or(u32::MAX));

@@ -26,7 +26,7 @@ fn with_a_gap(server: &Server, lose: impl FnOnce(&Side)) -> Sides {
     sides
 }
 
-/// Either it is repaired at once, or it is refused until somebody says so; never passed over.
+/// It is refused, and the way out is named; never passed over.
 fn assert_noticed(sides: &Sides) {
     let shown = sides.shop.run(&["sync", "shop", "--until-idle"]);
     if shown.code != 0 {

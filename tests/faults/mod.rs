@@ -132,7 +132,10 @@ impl<'a> Following<'a> {
     fn until_all_is_there(&mut self, rows: i64) {
         let [a, b] = self.sides.both();
         self.until("all rows arrive", || {
-            [a, b].iter().all(|side| count(side, "id > 0") == rows)
+            [a, b].iter().all(|side| {
+                let counters = side.session().number("SELECT count(*) FROM counters");
+                count(side, "id > 0") == rows && counters == 1
+            })
         });
     }
 

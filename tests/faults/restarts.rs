@@ -55,6 +55,11 @@ fn a_crash_loses_nothing(kind: Kind) {
             server.kill();
             server.start();
         }
+        // It is back, too, and not between two tries.
+        for side in sides.both() {
+            insert(side, next..next + 10);
+            next += 10;
+        }
         following.until_all_is_there(next - 1);
         following.end();
         sides.sync();

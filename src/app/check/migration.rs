@@ -2,13 +2,13 @@
 
 use crate::config::MigrationConfig;
 use crate::database::sqlite::Affinity;
-use crate::database::{AnyStore, Orphans, ReadStore, Role, SyncOptions, SyncTable};
-use crate::error::{Error, ErrorKind, Result};
+use crate::database::{AnyStore, Engine, Orphans, ReadStore, SyncTable};
+use crate::error::Result;
 use crate::lifecycle::Phase;
 use crate::rule::RuleTable;
 use crate::rule::mapping::How;
 
-use crate::app::build::{Fitted, fit};
+use crate::app::build::{Fitted, fit, open_fitted};
 use crate::app::open::{Draft, draft};
 use crate::app::rules::Rules;
 
@@ -60,11 +60,35 @@ impl Migration<'_> {
             }
         }
         self.note(&drafted, &fitted, checked).await?;
-        self.check_capture(&drafted, &fitted, checked).await?;
         let sides = [
-            (&self.source, &fitted.source_tables, drafted.spec.two_way),
-            (&self.target, &fitted.target_tables, true),
+            (
+                &self.source,
+                fitted.source_tables.clone(),
+                drafted.spec.two_way,
+            ),
+            (&self.target, fitted.target_tables.clone(), true),
         ];
+        if !self.phase.is_installed() && !fitted.mappings.is_empty() {
+            let opened = open_fitted(&self.source, &self.target, &drafted.spec, fitted).await?;
+            for (store, sync) in [
+                (&self.source, &opened.source),
+                (&self.target, &opened.target),
+            ] {
+                let found = sync.look_over().await?;
+                let named = |what: String| format!("store {}: {what}", store.name());
+                for (what, cure) in found.problems {
+                    let mut finding = Finding::note(self.path, named(what), cure);
+                    // The configuration is right; the server says no.
+                    finding.is_outage = true;
+                    checked.problems.push(finding);
+                }
+                for (what, cure) in found.notes {
+                    checked
+                        .notes
+                        .push(Finding::note(self.path, named(what), cure));
+                }
+            }
+        }
         let mut uses = Vec::new();
         for (store, tables, written) in sides {
             let (identity, place) = (store.identity(), store.place());
@@ -94,55 +118,6 @@ impl Migration<'_> {
                 }
             }
         }
-    }
-
-    /// How changes of servers are captured, and what is in the way.
-    async fn check_capture(
-        &self,
-        drafted: &Draft,
-        fitted: &Fitted,
-        checked: &mut Checked,
-    ) -> Result<()> {
-        let two_way = drafted.spec.two_way;
-        for (role, name, store, tables) in [
-            (Role::Source, &self.config.source, &self.source, &fitted.source_tables),
-            (Role::Target, &self.config.target, &self.target, &fitted.target_tables),
-        ] {
-            let options = SyncOptions {
-                migration: self.name.to_owned(),
-                role,
-                tables: tables.clone(),
-                units: Vec::new(),
-                sources: Vec::new(),
-                origins: Vec::new(),
-                written: two_way || role == Role::Target,
-                followed: two_way || role == Role::Source,
-                targets: Vec::new(),
-                check_foreign_keys: false,
-            };
-            let path = format!("stores.{name}.capture");
-            let captures = match store.captures(&options).await {
-                Ok(Some(captures)) => captures,
-                Ok(None) => continue,
-                Err(error) if error.kind() == ErrorKind::Config => {
-                    checked.problem(&path, &error);
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
-            for (reason, cure) in captures.reasons {
-                let what = format!("changes are captured by triggers: {reason}");
-                checked.notes.push(Finding::note(&path, what, cure));
-            }
-            for (note, cure) in captures.notes {
-                checked.notes.push(Finding::note(&path, note, cure));
-            }
-            for (problem, cure) in captures.problems {
-                let error = Error::new(ErrorKind::Store, problem).hint(cure);
-                checked.problem(&path, &error);
-            }
-        }
-        Ok(())
     }
 
     /// Opens each rule with the tables that it will be given.
@@ -195,7 +170,7 @@ impl Migration<'_> {
         ];
         for (store, tables, is_written) in sides {
             for table in tables {
-                if is_written {
+                if is_written && store.engine() == Engine::Sqlite {
                     self.note_triggers(store, table, checked);
                 }
                 let is_read = std::ptr::eq(store, &self.source) || two_way;
@@ -208,7 +183,10 @@ impl Migration<'_> {
             }
         }
         for (n, mapping) in fitted.mappings.iter().enumerate() {
-            if matches!(mapping.how, How::Columns)
+            // Servers' columns refuse what they cannot hold, by name.
+            let sqlite = [&self.source, &self.target].map(|s| s.engine() == Engine::Sqlite);
+            if sqlite == [true, true]
+                && matches!(mapping.how, How::Columns)
                 && let Some(from) = fitted.source_tables.get(n)
                 && let Some(to) = (fitted.units.iter())
                     .position(|u| u.mapping == n)
@@ -221,7 +199,10 @@ impl Migration<'_> {
             self.note_rows_on_target(&fitted.target_tables, two_way, checked)
                 .await?;
         }
-        if checked.verbose && !fitted.mappings.is_empty() {
+        let any_sqlite = [&self.source, &self.target]
+            .iter()
+            .any(|s| s.engine() == Engine::Sqlite);
+        if checked.verbose && !fitted.mappings.is_empty() && any_sqlite {
             checked.notes.push(Finding::note(
                 self.path,
                 "while the migration runs, SQLite refuses ALTER TABLE … DROP COLUMN for the \

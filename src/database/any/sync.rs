@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use crate::data::{Key, Position, Row};
 use crate::database::mysql::MysqlDriver;
 use crate::database::postgres::PgDriver;
+use crate::database::captures::Captures;
 use crate::database::server::{ServerLock, ServerSync};
 use crate::database::sqlite::{SqliteLock, SqliteSync};
 use crate::database::{
-    Applied, ApplyBatch, Chunk, ChunkMark, DecisionRecord, FeedPage, Lag, MappedAs, OpenConflict,
-    Outcome, ReadStore, Recovered, Resolution, Role, RowChange, Settled, StoreLock, SyncOptions, SyncStore,
-    SyncTable,
+    Applied, ApplyBatch, Chunk, ChunkMark, DecisionRecord, FeedPage, Findings, Lag, MappedAs,
+    OpenConflict, Outcome, ReadStore, Recovered, Resolution, Role, RowChange, Settled, StoreLock,
+    SyncOptions, SyncStore, SyncTable,
 };
 use crate::error::{Error, ErrorKind, Result};
 
@@ -79,7 +80,7 @@ impl AnySync {
             let sync = SqliteSync::open(store.clone(), options).await?;
             return Ok(Self(Inner::Sqlite(sync)));
         }
-        let captures = store.captures(&options).await?.unwrap_or_default();
+        let captures = store.captures(&options).await?;
         if let Some((reason, _)) = captures.reasons.first() {
             tracing::info!(
                 store = store.name(),
@@ -87,7 +88,7 @@ impl AnySync {
                 "changes are captured by triggers: the server's log cannot be read"
             );
         }
-        Self::server(store, options, true, captures.triggers)
+        Self::server(store, options, true, captures)
     }
 
     /// A server's part in a migration without its tables: for what concerns Banyan's own things.
@@ -106,14 +107,14 @@ impl AnySync {
         };
         // What was installed is to be looked at or taken away, whatever the configuration says now.
         let captures = store.captures_installed(&options).await?;
-        Self::server(store, options, false, captures.triggers)
+        Self::server(store, options, false, captures)
     }
 
     fn server(
         store: &AnyStore,
         options: SyncOptions,
         has_tables: bool,
-        triggers: bool,
+        captures: Captures,
     ) -> Result<Self> {
         let migration = &options.migration;
         Ok(Self(match &store.0 {
@@ -125,11 +126,11 @@ impl AnySync {
             }
             Store::Postgres(store, _) => {
                 let role = has_tables.then_some(options.role);
-                let driver = PgDriver::new(store.clone(), migration, role, triggers);
+                let driver = PgDriver::new(store.clone(), migration, role, captures);
                 Inner::Postgres(ServerSync::new(driver, options)?)
             }
             Store::Mysql(store, url, _) => {
-                let driver = MysqlDriver::new(store.name(), url, migration, triggers)?;
+                let driver = MysqlDriver::new(store.name(), url, migration, captures)?;
                 Inner::Mysql(ServerSync::new(driver, options)?)
             }
         }))
@@ -141,6 +142,19 @@ impl AnySync {
             Inner::Sqlite(_) => Err(Error::new(ErrorKind::Internal, "asked of the wrong store")),
             Inner::Postgres(sync) => sync.lag(read).await,
             Inner::Mysql(sync) => sync.lag(read).await,
+        }
+    }
+
+    /// What would keep the migration from running in this store, and what one should know of its
+    /// tables. Changes nothing.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub async fn look_over(&self) -> Result<Findings> {
+        match &self.0 {
+            Inner::Sqlite(_) => Ok(Findings::default()),
+            Inner::Postgres(sync) => sync.look_over().await,
+            Inner::Mysql(sync) => sync.look_over().await,
         }
     }
 
@@ -186,6 +200,37 @@ impl AnySync {
     /// Those of reading.
     pub async fn gaps(&self) -> Result<Vec<(String, String)>> {
         on!(self, sync => sync.gaps().await)
+    }
+
+    /// Whether this store's log has lost something, so that it is to be begun anew with
+    /// [`Self::renew`]. (An outbox in SQLite is part of the database.)
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub async fn is_lost(&self) -> Result<bool> {
+        match &self.0 {
+            Inner::Sqlite(_) => Ok(false),
+            Inner::Postgres(sync) => sync.is_lost().await,
+            Inner::Mysql(sync) => sync.is_lost().await,
+        }
+    }
+
+    /// Begins a new log. `other`, which keeps how far the old one was applied, forgets that first:
+    /// interrupted in between, it is repeated.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub async fn renew(&self, other: &Self) -> Result<()> {
+        match &other.0 {
+            Inner::Sqlite(sync) => sync.forget_other().await?,
+            Inner::Postgres(sync) => sync.forget_other().await?,
+            Inner::Mysql(sync) => sync.forget_other().await?,
+        }
+        match &self.0 {
+            Inner::Sqlite(_) => Ok(()),
+            Inner::Postgres(sync) => sync.renew().await,
+            Inner::Mysql(sync) => sync.renew().await,
+        }
     }
 
     /// Lets the tables go on of which changes were missed; all their rows are to be looked at again.
@@ -312,6 +357,10 @@ impl SyncStore for AnySync {
         on!(self, sync => sync.read_feed(after, rows_max).await)
     }
 
+    fn consumed(&self, position: u64) {
+        on!(self, sync => sync.consumed(position));
+    }
+
     async fn catch_up(&self, after: u64, all: bool) -> Result<bool> {
         on!(self, sync => sync.catch_up(after, all).await)
     }
@@ -326,6 +375,10 @@ impl SyncStore for AnySync {
 
     async fn read_chunk(&self, table: usize, after: Option<Key>, rows_max: usize) -> Result<Chunk> {
         on!(self, sync => sync.read_chunk(table, after, rows_max).await)
+    }
+
+    fn copies_one_instant(&self) -> bool {
+        on!(self, sync => sync.copies_one_instant())
     }
 
     async fn apply(&self, batch: ApplyBatch) -> Result<Applied> {

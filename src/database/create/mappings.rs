@@ -391,7 +391,7 @@ pub(in crate::database) const MAPPINGS: &[Mapping] = &[
         "date",
         Any,
         ["TEXT", "date"],
-        "dates with a zero in them (`0000-00-00`) are refused \
+        "dates that are none (`0000-00-00`) are refused \
         by PostgreSQL, texts in SQLite",
     ),
     row(
@@ -502,7 +502,7 @@ pub(in crate::database) const MAPPINGS: &[Mapping] = &[
         "JSON",
         Any,
         ["json", "longtext"],
-        "the text as it is",
+        "the text as it is; `text` in a key of PostgreSQL, `varchar(255)` in one of MySQL",
     ),
     row(
         Sqlite,

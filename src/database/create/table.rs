@@ -3,10 +3,14 @@
 //! What is not carried over is named: generated columns, defaults that are no plain literals,
 //! collations, expressions and conditions of unique keys, foreign keys to tables that are not created
 //! as well, triggers. Introspection does not show CHECK constraints, other indexes than unique ones,
-//! identities and AUTO_INCREMENT, so they are never carried; where the numbers of new rows go on is
-//! settled at cutover. PostgreSQL's enums become texts (their type is not ours to create), MySQL's
+//! identities and AUTO_INCREMENT, so they are never carried, and that is said as well; where the
+//! numbers of new rows go on is settled at cutover. PostgreSQL's enums become texts (their type is not ours to create), MySQL's
 //! become texts with a CHECK of their labels. `ON DELETE CASCADE` and the like are not created in
 //! MySQL: its log does not show the rows that it changes on its own.
+//!
+//! The caller turns on `explicit_defaults_for_timestamp` before it creates a table in MySQL where it
+//! is off: otherwise the server gives the first `timestamp` that is NOT NULL a default, and a new
+//! value at every update.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -70,6 +74,19 @@ pub fn create_table(
             }
         }
     }
+    if to != Engine::Sqlite
+        && let [key] = schema.key[..]
+        && is_integer(&schema.columns[key])
+    {
+        created.left_out.push(format!(
+            "a sequence, identity or AUTO_INCREMENT for column {}: it is settled at cutover",
+            schema.columns[key].name
+        ));
+    }
+    created.left_out.push(
+        "CHECK constraints, and indexes that are not unique: Banyan does not look at them"
+            .to_owned(),
+    );
     if !schema.triggers.is_empty() {
         let list = schema.triggers.join(", ");
         created.left_out.push(format!("the triggers {list}"));
@@ -94,6 +111,14 @@ fn keyed(schema: &TableSchema) -> BTreeSet<usize> {
         .chain(unique)
         .chain(foreign)
         .collect()
+}
+
+fn is_integer(column: &Column) -> bool {
+    let declared = column.declared_type.to_ascii_lowercase();
+    ["int", "serial"].iter().any(|t| declared.contains(t))
+        && !["interval", "point", "range", "["]
+            .iter()
+            .any(|t| declared.contains(t))
 }
 
 struct Maker<'a> {
@@ -198,13 +223,15 @@ impl Maker<'_> {
     fn column(&self, index: usize, sql_type: &str, left_out: &mut Vec<String>) -> String {
         let column = &self.schema.columns[index];
         let mut sql = format!("{} {sql_type}", self.to.quote(&column.name));
-        if self.from == self.to && self.to != Engine::Postgres {
-            if let Some(collation) = &column.collation {
-                if let (Engine::Mysql, Some((charset, _))) = (self.to, collation.split_once('_')) {
-                    sql.push_str(&format!(" CHARACTER SET {charset}"));
-                }
-                sql.push_str(&format!(" COLLATE {collation}"));
+        if self.from == self.to
+            && self.to != Engine::Postgres
+            && let Some(collation) = &column.collation
+        {
+            let charset = collation.split_once('_').map(|(charset, _)| charset);
+            if let (Engine::Mysql, Some(charset)) = (self.to, charset) {
+                sql.push_str(&format!(" CHARACTER SET {charset}"));
             }
+            sql.push_str(&format!(" COLLATE {collation}"));
         }
         if !column.nullable || self.schema.key.contains(&index) {
             sql.push_str(" NOT NULL");
@@ -275,17 +302,20 @@ impl Maker<'_> {
                 column.name
             ));
         }
-        let key_type = KEY_TYPES.iter().find(|(any, _)| *any == sql_type);
-        Ok(match key_type {
-            Some((_, short)) if self.keyed.contains(&index) => {
-                left_out.push(format!(
-                    "values of column {} that are longer than {short} allows: it is part of a key",
-                    column.name
-                ));
-                (*short).to_owned()
-            }
-            _ => sql_type,
-        })
+        let key_type = KEY_TYPES
+            .iter()
+            .find(|(engine, any, _)| *engine == self.to && *any == sql_type)
+            .filter(|_| self.keyed.contains(&index));
+        let Some((_, _, key_type)) = key_type else {
+            return Ok(sql_type);
+        };
+        if self.to == Engine::Mysql {
+            left_out.push(format!(
+                "values of column {} that are longer than {key_type} allows: it is part of a key",
+                column.name
+            ));
+        }
+        Ok((*key_type).to_owned())
     }
 
     /// Where a row of MySQL would be too long, its longest texts get a type that lies outside.

@@ -59,9 +59,13 @@ impl Mapping {
     }
 }
 
-/// MySQL's types for text and bytes of any length cannot be part of a key; these can.
-pub(super) const KEY_TYPES: [(&str, &str); 2] =
-    [("longtext", "varchar(255)"), ("longblob", "varbinary(255)")];
+/// Types that cannot be part of a key, and those that stand for them there.
+pub(super) const KEY_TYPES: [(Engine, &str, &str); 4] = [
+    (Engine::Mysql, "longtext", "varchar(255)"),
+    (Engine::Mysql, "longblob", "varbinary(255)"),
+    (Engine::Mysql, "json", "varchar(255)"),
+    (Engine::Postgres, "json", "text"),
+];
 
 /// The row for a column, and its type in the other engine.
 pub(in crate::database) fn target(

@@ -82,7 +82,7 @@ fn days(text: &str) -> Option<i64> {
     }
     let days = days_of(
         year.parse().ok()?,
-        month.parse().ok()?,
+        i64::from(month.parse::<u8>().ok()?),
         i64::from(day.parse::<u8>().ok()?),
     );
     (civil_date(days) == text).then_some(days)
@@ -101,6 +101,9 @@ pub(in crate::database) fn date(text: &str) -> Option<i32> {
 pub(in crate::database) fn time(text: &str) -> Option<i64> {
     let (negative, digits) = text.strip_prefix('-').map_or((false, text), |d| (true, d));
     let (clock, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
+    if fraction.len() > 6 {
+        return None;
+    }
     let mut parts = clock.splitn(3, ':').map(|part| {
         (part.len() <= 6 && part.bytes().all(|b| b.is_ascii_digit()))
             .then(|| part.parse::<i64>().ok())

@@ -291,7 +291,9 @@ impl Parser<'_> {
         let mut exponent = 0;
         if matches!(self.peek(), Some(b'e' | b'E')) {
             self.at += 1;
-            if self.take(b'-').is_none() && self.take(b'+').is_some() {}
+            if matches!(self.peek(), Some(b'-' | b'+')) {
+                self.at += 1;
+            }
             self.digits()?;
             exponent = self.text[mantissa + 1..self.at]
                 .parse::<i64>()

@@ -36,8 +36,8 @@ pub(super) enum Literal {
     Mac(usize),
     /// `money` with `lc_monetary` C.
     Money,
-    /// `int4range`, `int8range`.
-    IntRange,
+    /// `int4range`, `int8range`: of numbers up to this.
+    IntRange(i64),
     /// An array.
     Array(Box<ColumnForm>),
     /// An enum whose labels are known.
@@ -73,7 +73,7 @@ impl Literal {
                     })
             }
             Self::Money => money(text).unwrap_or(false),
-            Self::IntRange => text == "empty" || int_range(text).unwrap_or(false),
+            Self::IntRange(most) => text == "empty" || int_range(text, *most).unwrap_or(false),
             Self::Array(element) => array::is_canonical(text, element),
             Self::Labels(labels) => labels.iter().any(|l| l == text),
             Self::Unchecked(_) => true,
@@ -138,7 +138,10 @@ fn interval(text: &str, places: usize) -> Option<bool> {
         (parts[at], from) = (n, at + 1);
     }
     let [years, months, days] = parts;
-    if months.abs() > 11 || years.signum() * months.signum() < 0 {
+    if i32::try_from(years * 12 + months).is_err()
+        || months.abs() > 11
+        || years.signum() * months.signum() < 0
+    {
         return Some(false);
     }
     let mut us = 0_i64;
@@ -298,18 +301,18 @@ fn money(text: &str) -> Option<bool> {
 }
 
 /// `[1,3)`; a side that is open has no number and a round bracket.
-fn int_range(text: &str) -> Option<bool> {
-    let inner = text.strip_suffix(')')?;
-    let (low, high) = inner[1..].split_once(',')?;
-    let low = match (inner.as_bytes()[0], low) {
-        (b'(', "") => None,
-        (b'[', low) => Some(plain_int(low)?),
-        _ => return Some(false),
+fn int_range(text: &str, most: i64) -> Option<bool> {
+    let number = |text| plain_int(text).filter(|n| (-most - 1..=most).contains(n));
+    let (low, high) = text.strip_suffix(')')?.split_once(',')?;
+    let low = match (low.strip_prefix('['), low) {
+        (Some(low), _) => Some(number(low)?),
+        (None, "(") => None,
+        (None, _) => return Some(false),
     };
     let high = if high.is_empty() {
         None
     } else {
-        Some(plain_int(high)?)
+        Some(number(high)?)
     };
     Some(match (low, high) {
         (Some(low), Some(high)) => low < high,
@@ -441,9 +444,11 @@ mod tests {
             &["1.00", "$1.5", "$1234.56", "-$0.00", "$01.00", "$1,23.00"],
         );
         check(
-            &Literal::IntRange,
+            &Literal::IntRange(7),
             &["empty", "[1,3)", "(,3)", "[1,)", "(,)"],
-            &["[1,3]", "(1,3)", "[3,1)", "[,3)", "[1, 3)"],
+            &[
+                "[1,3]", "(1,3)", "[3,1)", "[,3)", "[1, 3)", ")", ",)", "ä,)", "[1,8)", "[-9,1)",
+            ],
         );
         check(
             &Literal::Bits {

@@ -28,7 +28,7 @@ mod postgres;
 pub(in crate::database) mod text;
 mod time;
 
-use crate::data::{Column, OtherValue, TableSchema, Value};
+use crate::data::{Column, TableSchema, Value};
 use crate::database::Engine;
 use crate::rule::mapping::StoredForm;
 
@@ -38,8 +38,9 @@ use number::{DecimalForm, FloatForm};
 use text::TextForm;
 use time::Calendar;
 
-/// The kinds of an [`OtherValue`] that is a date of MySQL with a zero in it, as text.
-pub(in crate::database) const ZERO_DATES: [&str; 3] = ["date", "datetime", "timestamp"];
+/// The kinds of a [`Value::Other`] that is a date or timestamp of MySQL which is on no calendar
+/// (`0000-00-00`), as text.
+pub(in crate::database) const ODD_DATES: [&str; 2] = ["date", "datetime"];
 
 /// What a column of PostgreSQL or MySQL holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -262,48 +263,6 @@ fn literal_text(literal: &Literal, value: &Value) -> Option<String> {
         (Literal::Bits { most, fixed: true }, Value::Int(_) | Value::UInt(_) | Value::Bool(_)) => {
             let number = u64::try_from(number::whole(value)?).ok()?;
             Some(format!("{number:0most$b}"))
-        }
-        _ => None,
-    }
-}
-
-/// A date of MySQL with a zero in it, which has only a text.
-fn zero_date(kind: &str, value: &Value) -> Option<Value> {
-    match value {
-        Value::Other(other) if ZERO_DATES.contains(&other.kind.as_str()) => {
-            let same = (other.kind == "date") == (kind == "date");
-            same.then(|| value.clone())
-        }
-        Value::Text(text) => {
-            let (date, rest) = text.split_at_checked(10)?;
-            let mut parts = date.splitn(3, '-');
-            let mut part = |digits: usize, most: u32| {
-                let part = parts.next()?;
-                (part.len() == digits && part.bytes().all(|b| b.is_ascii_digit()))
-                    .then(|| part.parse::<u32>().ok())
-                    .flatten()
-                    .filter(|n| *n <= most)
-            };
-            let (_, month, day) = (part(4, 9999)?, part(2, 12)?, part(2, 31)?);
-            if month != 0 && day != 0 {
-                return None;
-            }
-            let clock = match kind {
-                "date" => rest.is_empty(),
-                _ => rest.strip_prefix(" 00:00:00").is_some_and(|fraction| {
-                    fraction.is_empty()
-                        || fraction.len() <= 7
-                            && fraction
-                                .strip_prefix('.')
-                                .is_some_and(|f| !f.is_empty() && f.bytes().all(|b| b == b'0'))
-                }),
-            };
-            clock.then(|| {
-                Value::Other(Box::new(OtherValue {
-                    kind: kind.to_owned(),
-                    bytes: text.clone().into_bytes(),
-                }))
-            })
         }
         _ => None,
     }

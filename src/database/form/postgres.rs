@@ -89,7 +89,8 @@ pub(super) fn form(declared: &str) -> Form {
             "macaddr" => Literal::Mac(6),
             "macaddr8" => Literal::Mac(8),
             "money" => Literal::Money,
-            "int4range" | "int8range" => Literal::IntRange,
+            "int4range" => Literal::IntRange(i32::MAX.into()),
+            "int8range" => Literal::IntRange(i64::MAX),
             _ => Literal::Unchecked(declared.to_owned()),
         }),
     }

@@ -3,7 +3,7 @@
 use crate::data::Value;
 
 use super::charset::Charset;
-use super::{ZERO_DATES, clock, number};
+use super::{ODD_DATES, clock, number};
 
 /// What a column of texts holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +70,7 @@ pub(in crate::database) fn of(value: &Value) -> Option<String> {
         Value::Timestamp(v) => clock::timestamp_text(*v, ""),
         Value::TimestampUtc(v) => clock::timestamp_text(*v, "Z"),
         Value::Uuid(_) => value.to_string(),
-        Value::Other(v) if ZERO_DATES.contains(&v.kind.as_str()) => {
+        Value::Other(v) if ODD_DATES.contains(&v.kind.as_str()) => {
             String::from_utf8(v.bytes.clone()).ok()?
         }
         _ => return None,

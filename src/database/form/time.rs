@@ -1,8 +1,8 @@
 //! Dates and times: which a column can hold.
 
-use crate::data::Value;
+use crate::data::{OtherValue, Value};
 
-use super::{clock, zero_date};
+use super::clock;
 use clock::DAY;
 
 /// The days of an engine, and how exact its clock is.
@@ -20,7 +20,7 @@ pub(super) enum Of {
     /// From 4713 BC to the year 5874897 (timestamps: as far as 64 bits go), and infinity; times from
     /// 00:00 to 24:00.
     Postgres,
-    /// From 0001 to 9999, and dates with a zero in them; timestamps in UTC from 1970 to 2038; times
+    /// From 0001 to 9999, and dates that are on no calendar, as texts; timestamps in UTC from 1970 to 2038; times
     /// up to 838:59:59, either sign.
     Mysql,
 }
@@ -56,7 +56,9 @@ impl Calendar {
             (Of::Mysql, Some(days)) if (MYSQL_DAYS.0..=MYSQL_DAYS.1).contains(&days) => {
                 Some(Value::Date(days))
             }
-            (Of::Mysql, _) => zero_date("date", value),
+            (Of::Mysql, _) => odd(value, "date", |date, rest| {
+                rest.is_empty() && odd_date(date)
+            }),
             (Of::Postgres, None) => None,
         }
     }
@@ -92,7 +94,9 @@ impl Calendar {
                 let within = (i64::from(first) * DAY..(i64::from(last) + 1) * DAY).contains(&us);
                 (within && self.is_exact(us)).then_some(Value::Timestamp(us))
             }
-            (Of::Mysql, None) => zero_date("datetime", value),
+            (Of::Mysql, None) => odd(value, "datetime", |date, rest| {
+                odd_date(date) && self.is_clock(rest)
+            }),
         }
     }
 
@@ -109,8 +113,30 @@ impl Calendar {
                 let within = (MYSQL_UTC.0..=MYSQL_UTC.1).contains(&us);
                 (within && self.is_exact(us)).then_some(Value::TimestampUtc(us))
             }
-            (Of::Mysql, None) => zero_date("timestamp", value),
+            (Of::Mysql, None) => odd(value, "datetime", |date, rest| {
+                let zero = rest.bytes().all(|b| matches!(b, b' ' | b':' | b'.' | b'0'));
+                date == "0000-00-00" && zero && self.is_clock(rest)
+            }),
         }
+    }
+
+    /// ` HH:MM:SS`, with just the column's digits of a fraction.
+    fn is_clock(self, text: &str) -> bool {
+        let Some((clock, fraction)) = text.split_at_checked(9) else {
+            return false;
+        };
+        let digits = usize::try_from(self.fraction).unwrap_or(0);
+        let whole = clock
+            .strip_prefix(' ')
+            .and_then(clock::time)
+            .is_some_and(|us| (0..DAY).contains(&us));
+        whole
+            && fraction.len() == if digits > 0 { digits + 1 } else { 0 }
+            && fraction.chars().enumerate().all(
+                |(i, c)| {
+                    if i == 0 { c == '.' } else { c.is_ascii_digit() }
+                },
+            )
     }
 
     fn postgres(self, us: i64) -> Option<i64> {
@@ -119,4 +145,31 @@ impl Calendar {
         }
         (us >= i64::from(POSTGRES_DAYS.0) * DAY && self.is_exact(us)).then_some(us)
     }
+}
+
+/// A date or timestamp of MySQL that is on no calendar, which has only a text; `is_odd` is asked
+/// about the date and what stands behind it.
+fn odd(value: &Value, kind: &str, is_odd: impl Fn(&str, &str) -> bool) -> Option<Value> {
+    let bytes = match value {
+        Value::Other(other) if other.kind == kind => other.bytes.as_slice(),
+        Value::Text(text) => text.as_bytes(),
+        _ => return None,
+    };
+    let (date, rest) = std::str::from_utf8(bytes).ok()?.split_at_checked(10)?;
+    is_odd(date, rest).then(|| {
+        Value::Other(Box::new(OtherValue {
+            kind: kind.to_owned(),
+            bytes: bytes.to_vec(),
+        }))
+    })
+}
+
+/// `YYYY-MM-DD` with a month up to 12 and a day up to 31, but no date.
+fn odd_date(text: &str) -> bool {
+    let mut parts = text.splitn(3, '-').map(|part| {
+        let digits = part.bytes().all(|b| b.is_ascii_digit());
+        digits.then(|| (part.len(), part.parse::<u32>().ok()))
+    });
+    let mut part = |digits: usize, most: u32| matches!(parts.next(), Some(Some((len, Some(n)))) if len == digits && n <= most);
+    part(4, 9999) && part(2, 12) && part(2, 31) && clock::date(text).is_none()
 }

@@ -6,7 +6,8 @@ use crate::config::{Capture, ServerUrl};
 use crate::data::Key;
 use crate::database::server::driver::{ChangeStream, Driver, LogEvent, OwnTypes};
 use crate::database::server::outbox::OutboxStream;
-use crate::database::{Captures, SyncOptions, SyncTable};
+use crate::database::captures::Captures;
+use crate::database::{Findings, SyncOptions, SyncTable};
 use crate::error::Result;
 
 use super::binlog::{Log, MysqlStream};
@@ -31,6 +32,7 @@ struct Inner {
     log: Log,
     /// Where changes are captured by triggers.
     outbox: Option<Outbox>,
+    captures: Captures,
 }
 
 /// The server's log, or the outbox.
@@ -59,7 +61,7 @@ impl ChangeStream for MysqlFeed {
 }
 
 impl MysqlDriver {
-    /// For a migration in this store. `triggers`: how changes are captured, see [`Self::choose`].
+    /// For a migration in this store. `captures`: how changes are captured, see [`Self::choose`].
     ///
     /// # Errors
     /// `Config` when the URL has parameters that are unknown or wrong.
@@ -67,13 +69,14 @@ impl MysqlDriver {
         name: &str,
         url: &ServerUrl,
         migration: &str,
-        triggers: bool,
+        captures: Captures,
     ) -> Result<Self> {
         let names = Names::new(migration);
         let server = Server::new(url)?;
         Ok(Self {
             inner: Arc::new(Inner {
-                outbox: triggers.then(|| Outbox::new(&server, &names)),
+                captures: captures.clone(),
+                outbox: captures.triggers.then(|| Outbox::new(&server, &names)),
                 // A store of its own: it has one connection that writes, and this is one writer.
                 store: MysqlStore::new(name, url)?,
                 log: Log::new(server, names.clone()),
@@ -101,9 +104,6 @@ impl MysqlDriver {
                 let log = Log::new(store.server().clone(), names.clone());
                 let found = log.look_over(&options.tables).await?;
                 captures = Captures::by_log_unless(found.problems);
-            }
-            if captures.triggers && options.followed {
-                captures.notes = outbox::notes(&mut conn, &options.tables).await?;
             }
             Ok(captures)
         };
@@ -164,6 +164,26 @@ impl Driver for MysqlDriver {
         outbox::harden(&mut self.connect().await?, outbox).await
     }
 
+    async fn look_over(&self, options: &SyncOptions) -> Result<Findings> {
+        let inner = &self.inner;
+        let mut found = if let Some(outbox) = &inner.outbox {
+            let mut conn = self.connect().await?;
+            let tables = options.followed.then_some(options.tables.as_slice());
+            outbox::look_over(&mut conn, outbox, tables.unwrap_or_default()).await?
+        } else if options.followed {
+            inner.log.look_over(&options.tables).await?
+        } else {
+            Findings::default()
+        };
+        found.notes.extend(inner.captures.notes());
+        if options.written {
+            let names = options.tables.iter().map(|t| t.schema.name.as_str());
+            let names: Vec<&str> = names.collect();
+            found.notes.extend(inner.store.notes_on(&names).await?);
+        }
+        Ok(found)
+    }
+
     fn prepare(&self) -> impl Future<Output = Result<()>> + Send {
         std::future::ready(Ok(()))
     }
@@ -173,6 +193,16 @@ impl Driver for MysqlDriver {
             let mut conn = self.connect().await?;
             return outbox::install(&mut conn, outbox, &options.tables).await;
         }
+        self.inner.log.install().await
+    }
+
+    async fn renew_capture(&self, options: &SyncOptions) -> Result<u64> {
+        if let Some(outbox) = &self.inner.outbox {
+            let mut conn = self.connect().await?;
+            outbox::install(&mut conn, outbox, &options.tables).await?;
+            return outbox::renew(conn, outbox).await;
+        }
+        self.inner.log.forget().await?;
         self.inner.log.install().await
     }
 

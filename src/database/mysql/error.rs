@@ -46,7 +46,10 @@ fn meaning(code: u16) -> (ErrorKind, Option<&'static str>) {
         ),
         1045 | 1698 => (
             ErrorKind::Store,
-            Some("check the user and the password in the store's url"),
+            Some(
+                "check the user and the password in the store's url; if the user must come over TLS, \
+                 say ssl-mode=REQUIRED there",
+            ),
         ),
         1049 => (
             ErrorKind::NotFound,

@@ -45,12 +45,12 @@ async fn status(server: &Server, conn: &mut Conn) -> Result<Option<WireRow>> {
         let refused = code(&e) == Some(1227);
         let error = mysql("read the end of the binary log")(e);
         match server.version().map(|v| v.maker) {
-            Some(Maker::MariaDb) if refused => {
-                error.hint("GRANT BINLOG MONITOR ON *.* TO the user of the store's url")
-            }
-            Some(Maker::Mysql) if refused => {
-                error.hint("GRANT REPLICATION CLIENT ON *.* TO the user of the store's url")
-            }
+            Some(Maker::MariaDb) if refused => error.hint(
+                "GRANT BINLOG MONITOR, REPLICATION SLAVE ON *.* TO the user of the store's url",
+            ),
+            Some(Maker::Mysql) if refused => error.hint(
+                "GRANT REPLICATION CLIENT, REPLICATION SLAVE ON *.* TO the user of the store's url",
+            ),
             _ => error,
         }
     })

@@ -25,15 +25,17 @@ mod snapshot;
 mod source;
 mod trigger;
 
+use std::time::Duration;
+
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
-use crate::database::SyncTable;
+use crate::database::{Findings, SyncTable};
 use crate::error::Result;
 
 use super::connect::Server;
 use super::error::mysql;
-use super::names::{Names, quote};
+use super::names::{self, Names, quote};
 
 pub(super) use install::{install, install_tables, uninstall};
 pub(super) use snapshot::begin;
@@ -153,15 +155,43 @@ pub(super) async fn harden(conn: &mut Conn, outbox: &Outbox) -> Result<()> {
         .map_err(mysql("let the outbox be on disk"))
 }
 
-/// What triggers cannot do with these tables.
-pub(super) async fn notes(conn: &mut Conn, tables: &[SyncTable]) -> Result<Vec<(String, String)>> {
-    let mut notes = vec![(
-        "triggers see neither TRUNCATE nor what foreign keys change by themselves; and dropping a \
-         captured column makes writes to its table fail"
-            .to_owned(),
-        "use DELETE, and end or abort the migration before columns are dropped".to_owned(),
-    )];
+/// What is in the way of following these tables by triggers, and what they cannot do.
+pub(super) async fn look_over(
+    conn: &mut Conn,
+    outbox: &Outbox,
+    tables: &[SyncTable],
+) -> Result<Findings> {
+    let mut found = Findings::default();
+    if tables.is_empty() {
+        return Ok(found);
+    }
+    found.note(
+        "triggers do not see TRUNCATE, and dropping a captured column makes writes to its table fail",
+        "use DELETE, and end or abort the migration before columns are dropped",
+    );
+    let what = || mysql("read the engines of the tables");
     for table in tables {
+        let name = &table.schema.name;
+        let (own, bare) = names::split(name);
+        let database = own.unwrap_or(&outbox.database);
+        let engine: Option<Option<String>> = conn
+            .exec_first(
+                "SELECT ENGINE FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? AND \
+                 TABLE_NAME = ?",
+                (database, bare),
+            )
+            .await
+            .map_err(what())?;
+        let engine = engine.flatten().unwrap_or_default();
+        if !engine.eq_ignore_ascii_case("InnoDB") {
+            found.problem(
+                format!(
+                    "table {name} is stored by {engine}: its changes stay when a transaction is \
+                     rolled back, and what triggers have written down does not"
+                ),
+                "ALTER TABLE … ENGINE = InnoDB",
+            );
+        }
         for key in &table.schema.foreign_keys {
             let acts = |action: &str| {
                 ["CASCADE", "SET NULL", "SET DEFAULT"]
@@ -169,16 +199,15 @@ pub(super) async fn notes(conn: &mut Conn, tables: &[SyncTable]) -> Result<Vec<(
                     .any(|a| action.eq_ignore_ascii_case(a))
             };
             if acts(&key.on_delete) || acts(&key.on_update) {
-                notes.push((
+                found.problem(
                     format!(
-                        "rows of table {} are changed by its foreign key to {} (ON DELETE {}, ON \
-                         UPDATE {}): no trigger fires for such changes, and they are not captured",
-                        table.schema.name, key.parent, key.on_delete, key.on_update
+                        "rows of table {name} are changed by its foreign key to {} (ON DELETE {}, \
+                         ON UPDATE {}): no trigger fires for such changes, and they are not captured",
+                        key.parent, key.on_delete, key.on_update
                     ),
                     "let the application delete and update the rows itself, and make the foreign \
-                     key RESTRICT for the time of the migration"
-                        .to_owned(),
-                ));
+                     key RESTRICT for the time of the migration",
+                );
             }
         }
     }
@@ -187,12 +216,36 @@ pub(super) async fn notes(conn: &mut Conn, tables: &[SyncTable]) -> Result<Vec<(
         .await
         .map_err(mysql("read the server's settings"))?;
     if flush != Some(1) {
-        notes.push((
+        found.note(
             "the server does not write transactions to disk as they are committed: a crash may \
-             take back what was carried to the other side already"
-                .to_owned(),
-            "SET GLOBAL innodb_flush_log_at_trx_commit = 1".to_owned(),
-        ));
+             take back what was carried to the other side already",
+            "SET GLOBAL innodb_flush_log_at_trx_commit = 1",
+        );
     }
-    Ok(notes)
+    Ok(found)
+}
+
+/// How long a new beginning waits for the transactions that are writing.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Begins the outbox anew, behind all entries. Answers where: every transaction that commits after
+/// this call is behind it.
+pub(super) async fn renew(mut conn: Conn, outbox: &Outbox) -> Result<u64> {
+    let what = || mysql("begin the outbox anew");
+    conn.query_drop(format!(
+        "INSERT INTO {} (session, layout, op, us) VALUES (0, 0, {OP_BEGIN}, 0)",
+        outbox.sql("outbox")
+    ))
+    .await
+    .map_err(what())?;
+    let begin = conn.last_insert_id().unwrap_or(0);
+    conn.exec_drop(
+        format!("UPDATE {} SET position = ?", outbox.sql("noted")),
+        (begin,),
+    )
+    .await
+    .map_err(what())?;
+    let mut source = MysqlOutbox::new(conn, outbox.clone(), Vec::new());
+    crate::database::server::outbox::settle(&mut source, PATIENCE).await?;
+    Ok(begin)
 }

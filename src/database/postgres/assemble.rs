@@ -1,10 +1,11 @@
 //! From the messages of the log to whole transactions of captured tables.
 //!
-//! Whose a transaction is, its origin says: what Banyan wrote for this migration is passed over and
-//! only counted. The server could leave out such transactions by itself (the option `origin =
-//! 'none'` of PostgreSQL 16 and later), but only together with those of every other origin, and a
-//! transaction that some other tool replicated into this database is the application's to us: it
-//! has to be carried on like any other. So the option is not used on any version.
+//! Whose a transaction is, its first message says: every transaction of Banyan's begins with one of
+//! its own in the log (`pg_logical_emit_message`), and is passed over and only counted. A replication
+//! origin would say the same, but needs a superuser's grants, one session each, and a name in the
+//! whole cluster; and the server's own filter (`origin = 'none'`, PostgreSQL 16 and later) leaves out
+//! the transactions of every other tool, too, which are the application's to us. So origins are
+//! neither made nor looked at.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -172,11 +173,16 @@ impl Assembler {
                 Ok(())
             }
             Message::Commit { end_lsn, time, .. } => self.commit(end_lsn, time),
-            Message::Origin { name, .. } => {
-                let own = self.names.is_own_origin(name);
-                self.inside()?.own = own;
+            Message::Logical {
+                transactional: true,
+                prefix,
+                ..
+            } if prefix == self.names.mark() => {
+                self.inside()?.own = true;
                 Ok(())
             }
+            // Says where a transaction of another tool's came from; there is none without one.
+            Message::Origin { .. } => self.inside().map(drop),
             Message::Relation(message) => {
                 self.relation(&message);
                 Ok(())

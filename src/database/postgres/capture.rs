@@ -2,8 +2,8 @@
 //!
 //! A side whose changes are followed has a schema of Banyan's own (what was captured, what replica
 //! identities were, which log the slot belongs to), a publication for exactly the migration's
-//! tables, replica identity FULL on these, and a replication slot. A side that is written to has a
-//! replication origin. Every step can be done again, and continues where it was interrupted.
+//! tables, replica identity FULL on these, and a replication slot. Every step can be done again, and
+//! continues where it was interrupted.
 
 use tokio_postgres::Client;
 
@@ -11,7 +11,7 @@ use crate::database::SyncTable;
 use crate::error::Result;
 
 use super::capture_names::{CaptureNames, quoted};
-use super::{failure, identity, origin, publication, slot};
+use super::{failure, identity, publication, slot};
 
 /// Creates Banyan's schema unless it is there.
 pub(super) async fn prepare(client: &Client, names: &CaptureNames) -> Result<()> {
@@ -54,18 +54,6 @@ pub(super) async fn install(
     slot::ensure(client, names).await
 }
 
-/// Creates the origins of so many writers. Needed on a side that Banyan writes to.
-pub(super) async fn install_origins(
-    client: &Client,
-    names: &CaptureNames,
-    lanes: usize,
-) -> Result<()> {
-    for lane in 0..lanes {
-        origin::ensure(client, &names.origin(lane)).await?;
-    }
-    Ok(())
-}
-
 /// Takes everything away that was added for this migration, Banyan's own tables included, whatever
 /// became of the tables.
 pub(super) async fn uninstall(client: &Client, names: &CaptureNames) -> Result<()> {
@@ -73,7 +61,6 @@ pub(super) async fn uninstall(client: &Client, names: &CaptureNames) -> Result<(
     slot::remove(client, names).await?;
     publication::remove(client, names).await?;
     identity::remove(client, names).await?;
-    origin::remove(client, names).await?;
     let sql = format!("DROP SCHEMA IF EXISTS {} CASCADE", quoted(&names.schema));
     client
         .batch_execute(&sql)

@@ -1,7 +1,7 @@
 //! What Banyan's things of one migration are called in one database.
 //!
-//! Slots and replication origins belong to the whole cluster: their names carry a hash of database
-//! and migration, so that a migration between two databases of one cluster has two of each.
+//! Slots belong to the whole cluster: their names carry a hash of database and migration, so that a
+//! migration between two databases of one cluster has two.
 
 /// The names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,8 +10,7 @@ pub(super) struct CaptureNames {
     pub(super) schema: String,
     /// The replication slot.
     pub(super) slot: String,
-    /// The replication origin of the first writer.
-    origin: String,
+    mark: String,
 }
 
 impl CaptureNames {
@@ -29,7 +28,7 @@ impl CaptureNames {
         Self {
             schema: schema(migration),
             slot: format!("_banyan_{plain}_{hash}"),
-            origin: format!("_banyan_{migration}.{hash}"),
+            mark: format!("_banyan_{migration}.{hash}"),
         }
     }
 
@@ -38,26 +37,10 @@ impl CaptureNames {
         &self.schema
     }
 
-    /// The replication origin of writer number `lane`: only one session at a time may use an
-    /// origin.
-    pub(super) fn origin(&self, lane: usize) -> String {
-        if lane == 0 {
-            self.origin.clone()
-        } else {
-            format!("{}.{lane}", self.origin)
-        }
-    }
-
-    /// Whether a transaction with this origin is one of ours. Other migrations are applications to
-    /// us: what they write has to be carried on. (The dot can't be part of a migration's name. A
-    /// mark without the hash is ours as well.)
-    pub(super) fn is_own_origin(&self, name: &str) -> bool {
-        let rest = name.strip_prefix(self.origin.as_str());
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-            || self
-                .origin
-                .split_once('.')
-                .is_some_and(|(bare, _)| bare == name)
+    /// What the messages are marked with that Banyan's transactions begin with. Other migrations are
+    /// applications to us: what they write has to be carried on.
+    pub(super) fn mark(&self) -> &str {
+        &self.mark
     }
 
     /// The quoted name of one of Banyan's own tables.
@@ -120,7 +103,7 @@ mod tests {
             );
             let other = CaptureNames::new(migration, "service");
             assert_ne!(names.slot, other.slot);
-            assert_ne!(names.origin(0), other.origin(0));
+            assert_ne!(names.mark(), other.mark());
             assert_eq!(names.schema, other.schema);
         }
         assert_ne!(
@@ -130,22 +113,6 @@ mod tests {
         let twin = format!("{}x", &long[..62]);
         assert_ne!(schema(&long), schema(&twin));
         assert_eq!(schema("orders"), "_banyan_orders");
-    }
-
-    #[test]
-    fn only_the_migrations_own_origins_are_ours() {
-        let names = CaptureNames::new("a", "shop");
-        assert!(names.is_own_origin(&names.origin(0)));
-        assert!(names.is_own_origin(&names.origin(3)));
-        assert!(names.is_own_origin("_banyan_a"));
-        for other in [
-            CaptureNames::new("a_b", "shop").origin(0),
-            CaptureNames::new("a", "service").origin(0),
-            "pg_16385".to_owned(),
-            String::new(),
-        ] {
-            assert!(!names.is_own_origin(&other), "{other}");
-        }
     }
 
     #[test]

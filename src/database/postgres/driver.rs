@@ -9,7 +9,8 @@ use crate::data::Key;
 use crate::config::Capture;
 use crate::database::server::driver::{ChangeStream, Driver, LogEvent, OwnTypes};
 use crate::database::server::outbox::OutboxStream;
-use crate::database::{Captures, ReadStore, Role, SyncOptions, SyncTable};
+use crate::database::captures::Captures;
+use crate::database::{Findings, ReadStore, Role, SyncOptions, SyncTable};
 use crate::error::Result;
 
 use super::capture;
@@ -19,13 +20,13 @@ use super::copy::PgCopy;
 use super::error::pg;
 use super::outbox::{self, OutboxSnapshot, PgOutbox};
 use super::pool::{Outbox, PgConnections};
-use super::preflight;
 use super::replication::parse_lsn;
 use super::slot::{self, ExportedSnapshot};
 use super::store::PgStore;
 use super::stream::{PgStream, StreamRequest};
 use super::table::PgTable;
 use super::tx::PgTx;
+use super::{preflight, publication};
 
 /// One database and one migration. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -40,6 +41,7 @@ struct Inner {
     role: Option<Role>,
     /// Whether changes are captured by triggers, and not by the server's log.
     triggers: bool,
+    captures: Captures,
     connections: PgConnections,
     /// For what is asked outside of transactions.
     side: Mutex<Option<PgConn>>,
@@ -97,27 +99,29 @@ impl ChangeStream for PgFeed {
 
 impl PgDriver {
     /// For a migration in this store. `role`: which side it is, if tables are read or written.
-    /// `triggers`: how changes are captured, see [`Self::choose`].
+    /// `captures`: how changes are captured, see [`Self::choose`].
     pub(in crate::database) fn new(
         store: PgStore,
         migration: &str,
         role: Option<Role>,
-        triggers: bool,
+        captures: Captures,
     ) -> Self {
         let names = CaptureNames::new(migration, &store.url().database);
+        let triggers = captures.triggers;
         let outbox = triggers.then(|| Outbox {
             mark: outbox::mark_sql(&names),
             end: outbox::end_sql(&names).into(),
         });
         Self {
             inner: Arc::new(Inner {
-                connections: PgConnections::new(store.clone(), names.origin(0), outbox),
+                connections: PgConnections::new(store.clone(), names.mark().to_owned(), outbox),
                 side: Mutex::new(None),
                 snapshot: Mutex::new(None),
                 store,
                 names,
                 role,
                 triggers,
+                captures,
             }),
         }
     }
@@ -140,11 +144,8 @@ impl PgDriver {
             let mut captures = Captures::of(capture, installed)?;
             if captures.is_open() {
                 let problems =
-                    preflight::problems(client, &names, tables, followed, options.written).await?;
+                    preflight::problems(client, &names, tables, followed).await?;
                 captures = Captures::by_log_unless(problems);
-            }
-            if installed.is_none() && captures.triggers {
-                captures.problems = outbox::problems(client, &names, tables, followed).await?;
             }
             Ok(captures)
         };
@@ -217,6 +218,37 @@ impl Driver for PgDriver {
         .await
     }
 
+    async fn look_over(&self, options: &SyncOptions) -> Result<Findings> {
+        let inner = &self.inner;
+        let mut found = Findings::default();
+        let triggers = inner.triggers;
+        found.notes.extend(inner.captures.notes());
+        let problems = self
+            .aside(async |client| {
+                if triggers {
+                    return outbox::problems(client, &inner.names, &options.tables, options.followed)
+                        .await;
+                }
+                preflight::problems(client, &inner.names, &options.tables, options.followed).await
+            })
+            .await?;
+        found.problems.extend(problems);
+        let names = options.tables.iter().map(|t| t.schema.name.as_str());
+        let names: Vec<&str> = names.collect();
+        let missing = inner
+            .store
+            .missing_privileges(&names, options.written)
+            .await?;
+        for (table, privileges) in missing {
+            let privileges = privileges.join(", ");
+            found.problem(
+                format!("Banyan's user may not {privileges} on table {table}"),
+                format!("GRANT {privileges} ON {table} TO Banyan's user"),
+            );
+        }
+        Ok(found)
+    }
+
     async fn prepare(&self) -> Result<()> {
         let names = &self.inner.names;
         self.aside(async |client| capture::prepare(client, names).await)
@@ -230,22 +262,36 @@ impl Driver for PgDriver {
             if triggers {
                 return outbox::install(client, names, &options.tables).await;
             }
-            capture::install_origins(client, names, 1).await?;
             capture::install(client, names, &options.tables).await
         })
         .await
     }
 
-    async fn install_mark(&self, _: &SyncOptions) -> Result<()> {
-        let names = &self.inner.names;
-        let triggers = self.inner.triggers;
+    async fn renew_capture(&self, options: &SyncOptions) -> Result<u64> {
+        let inner = &self.inner;
+        let names = &inner.names;
+        if inner.triggers {
+            let tables = &options.tables;
+            self.aside(async |client| outbox::install(client, names, tables).await)
+                .await?;
+            return outbox::renew(inner.store.connect().await?, names).await;
+        }
         self.aside(async |client| {
-            if triggers {
-                return outbox::install_tables(client, names).await.map(drop);
-            }
-            capture::install_origins(client, names, 1).await
+            slot::remove(client, names).await?;
+            publication::remove(client, names).await?;
+            capture::install(client, names, &options.tables).await
         })
         .await
+    }
+
+    /// Every transaction says itself whose it is. An outbox has positions.
+    async fn install_mark(&self, _: &SyncOptions) -> Result<()> {
+        if !self.inner.triggers {
+            return Ok(());
+        }
+        let names = &self.inner.names;
+        self.aside(async |client| outbox::install_tables(client, names).await.map(drop))
+            .await
     }
 
     async fn check_log(&self, position: u64) -> Result<()> {
@@ -262,7 +308,6 @@ impl Driver for PgDriver {
 
     async fn uninstall(&self) -> Result<()> {
         self.end_copy().await?;
-        // A session that writes holds the origin.
         self.inner.connections.close().await;
         let names = &self.inner.names;
         self.aside(async |client| capture::uninstall(client, names).await)

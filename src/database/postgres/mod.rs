@@ -8,7 +8,7 @@
 //! - `read`, `select`, `rows`, `copy`: snapshots, by `COPY`.
 //! - `pool`, `tx`: connections and transactions that write. `table`, `write`, `load`, `links`,
 //!   `arrays`, `sql`: their statements.
-//! - `capture`, `slot`, `publication`, `identity`, `origin`, `preflight`: what keeps the server's log
+//! - `capture`, `slot`, `publication`, `identity`, `preflight`: what keeps the server's log
 //!   for us. `stream`, `reader`, `pgoutput`, `assemble`, `text`: reading it.
 //! - `outbox`: capture by triggers, where the log may not be read.
 //! - `driver`: all of it as the shared code for servers wants it.
@@ -30,13 +30,10 @@ mod identity;
 mod inspect;
 mod kind;
 mod links;
-#[cfg(test)]
-mod live;
 mod load;
 mod names;
 mod numeric;
 mod opening;
-mod origin;
 mod outbox;
 mod pgoutput;
 mod plain;

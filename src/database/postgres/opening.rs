@@ -114,6 +114,8 @@ fn start(request: &StreamRequest, replication: &mut Replication, queue: &Queue) 
     let publication = quoted(request.names.publication());
     let options = [
         ("proto_version", "1"),
+        // What Banyan's own transactions begin with.
+        ("messages", "true"),
         ("publication_names", publication.as_str()),
     ];
     let began = Instant::now();

@@ -26,11 +26,14 @@ mod snapshot;
 mod source;
 mod trigger;
 
+use std::time::Duration;
+
 use tokio_postgres::Client;
 
 use crate::error::Result;
 
 use super::capture_names::CaptureNames;
+use super::connect::PgConn;
 use super::error::pg;
 use super::failure;
 
@@ -97,6 +100,27 @@ pub(super) async fn check(client: &Client, names: &CaptureNames, position: u64) 
         .map_err(|cause| failure::sql("the outbox cannot be looked at", cause))?;
     let noted: i64 = row.get(0);
     crate::database::server::outbox::check(position, noted.unsigned_abs(), row.get(1))
+}
+
+/// How long a new beginning waits for the transactions that are writing.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Begins the outbox anew, behind all entries. Answers where: every transaction that commits after
+/// this call is behind it.
+pub(super) async fn renew(conn: PgConn, names: &CaptureNames) -> Result<u64> {
+    let sql = format!(
+        "WITH entry AS (INSERT INTO {} (tx, layout, op, us) VALUES (0, 0, {OP_BEGIN}, 0) \
+           RETURNING seq) \
+         UPDATE {} SET position = seq FROM entry RETURNING position",
+        names.table("outbox"),
+        names.table("noted")
+    );
+    let row = conn.client().query_one(&sql, &[]).await;
+    let row = row.map_err(pg("begin the outbox anew"))?;
+    let begin: i64 = row.try_get(0).map_err(pg("begin the outbox anew"))?;
+    let mut source = PgOutbox::open(conn, names.clone(), Vec::new()).await?;
+    crate::database::server::outbox::settle(&mut source, PATIENCE).await?;
+    Ok(begin.unsigned_abs())
 }
 
 /// Lets everything that is committed be on disk.

@@ -1,16 +1,15 @@
 //! Connections kept for transactions: one that writes, with Banyan's mark, and some that read.
 //!
-//! A replication origin can be held by one session at a time, so a store has one connection that
-//! writes, and who wants to write waits for it. Where the server lets us, its session is a
-//! replica's: neither the application's triggers nor the actions of foreign keys run on our writes,
-//! whose rows already are what they shall be.
+//! A store has one connection that writes, and who wants to write waits for it. The first thing that
+//! a transaction writes is a message into the log that says whose it is. Where the server lets us,
+//! its session is a replica's: neither the application's triggers nor the actions of foreign keys
+//! run on our writes, whose rows already are what they shall be.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::OwnedMutexGuard;
-use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -21,8 +20,6 @@ use super::tx::PgTx;
 
 /// How long one waits for the connection that writes, beyond one's patience with locks.
 const WAIT_MAX: Duration = Duration::from_secs(30);
-/// How long one waits for the origin to be let go by a session that is ending.
-const ORIGIN_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Connections that read and are kept.
 const READERS_MAX: usize = 4;
 /// Undoing what was given up takes no longer than this, or the connection is closed.
@@ -43,7 +40,7 @@ pub(super) struct PgConnections {
 #[derive(Debug)]
 struct Inner {
     store: PgStore,
-    origin: String,
+    mark: String,
     /// With triggers: what a session that writes says of itself, and how the position is read.
     outbox: Option<Outbox>,
     writer: Arc<tokio::sync::Mutex<Option<Session>>>,
@@ -66,8 +63,6 @@ pub(super) struct Outbox {
 pub(super) struct Session {
     /// The connection.
     pub(super) conn: PgConn,
-    /// Whether what it writes has our mark.
-    marked: bool,
     /// Whether it is a replica's.
     replica: bool,
     /// How the position is read, unless it is the log's.
@@ -146,11 +141,11 @@ impl Loan {
 
 impl PgConnections {
     /// For a migration; nothing is opened yet.
-    pub(super) fn new(store: PgStore, origin: String, outbox: Option<Outbox>) -> Self {
+    pub(super) fn new(store: PgStore, mark: String, outbox: Option<Outbox>) -> Self {
         Self {
             inner: Arc::new(Inner {
                 store,
-                origin,
+                mark,
                 outbox,
                 writer: Arc::default(),
                 readers: Mutex::default(),
@@ -178,7 +173,7 @@ impl PgConnections {
         }
     }
 
-    /// A transaction that writes with our mark, if the migration's origin exists. Statements wait
+    /// A transaction that writes with our mark. Statements wait
     /// `patience_ms` for a lock, 0: as long as it takes.
     pub(super) async fn begin(&self, patience_ms: u64) -> Result<PgTx> {
         self.begin_write(patience_ms)
@@ -199,10 +194,17 @@ impl PgConnections {
         let timeout = patience_ms.min(i32::MAX.unsigned_abs().into());
         let sql = format!(
             "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = {timeout}; \
-             SET CONSTRAINTS ALL IMMEDIATE"
+             SET CONSTRAINTS ALL IMMEDIATE{}",
+            // Where nobody reads the log there is nothing to mark in it.
+            match &self.inner.outbox {
+                Some(_) => String::new(),
+                None => format!(
+                    "; SELECT pg_logical_emit_message(true, {}, '')",
+                    super::names::text(&self.inner.mark)
+                ),
+            }
         );
         if let Some(session) = guard.as_mut() {
-            self.mark(session).await?;
             let begun = session.conn.client().batch_execute(&sql).await;
             match begun.map_err(pg("begin a transaction")) {
                 Ok(()) => return Ok(PgTx::new(Loan::Write(guard))),
@@ -214,8 +216,7 @@ impl PgConnections {
                 }
             }
         }
-        let mut session = self.open().await?;
-        self.mark(&mut session).await?;
+        let session = self.open().await?;
         session
             .conn
             .client()
@@ -247,14 +248,13 @@ impl PgConnections {
             .map_err(pg("begin a transaction"))?;
         let session = Box::new(Session {
             conn,
-            marked: false,
             replica: false,
             end: self.end(),
         });
         Ok(PgTx::new(Loan::Read(Some(session), self.clone())))
     }
 
-    /// Closes the connection that writes, so that its origin can be dropped. Waits for whoever
+    /// Closes the connection that writes, e.g. before everything of ours is dropped. Waits for whoever
     /// uses it.
     pub(super) async fn close(&self) {
         *self.inner.writer.lock().await = None;
@@ -284,8 +284,6 @@ impl PgConnections {
         }
         Ok(Session {
             conn,
-            // Without a log there is nothing to mark in it.
-            marked: self.inner.outbox.is_some(),
             replica,
             end: self.end(),
         })
@@ -302,45 +300,6 @@ impl PgConnections {
             Ok(()) => Ok(true),
             Err(e) if e.as_db_error().is_some() => Ok(false),
             Err(e) => Err(pg("set up a session that writes")(e)),
-        }
-    }
-
-    /// Attaches the migration's origin, if it exists by now.
-    async fn mark(&self, session: &mut Session) -> Result<()> {
-        if session.marked {
-            return Ok(());
-        }
-        let origin = &self.inner.origin;
-        let what = || pg(format!("write as replication origin {origin}"));
-        let client = session.conn.client();
-        let exists = client
-            .query_one(
-                "SELECT EXISTS (SELECT FROM pg_catalog.pg_replication_origin WHERE roname = $1)",
-                &[origin],
-            )
-            .await
-            .and_then(|row| row.try_get::<_, bool>(0))
-            .map_err(what())?;
-        if !exists {
-            return Ok(());
-        }
-        let until = Instant::now() + ORIGIN_WAIT_MAX;
-        loop {
-            let attached = client
-                .query("SELECT pg_replication_origin_session_setup($1)", &[origin])
-                .await;
-            let Err(e) = attached.map_err(what()) else {
-                session.marked = true;
-                return Ok(());
-            };
-            if e.kind() != ErrorKind::Busy || Instant::now() >= until {
-                return Err(if e.kind() == ErrorKind::Busy {
-                    e.hint("another engine of this migration may be running")
-                } else {
-                    e
-                });
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 }

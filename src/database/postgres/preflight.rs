@@ -7,19 +7,18 @@ use crate::error::Result;
 
 use super::capture_names::{CaptureNames, quoted};
 use super::publication::{self, Located};
-use super::{failure, identity, origin};
+use super::{failure, identity};
 
 /// What is wrong, and what to do.
 pub(super) type Problem = (String, String);
 
-/// Everything that is in the way of following these tables (`followed`) and of writing with a mark
-/// (`written`) as this role.
+/// Everything that is in the way of Banyan's own things and of following these tables (`followed`) as
+/// this role.
 pub(super) async fn problems(
     client: &Client,
     names: &CaptureNames,
     tables: &[SyncTable],
     followed: bool,
-    written: bool,
 ) -> Result<Vec<Problem>> {
     let mut problems = Vec::new();
     let failed = |cause| failure::sql("the server's settings cannot be looked at", cause);
@@ -63,12 +62,6 @@ pub(super) async fn problems(
         say(
             format!("the role {role} may not create a schema or a publication in {database}"),
             format!("its owner must run: GRANT CREATE ON DATABASE {database} TO {role}"),
-        );
-    }
-    if written && let Some(grant) = origin::missing_grants(client).await? {
-        say(
-            format!("the role {role} may not mark what it writes"),
-            grant,
         );
     }
     if !followed {

@@ -9,6 +9,7 @@ use crate::database::SyncTable;
 use crate::error::Result;
 
 use super::column::PgColumn;
+use super::kind::Kind;
 use super::links::Facts;
 use super::names::{TableName, list};
 
@@ -44,6 +45,8 @@ pub(in crate::database) struct PgTable {
     pub(super) delete: Arc<str>,
     /// Keys and all cells.
     pub(super) swap: Arc<str>,
+    /// Gives rows other unique values for a while, where all of them can have such.
+    pub(super) park: Option<Arc<str>>,
     /// Takes rows in binary form, or as text if there are types without one.
     pub(super) copy: Arc<str>,
     /// Whether as text.
@@ -84,6 +87,19 @@ pub(super) fn unnest<'a>(columns: impl IntoIterator<Item = (&'a PgColumn, String
         arrays.join(", "),
         names.join(", ")
     )
+}
+
+/// A value that hardly anybody holds, for a while; `None` for types that have no such value.
+fn parked(column: &PgColumn, declared: &str) -> Option<String> {
+    match column.kind {
+        _ if column.nullable => Some("NULL".to_owned()),
+        Kind::Text => Some(format!("md5(random()::text || v.ord::text)::{declared}")),
+        Kind::Int2 | Kind::Int4 | Kind::Int8 => Some(format!(
+            "(-1 - v.ord - floor(random() * 20000))::{declared}"
+        )),
+        Kind::Uuid => Some("gen_random_uuid()".to_owned()),
+        _ => None,
+    }
 }
 
 impl PgTable {
@@ -238,6 +254,26 @@ impl PgTable {
                 cells,
             });
         }
+        let shared: std::collections::BTreeSet<usize> = unique
+            .iter()
+            .flat_map(|u: &Lookup| u.cells.iter().copied())
+            .filter(|i| !key.contains(i))
+            .collect();
+        let parked: Option<Vec<String>> = shared
+            .iter()
+            .map(|&i| {
+                let value = parked(&columns[i], &all[table.columns[i]].declared_type)?;
+                Some(format!("{} = {value}", columns[i].quoted))
+            })
+            .collect();
+        let park = parked.filter(|sets| !sets.is_empty()).map(|sets| {
+            format!(
+                "UPDATE {quoted} AS t SET {} FROM {} WHERE {is_key}",
+                sets.join(", "),
+                unnest(keys())
+            )
+            .into()
+        });
         let mut parents = Vec::new();
         for foreign in &table.schema.foreign_keys {
             let Some(cells) = mapped(&mut foreign.columns.iter().copied().map(Some)) else {
@@ -272,6 +308,7 @@ impl PgTable {
             insert: insert.into(),
             update,
             delete: delete.into(),
+            park,
             swap: swap.into(),
             copy: copy.into(),
             copy_text,

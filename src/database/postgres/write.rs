@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use crate::data::{Key, Row};
-use crate::database::server::driver::Done;
+use crate::database::server::driver::{Done, Violation};
 use crate::error::{Error, ErrorKind, Result};
+use crate::rule::ConflictKind;
 
 use super::arrays::{Arrays, misfit};
 use super::column::PgColumn;
@@ -254,15 +255,28 @@ impl PgTx {
         if let Some(child) = facts.cascades.first()
             && !self.session()?.is_replica()
         {
-            return Err(Error::new(
-                ErrorKind::Refused,
-                format!(
-                    "rows of table {} must be taken out and put back, and the server would \
-                     change those of {child} that refer to them",
-                    table.name
-                ),
-            )
-            .hint("GRANT SET ON PARAMETER session_replication_role TO Banyan's user"));
+            // The server would change the rows that refer to them, so they stay where they are.
+            let Some(park) = table.park.as_ref().filter(|_| !table.insert_only) else {
+                return Ok(Err(Violation {
+                    kind: ConflictKind::UpdateExists,
+                    reason: format!(
+                        "rows of table {} would have to be taken out and put back, and the server \
+                         would change those of {child} that refer to them: GRANT SET ON PARAMETER \
+                         session_replication_role TO Banyan's user",
+                        table.name
+                    ),
+                }));
+            };
+            let mut arrays = Arrays::new(key_columns(table), rows.len());
+            for (i, (key, _)) in rows.iter().enumerate() {
+                if let Err(reason) = arrays.push(i, &key.0, usize::MAX) {
+                    return Ok(Err(misfit(reason)));
+                }
+            }
+            return match self.all(table, park, arrays, Doing::Write).await? {
+                Ok(()) => Box::pin(self.write_cells(table, rows)).await,
+                Err(violation) => Ok(Err(violation)),
+            };
         }
         let columns = key_columns(table).chain(&table.columns);
         let mut arrays = Arrays::new(columns, rows.len());

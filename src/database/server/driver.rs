@@ -9,7 +9,7 @@ use std::future::Future;
 use datafusion::arrow::record_batch::RecordBatch;
 
 use crate::data::{Change, Key, Row, Value};
-use crate::database::{SyncOptions, SyncTable};
+use crate::database::{Findings, SyncOptions, SyncTable};
 use crate::error::Result;
 use crate::rule::ConflictKind;
 
@@ -49,6 +49,10 @@ pub(in crate::database) trait Driver: Clone + Send + Sync + 'static {
     /// going to be written down elsewhere.
     fn harden(&self, position: u64) -> impl Future<Output = Result<()>> + Send;
 
+    /// What would keep the migration from running in this database, and what one should know. Changes
+    /// nothing.
+    fn look_over(&self, options: &SyncOptions) -> impl Future<Output = Result<Findings>> + Send;
+
     /// Before Banyan's own tables are created: what must exist first (PostgreSQL: the schema).
     fn prepare(&self) -> impl Future<Output = Result<()>> + Send;
 
@@ -56,6 +60,10 @@ pub(in crate::database) trait Driver: Clone + Send + Sync + 'static {
     /// identity, origin). Idempotent. Answers the position at which the log begins: every
     /// transaction that commits after this call is behind it.
     fn install_capture(&self, options: &SyncOptions) -> impl Future<Output = Result<u64>> + Send;
+
+    /// Begins a new log where the old one has lost something: like [`Self::install_capture`], but
+    /// nothing of the old one is kept.
+    fn renew_capture(&self, options: &SyncOptions) -> impl Future<Output = Result<u64>> + Send;
 
     /// The same for a side whose changes nobody follows: only what marks Banyan's own writes.
     fn install_mark(&self, options: &SyncOptions) -> impl Future<Output = Result<()>> + Send;

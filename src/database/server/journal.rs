@@ -229,6 +229,19 @@ impl Journal {
         Ok(out)
     }
 
+    /// The other side's log is another one from now on.
+    pub(super) async fn forget_other<T: Tx>(&self, tx: &mut T) -> Result<()> {
+        let sql = format!("DELETE FROM {} WHERE direction = ?", self.checkpoint);
+        tx.execute(&sql, &[self.incoming()]).await?;
+        self.forget_settled(tx, self.role.other()).await
+    }
+
+    /// Forgets all settled marks in a side's log.
+    async fn forget_settled<T: Tx>(&self, tx: &mut T, of: Role) -> Result<()> {
+        let sql = format!("DELETE FROM {} WHERE role = ?", self.settled);
+        tx.execute(&sql, &[role_value(of)]).await.map(drop)
+    }
+
     /// Forgets settled marks at or below these positions.
     pub(super) async fn prune<T: Tx>(&self, tx: &mut T, settled: [u64; 2]) -> Result<()> {
         let sql = format!("DELETE FROM {} WHERE role = ? AND seq <= ?", self.settled);

@@ -1,8 +1,8 @@
 //! Between a server's log and the engine: a task reads ahead into a bounded buffer, so that the
 //! server decodes and sends while the engine writes.
 //!
-//! The engine reads by position and may read the same again; what lies at or before the position it
-//! reads from is forgotten. The task starts with the first read, and the buffer holds about
+//! The engine reads by position and may read the same again, and ahead; what it says that it has
+//! consumed is forgotten. The task starts with the first read, and the buffer holds about
 //! [`AHEAD_BYTES`] unless somebody must see everything up to the log's end at once
 //! ([`Reader::catch_up`]).
 
@@ -130,15 +130,11 @@ impl<D: Driver> Reader<D> {
     pub(super) async fn read(&self, after: u64, rows_max: usize) -> Result<FeedPage> {
         self.start(after).await?;
         let mut state = self.buffer.state();
-        let mut freed = 0;
-        while state.transactions.front().is_some_and(|t| t.end <= after) {
-            freed += state.transactions.pop_front().map_or(0, |t| t.bytes);
-        }
-        state.bytes -= freed;
         let mut page = FeedPage::default();
         let mut changes: Vec<Change> = Vec::new();
         let mut end = after;
-        for transaction in &state.transactions {
+        let behind = state.transactions.partition_point(|t| t.end <= after);
+        for transaction in state.transactions.range(behind..) {
             if !changes.is_empty() && changes.len() + transaction.changes.len() > rows_max {
                 page.more = true;
                 break;
@@ -158,11 +154,22 @@ impl<D: Driver> Reader<D> {
             return Err(error);
         }
         drop(state);
+        page.commit = Commit { changes, end };
+        Ok(page)
+    }
+
+    /// Nobody reads from before this position any more.
+    pub(super) fn forget(&self, position: u64) {
+        let mut state = self.buffer.state();
+        let mut freed = 0;
+        while (state.transactions.front()).is_some_and(|t| t.end <= position) {
+            freed += state.transactions.pop_front().map_or(0, |t| t.bytes);
+        }
+        state.bytes -= freed;
+        drop(state);
         if freed > 0 {
             self.buffer.taken.notify_one();
         }
-        page.commit = Commit { changes, end };
-        Ok(page)
     }
 
     /// Waits until everything that committed before this call can be read. With `all` whatever it

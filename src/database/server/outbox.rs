@@ -20,6 +20,7 @@ mod horizon;
 
 use std::collections::BTreeSet;
 use std::future::Future;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -145,6 +146,31 @@ impl Drop for OutboxStream {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// Waits until whoever is writing into the outbox now has ended.
+pub(in crate::database) async fn settle<S: OutboxSource>(
+    source: &mut S,
+    patience: Duration,
+) -> Result<()> {
+    let began = Instant::now();
+    let mut waited = source.busy().await?;
+    while !waited.is_empty() {
+        if began.elapsed() > patience {
+            return Err(Error::new(
+                ErrorKind::Busy,
+                "transactions that write captured tables do not end",
+            )
+            .hint("let them finish, then try again"));
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        let busy = source.busy().await?;
+        waited.retain(|name| busy.contains(name));
+        if busy.contains("") {
+            waited.insert(String::new());
+        }
+    }
+    Ok(())
 }
 
 /// The error for an outbox that has lost what was read from it, or what was not.

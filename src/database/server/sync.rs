@@ -27,6 +27,9 @@ use super::writer::Writer;
 
 pub(in crate::database) use lock::ServerLock;
 
+/// What the reason begins with when all of a log is lost, and not changes of one table.
+const LOST: &str = "changes are missing from the log: ";
+
 /// How long the normal path waits for a row's lock. An application that waits for one of ours in
 /// turn must not be the one that is ended for it: servers look for deadlocks after a second.
 const PATIENCE_MS: u64 = 300;
@@ -57,6 +60,8 @@ struct Shared<D: Driver> {
     tables: Vec<D::Table>,
     reader: Reader<D>,
     copy: Mutex<Option<Copying<D>>>,
+    /// Tables of which changes were missed, and why.
+    gaps: std::sync::Mutex<Vec<(usize, String)>>,
 }
 
 /// A table that is being read for the copy.
@@ -77,6 +82,7 @@ impl<D: Driver> ServerSync<D> {
                 journal: Journal::new(&driver, &options),
                 reader: Reader::new(driver.clone(), options.clone()),
                 copy: Mutex::new(None),
+                gaps: std::sync::Mutex::default(),
                 tables,
                 options,
                 driver,
@@ -142,7 +148,16 @@ impl<D: Driver> Shared<D> {
             copied_before: journal.copied_before(&mut tx).await?,
             touched: journal.touched(&mut tx).await?,
         };
+        let captured = journal.captured(&mut tx).await?;
         tx.commit().await?;
+        let name = |i: usize| &self.options.tables[i].schema.name;
+        let gaps = (0..self.options.tables.len()).filter_map(|i| {
+            let known = captured.iter().find(|c| c.name == *name(i))?;
+            Some((i, known.gap.clone()?))
+        });
+        if let Ok(mut known) = self.gaps.lock() {
+            *known = gaps.collect();
+        }
         Ok(recovered)
     }
 
@@ -158,11 +173,37 @@ impl<D: Driver> Shared<D> {
     }
 
     async fn read_feed(&self, after: u64, rows_max: usize) -> Result<FeedPage> {
-        let page = self.reader.read(self.from(after).await?, rows_max).await?;
+        let mut page = self.reader.read(self.from(after).await?, rows_max).await?;
         for (table, what) in &page.schema_changed {
             self.note_gap(*table, what).await?;
         }
+        // They stay paused until somebody resumes them.
+        if let Ok(gaps) = self.gaps.lock() {
+            page.schema_changed.extend(gaps.iter().cloned());
+        }
         Ok(page)
+    }
+
+    /// A log that has lost something stays lost until somebody says `resume`.
+    async fn keep_loss<R>(&self, result: Result<R>) -> Result<R> {
+        let Err(error) = &result else {
+            return result;
+        };
+        if self.options.followed && matches!(error.kind(), ErrorKind::LogGap | ErrorKind::Schema) {
+            let why = format!("{LOST}{}", error.message());
+            let noted = async {
+                let mut tx = self.driver.begin(PATIENCE_OF_STARTS_MS).await?;
+                for table in &self.options.tables {
+                    let name = &table.schema.name;
+                    self.journal.set_gap(&mut tx, name, &why).await?;
+                }
+                tx.commit().await
+            };
+            if let Err(e) = noted.await {
+                tracing::warn!(%e, "that the log is lost cannot be written down");
+            }
+        }
+        result
     }
 
     /// A change of the schema that may have hidden changes of rows must outlive this process.
@@ -272,12 +313,21 @@ impl<D: Driver> SyncStore for ServerSync<D> {
     }
 
     async fn anchor(&self, seq: u64) -> Result<Option<i64>> {
-        self.at_store(self.shared.driver.check_log(seq).await)?;
+        let done = async {
+            let seq = self.shared.from(seq).await?;
+            self.shared.driver.check_log(seq).await
+        };
+        self.at_store(self.shared.keep_loss(done.await).await)?;
         Ok(None)
     }
 
     async fn read_feed(&self, after: u64, rows_max: usize) -> Result<FeedPage> {
-        self.at_store(self.shared.read_feed(after, rows_max).await)
+        let page = self.shared.read_feed(after, rows_max).await;
+        self.at_store(self.shared.keep_loss(page).await)
+    }
+
+    fn consumed(&self, position: u64) {
+        self.shared.reader.forget(position);
     }
 
     async fn catch_up(&self, after: u64, all: bool) -> Result<bool> {
@@ -285,7 +335,7 @@ impl<D: Driver> SyncStore for ServerSync<D> {
             let after = self.shared.from(after).await?;
             self.shared.reader.catch_up(after, all).await
         };
-        self.at_store(done.await)
+        self.at_store(self.shared.keep_loss(done.await).await)
     }
 
     async fn wait(&self, wait_ms: u64) -> Result<bool> {
@@ -305,6 +355,10 @@ impl<D: Driver> SyncStore for ServerSync<D> {
 
     async fn read_chunk(&self, table: usize, after: Option<Key>, rows_max: usize) -> Result<Chunk> {
         self.at_store(self.shared.read_chunk(table, after, rows_max).await)
+    }
+
+    fn copies_one_instant(&self) -> bool {
+        true
     }
 
     async fn apply(&self, batch: ApplyBatch) -> Result<Applied> {

@@ -254,6 +254,27 @@ impl Journal<'_> {
         Ok(n == 1)
     }
 
+    /// See [`super::SqliteSync::forget_other`].
+    pub(super) fn forget_other(&self) -> Result<()> {
+        let what = || sqlite("forget the other side's log");
+        self.conn
+            .execute(
+                &format!(
+                    "DELETE FROM {} WHERE direction = ?1",
+                    self.sql("checkpoint")
+                ),
+                [self.incoming()],
+            )
+            .map_err(what())?;
+        self.conn
+            .execute(
+                &format!("DELETE FROM {} WHERE role = ?1", self.sql("settled")),
+                [self.role.other().index().cast_signed() as i64],
+            )
+            .map(drop)
+            .map_err(what())
+    }
+
     pub(super) fn epoch(&self) -> Result<i64> {
         self.conn
             .prepare_cached(&format!("SELECT epoch FROM {}", self.sql("log")))

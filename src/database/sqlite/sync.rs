@@ -180,6 +180,14 @@ impl SqliteSync {
             .collect())
     }
 
+    /// The other side's log is another one from now on: how far the old one is applied here is
+    /// forgotten.
+    pub async fn forget_other(&self) -> Result<()> {
+        let shared = Arc::clone(&self.shared);
+        self.write(move |conn| shared.journal(conn).forget_other())
+            .await
+    }
+
     /// Lets the tables go on of which changes were missed; all their rows are to be looked at again.
     pub async fn resume(&self) -> Result<()> {
         self.update_captured("gap = NULL, recopy = 1 WHERE gap IS NOT NULL")

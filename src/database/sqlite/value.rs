@@ -10,7 +10,7 @@ use rusqlite::types::{ToSqlOutput, ValueRef as Sql};
 
 use crate::data::canonical::ValueRef;
 use crate::data::{OtherValue, Value};
-use crate::database::form::{ZERO_DATES, clock};
+use crate::database::form::{ODD_DATES, clock};
 
 pub(super) use crate::database::form::clock::civil_date;
 
@@ -80,8 +80,8 @@ pub(super) fn native(value: Value) -> Value {
         Value::Uuid(v) => Value::Bytes(v.to_vec()),
         Value::Json(v) => Value::Text(v),
         Value::Other(v) if v.kind == RAW_TEXT => Value::Other(v),
-        // MySQL's zero dates are texts.
-        Value::Other(v) if ZERO_DATES.contains(&v.kind.as_str()) => {
+        // MySQL's dates that are none are texts.
+        Value::Other(v) if ODD_DATES.contains(&v.kind.as_str()) => {
             match String::from_utf8(v.bytes) {
                 Ok(text) => Value::Text(text),
                 Err(e) => Value::Bytes(e.into_bytes()),

@@ -404,8 +404,10 @@ impl<S: SyncStore> Engine<S> {
             })
             .collect();
         progress |= !closed.is_empty();
-        // Both locks are held until both sides are through.
+        // Both locks are held until both sides are through, and nothing is committed before
+        // everything is written on both.
         let mut locks = locks.map(Some);
+        let mut written = Vec::new();
         for role in [first, first.other()] {
             let note = std::mem::take(&mut notes[role.index()]);
             let nothing = writes[role.index()].is_empty()
@@ -430,7 +432,20 @@ impl<S: SyncStore> Engine<S> {
                 Vec::new(),
             )
             .await?;
-            lock.commit().await?;
+            written.push((role, lock));
+        }
+        for (n, (role, lock)) in written.into_iter().enumerate() {
+            // Once one side is committed, the other is no matter of patience any more: the engine
+            // begins anew, and finishes what it finds.
+            let half_done = |e: Error| match (n, e.kind()) {
+                (1, ErrorKind::Busy) => Error::new(
+                    ErrorKind::Unavailable,
+                    format!("a decision was committed on one side, and not on the other, {role:?}"),
+                )
+                .caused_by(e),
+                _ => e,
+            };
+            lock.commit().await.map_err(half_done)?;
         }
         drop(locks);
         for (id, unit, by_rule) in closed {

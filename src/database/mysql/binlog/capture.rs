@@ -120,6 +120,18 @@ impl Log {
         Ok(end)
     }
 
+    /// Forgets whose log it was.
+    pub(in crate::database::mysql) async fn forget(&self) -> Result<()> {
+        let mut conn = self.session().await?;
+        for table in ["mark", "binlog"] {
+            let table = self.names.sql(table);
+            conn.query_drop(format!("DROP TABLE IF EXISTS {table}"))
+                .await
+                .map_err(mysql(self.at("begin the capture of changes anew")))?;
+        }
+        Ok(())
+    }
+
     /// Drops all tables of ours that belong to this migration. Idempotent.
     pub(in crate::database::mysql) async fn uninstall(&self) -> Result<()> {
         let what = || mysql(self.at("drop Banyan's own tables"));

@@ -3,10 +3,10 @@
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
-use crate::database::SyncTable;
 use crate::database::mysql::connect::Access;
 use crate::database::mysql::error::mysql;
 use crate::database::mysql::log;
+use crate::database::{Findings, SyncTable};
 use crate::error::{ErrorKind, Result};
 
 use super::capture::Log;
@@ -14,25 +14,6 @@ use super::watched::Watched;
 
 /// Below this, a pause of a weekend is too long.
 const RETENTION_S_MIN: u64 = 3 * 86_400;
-
-/// What was found, each with what to do.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::database::mysql) struct Findings {
-    /// Changes cannot be captured.
-    pub(in crate::database::mysql) problems: Vec<(String, String)>,
-    /// They can, but not well, or not all of them.
-    pub(in crate::database::mysql) notes: Vec<(String, String)>,
-}
-
-impl Findings {
-    fn problem(&mut self, what: impl Into<String>, cure: impl Into<String>) {
-        self.problems.push((what.into(), cure.into()));
-    }
-
-    fn note(&mut self, what: impl Into<String>, cure: impl Into<String>) {
-        self.notes.push((what.into(), cure.into()));
-    }
-}
 
 /// The server's settings, by name in lower case.
 struct Settings(Vec<(String, String)>);
@@ -178,7 +159,7 @@ impl Log {
                         .any(|a| action.eq_ignore_ascii_case(a))
                 };
                 if acts(&key.on_delete) || acts(&key.on_update) {
-                    found.note(
+                    found.problem(
                         format!(
                             "rows of table {} are changed by its foreign key to {} (ON DELETE {}, \
                              ON UPDATE {}): the server does not log such changes, and they are not \

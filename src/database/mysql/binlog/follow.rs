@@ -291,7 +291,8 @@ impl Follower {
                 self.start(Group::Outside);
             }
             Statement::Ddl(ddl) => {
-                self.ddl(&ddl, sql.contains('\u{fffd}')).await?;
+                let database = String::from_utf8_lossy(database);
+                self.ddl(&database, &ddl, sql.contains('\u{fffd}')).await?;
                 self.end_statement();
             }
             Statement::Dml(words) => {
@@ -318,9 +319,8 @@ impl Follower {
         }
         for i in 0..self.tables.len() {
             let table = &self.tables[i];
-            if words.contains(&table.name.to_lowercase())
-                || database == table.database.to_lowercase()
-            {
+            let (of, name) = (table.database.to_lowercase(), table.name.to_lowercase());
+            if database == of || words.contains(&name) && words.contains(&of) {
                 let what = "rows were changed by a statement that is logged as a statement \
                             (binlog_format is not ROW in some session)";
                 self.tell(i, what.to_owned()).await;
@@ -349,14 +349,14 @@ impl Follower {
         }
     }
 
-    async fn ddl(&mut self, ddl: &Ddl, unclear: bool) -> Result<()> {
+    async fn ddl(&mut self, current: &str, ddl: &Ddl, unclear: bool) -> Result<()> {
         if self.place.position() <= self.after {
             return Ok(());
         }
         for i in 0..self.tables.len() {
             let table = &self.tables[i];
             let columns = table.columns.iter().map(String::as_str);
-            let touch = match ddl.touch(&table.database, &table.name, columns) {
+            let touch = match ddl.touch(current, &table.database, &table.name, columns) {
                 // Names that cannot be read may be these.
                 Touch::No if unclear => Touch::Schema,
                 touch => touch,

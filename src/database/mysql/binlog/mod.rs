@@ -26,6 +26,4 @@ mod watched;
 mod wire;
 
 pub(super) use capture::Log;
-pub(super) use check::Findings;
 pub(in crate::database) use stream::MysqlStream;
-

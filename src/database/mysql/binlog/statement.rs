@@ -109,9 +109,11 @@ impl Statement {
 }
 
 impl Ddl {
-    /// What it does to this table, captured with these columns.
+    /// What it does to this table, captured with these columns. `current`: the database that names
+    /// without one are in.
     pub(super) fn touch<'a>(
         &self,
+        current: &str,
         database: &str,
         table: &str,
         columns: impl Iterator<Item = &'a str>,
@@ -131,7 +133,10 @@ impl Ddl {
             };
         }
         // Temporary tables hide a table of the same name from one session only.
-        if word(1) == "TEMPORARY" || word(3) == "TEMPORARY" || !names(table) {
+        if word(1) == "TEMPORARY"
+            || word(3) == "TEMPORARY"
+            || !self.mentions(current, database, table)
+        {
             return Touch::No;
         }
         let about = match word(0) {
@@ -171,6 +176,19 @@ impl Ddl {
             (_, "INDEX") => Touch::Schema,
             _ => Touch::No,
         }
+    }
+
+    /// Whether a table of a database is named in it.
+    fn mentions(&self, current: &str, database: &str, table: &str) -> bool {
+        let is = |i: usize, name: &str| matches!(self.tokens.get(i), Some(Token::Word(word)) if same(word, name));
+        (0..self.tokens.len()).filter(|&i| is(i, table)).any(|i| {
+            let qualified = i >= 2 && matches!(self.tokens[i - 1], Token::Sign('.'));
+            if qualified {
+                is(i - 2, database)
+            } else {
+                same(current, database)
+            }
+        })
     }
 
     /// Whether a name stands in it.

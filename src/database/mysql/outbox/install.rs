@@ -58,7 +58,12 @@ pub(in crate::database::mysql) async fn install_tables(
     ))
     .await
     .map_err(what())?;
-    super::end(conn, outbox).await
+    // Not the newest entry: others may be written by transactions that are running.
+    let begin: Option<u64> = conn
+        .query_first(format!("SELECT position FROM {noted}"))
+        .await
+        .map_err(what())?;
+    Ok(begin.unwrap_or(0))
 }
 
 /// Captures the changes of these tables from now on: every transaction that commits after this call

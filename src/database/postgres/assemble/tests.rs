@@ -107,6 +107,15 @@ fn origin(name: &str) -> Log {
     }
 }
 
+fn mark(prefix: &str) -> Log {
+    Log::Message {
+        flags: 1,
+        lsn: 0,
+        prefix: prefix.into(),
+        content: Vec::new().into(),
+    }
+}
+
 fn described(columns: &[(&str, u32)]) -> Log {
     let column =
         |&(name, id): &(&str, u32)| ColumnInfo::new(u8::from(name == "id"), name.into(), id, -1);
@@ -220,11 +229,11 @@ fn a_large_transaction_is_the_same_through_a_file() {
 #[test]
 fn what_is_our_own_is_counted_and_nothing_else() {
     let mut log = assembler(usize::MAX);
-    let own = CaptureNames::new("m", "shop").origin(1);
+    let own = CaptureNames::new("m", "shop").mark().to_owned();
     // The first description of a table may come in a transaction of ours.
     let ours = [
         begin(),
-        origin(&own),
+        mark(&own),
         usual(),
         insert(&["1", "x", "a"]),
         update(None, &[], &["1", "x", "b"]),
@@ -238,6 +247,7 @@ fn what_is_our_own_is_counted_and_nothing_else() {
     let theirs = [
         begin(),
         origin("pg_16390"),
+        mark("_banyan_n.0123456789"),
         insert(&["1", "x", "a"]),
         commit(300),
     ];

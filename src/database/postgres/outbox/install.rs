@@ -39,7 +39,11 @@ pub(in crate::database::postgres) async fn install_tables(
          INSERT INTO {noted} SELECT true, max(seq) FROM {outbox} ON CONFLICT DO NOTHING"
     );
     client.batch_execute(&sql).await.map_err(failed)?;
-    super::end(client, names).await
+    // Not the newest entry: others may be written by transactions that are running.
+    let sql = format!("SELECT position FROM {noted}");
+    let row = client.query_one(&sql, &[]).await.map_err(failed)?;
+    let begin: i64 = row.get(0);
+    Ok(begin.unsigned_abs())
 }
 
 /// Captures the changes of these tables from now on: every transaction that commits after this call

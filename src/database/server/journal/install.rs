@@ -132,6 +132,21 @@ impl Journal {
         Ok(LogId(id))
     }
 
+    /// The log is another one from now on; what was settled in the old one says nothing.
+    pub(in crate::database::server) async fn renew_log<T: Tx>(
+        &self,
+        tx: &mut T,
+        begin: u64,
+    ) -> Result<()> {
+        let mut id = [0_u8; 16];
+        getrandom::fill(&mut id)
+            .map_err(|e| Error::new(ErrorKind::Internal, "no randomness").caused_by(e))?;
+        let sql = format!("UPDATE {} SET id = ?, begin_seq = ?", self.log);
+        tx.execute(&sql, &[Value::Bytes(id.to_vec()), seq(begin)])
+            .await?;
+        self.forget_settled(tx, self.role).await
+    }
+
     pub(in crate::database::server) async fn captured<T: Tx>(
         &self,
         tx: &mut T,

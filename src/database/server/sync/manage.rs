@@ -6,11 +6,12 @@ use crate::data::Position;
 use crate::database::server::driver::{Driver, Tx};
 use crate::database::server::journal::Captured;
 use crate::database::{
-    ChunkMark, DecisionRecord, Lag, MappedAs, OpenConflict, Outcome, Resolution, RowChange, SyncTable,
+    ChunkMark, DecisionRecord, Findings, Lag, MappedAs, OpenConflict, Outcome, Resolution,
+    RowChange, SyncTable,
 };
 use crate::error::{Error, ErrorKind, Result};
 
-use super::{MaybeLog, PATIENCE_OF_STARTS_MS, ServerSync};
+use super::{LOST, MaybeLog, PATIENCE_OF_STARTS_MS, ServerSync};
 
 impl<D: Driver> ServerSync<D> {
     /// The tables that take part.
@@ -35,6 +36,9 @@ impl<D: Driver> ServerSync<D> {
     async fn install_inside(&self) -> Result<Position> {
         let shared = &self.shared;
         let is_new = self.log().await?.is_none();
+        if is_new {
+            self.refuse_problems().await?;
+        }
         shared.driver.prepare().await?;
         let mut tx = self.begin().await?;
         shared.journal.create(&shared.driver, &mut tx).await?;
@@ -59,6 +63,32 @@ impl<D: Driver> ServerSync<D> {
         let log = shared.journal.begin_log(&mut tx, begin).await?;
         tx.commit().await?;
         Ok(Position { log, seq: begin })
+    }
+
+    /// What would keep the migration from running here, and what one should know.
+    pub(in crate::database) async fn look_over(&self) -> Result<Findings> {
+        let shared = &self.shared;
+        self.at_store(shared.driver.look_over(&shared.options).await)
+    }
+
+    async fn refuse_problems(&self) -> Result<()> {
+        let shared = &self.shared;
+        let found = shared.driver.look_over(&shared.options).await?;
+        let Some((first, _)) = found.problems.first() else {
+            return Ok(());
+        };
+        let what = match found.problems.len() {
+            1 => first.clone(),
+            n => {
+                let lines = found.problems.iter().map(|(what, _)| format!("  {what}"));
+                format!("{n} problems:\n{}", lines.collect::<Vec<_>>().join("\n"))
+            }
+        };
+        let error = Error::new(ErrorKind::Store, what);
+        Err(found
+            .problems
+            .into_iter()
+            .fold(error, |error, (_, cure)| error.hint(cure)))
     }
 
     async fn log(&self) -> Result<MaybeLog> {
@@ -119,6 +149,34 @@ impl<D: Driver> ServerSync<D> {
             let captured = self.shared.journal.captured(&mut tx).await?;
             tx.commit().await?;
             Ok(captured)
+        };
+        self.at_store(done.await)
+    }
+
+    /// Whether the log has lost something, so that it is to be begun anew; see [`Self::renew`].
+    pub(in crate::database) async fn is_lost(&self) -> Result<bool> {
+        let gaps = self.gaps().await?;
+        Ok(gaps.iter().any(|(_, why)| why.starts_with(LOST)))
+    }
+
+    /// Begins a new log, when the other side has forgotten the old one ([`Self::forget_other`]).
+    pub(in crate::database) async fn renew(&self) -> Result<()> {
+        let shared = &self.shared;
+        let done = async {
+            let begin = shared.driver.renew_capture(&shared.options).await?;
+            let mut tx = self.begin().await?;
+            shared.journal.renew_log(&mut tx, begin).await?;
+            tx.commit().await
+        };
+        self.at_store(done.await)
+    }
+
+    /// Forgets how far the other side's log is applied here.
+    pub(in crate::database) async fn forget_other(&self) -> Result<()> {
+        let done = async {
+            let mut tx = self.begin().await?;
+            self.shared.journal.forget_other(&mut tx).await?;
+            tx.commit().await
         };
         self.at_store(done.await)
     }

@@ -2,7 +2,7 @@ use super::*;
 
 fn touch(sql: &str) -> Touch {
     match Statement::read(sql) {
-        Statement::Ddl(ddl) => ddl.touch("shop", "orders", ["id", "note"].into_iter()),
+        Statement::Ddl(ddl) => ddl.touch("shop", "shop", "orders", ["id", "note"].into_iter()),
         other => panic!("{sql}: {other:?}"),
     }
 }
@@ -59,6 +59,23 @@ fn schema_changes_of_other_tables() {
         "CREATE TRIGGER t BEFORE INSERT ON orders FOR EACH ROW SET @a = 1",
     ] {
         assert_eq!(touch(sql), Touch::No, "{sql}");
+    }
+}
+
+#[test]
+fn tables_of_other_databases_are_others() {
+    for (sql, touched) in [
+        ("CREATE TABLE orders (id int)", false),
+        ("TRUNCATE orders", false),
+        ("TRUNCATE shop.orders", true),
+        ("RENAME TABLE a TO `shop`.`orders`", true),
+    ] {
+        let Statement::Ddl(ddl) = Statement::read(sql) else {
+            panic!("{sql}");
+        };
+        let touch = ddl.touch("elsewhere", "shop", "orders", ["id"].into_iter());
+        assert_eq!(touch != Touch::No, touched, "{sql}");
+        assert_eq!(self::touch("DROP TABLE other.orders"), Touch::No);
     }
 }
 
