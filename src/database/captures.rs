@@ -66,7 +66,9 @@ impl Captures {
 fn otherwise(is: &str, wanted: &str) -> Error {
     Error::new(
         ErrorKind::Config,
-        format!("this migration captures changes by {is}; the configuration says capture = \"{wanted}\""),
+        format!(
+            "this migration captures changes by {is}; the configuration says capture = \"{wanted}\""
+        ),
     )
     .hint("write capture as it was, or abort the migration and start it anew")
 }
@@ -77,7 +79,8 @@ mod tests {
 
     #[test]
     fn what_is_there_stays() {
-        let of = |wanted, installed| Captures::of(wanted, installed).map(|c| (c.triggers, c.is_open));
+        let of =
+            |wanted, installed| Captures::of(wanted, installed).map(|c| (c.triggers, c.is_open));
         assert_eq!(of(Capture::Auto, Some(true)).unwrap(), (true, false));
         assert_eq!(of(Capture::Auto, Some(false)).unwrap(), (false, false));
         assert_eq!(of(Capture::Trigger, None).unwrap(), (true, false));

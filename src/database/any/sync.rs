@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::data::{Key, Position, Row};
+use crate::database::captures::Captures;
 use crate::database::mysql::MysqlDriver;
 use crate::database::postgres::PgDriver;
-use crate::database::captures::Captures;
 use crate::database::server::{ServerLock, ServerSync};
 use crate::database::sqlite::{SqliteLock, SqliteSync};
 use crate::database::{

@@ -46,7 +46,7 @@ pub(in crate::database) struct MysqlCopy {
 impl MysqlCopy {
     /// The rows behind `after`, as of now, with their place in the outbox if there is one, else in
     /// the log.
-    pub(in crate::database) async fn open(
+    pub(super) async fn open(
         store: &MysqlStore,
         table: &SyncTable,
         after: Option<&Key>,

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use crate::config::{Capture, ServerUrl};
 use crate::data::Key;
+use crate::database::captures::Captures;
 use crate::database::server::driver::{ChangeStream, Driver, LogEvent, OwnTypes};
 use crate::database::server::outbox::OutboxStream;
-use crate::database::captures::Captures;
 use crate::database::{Findings, SyncOptions, SyncTable};
 use crate::error::Result;
 

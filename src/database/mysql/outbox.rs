@@ -150,9 +150,12 @@ pub(super) async fn check(conn: &mut Conn, outbox: &Outbox, position: u64) -> Re
 
 /// Lets everything that is committed be on disk, as far as the server's settings let it.
 pub(super) async fn harden(conn: &mut Conn, outbox: &Outbox) -> Result<()> {
-    conn.query_drop(format!("UPDATE {} SET hardened = hardened + 1", outbox.sql("noted")))
-        .await
-        .map_err(mysql("let the outbox be on disk"))
+    conn.query_drop(format!(
+        "UPDATE {} SET hardened = hardened + 1",
+        outbox.sql("noted")
+    ))
+    .await
+    .map_err(mysql("let the outbox be on disk"))
 }
 
 /// What is in the way of following these tables by triggers, and what they cannot do.

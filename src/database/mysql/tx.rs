@@ -98,7 +98,7 @@ impl MysqlTx {
     /// Begins one, when the last one is over. `patience_ms`: see
     /// [`Driver::begin`](crate::database::server::driver::Driver::begin); the servers count in
     /// whole seconds.
-    pub(in crate::database) async fn begin(
+    pub(super) async fn begin(
         store: &MysqlStore,
         names: &Names,
         patience_ms: u64,

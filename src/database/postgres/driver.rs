@@ -5,11 +5,11 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 use tokio_postgres::Client;
 
-use crate::data::Key;
 use crate::config::Capture;
+use crate::data::Key;
+use crate::database::captures::Captures;
 use crate::database::server::driver::{ChangeStream, Driver, LogEvent, OwnTypes};
 use crate::database::server::outbox::OutboxStream;
-use crate::database::captures::Captures;
 use crate::database::{Findings, ReadStore, Role, SyncOptions, SyncTable};
 use crate::error::Result;
 
@@ -143,8 +143,7 @@ impl PgDriver {
             let (tables, followed) = (&options.tables, options.followed);
             let mut captures = Captures::of(capture, installed)?;
             if captures.is_open() {
-                let problems =
-                    preflight::problems(client, &names, tables, followed).await?;
+                let problems = preflight::problems(client, &names, tables, followed).await?;
                 captures = Captures::by_log_unless(problems);
             }
             Ok(captures)
@@ -226,8 +225,13 @@ impl Driver for PgDriver {
         let problems = self
             .aside(async |client| {
                 if triggers {
-                    return outbox::problems(client, &inner.names, &options.tables, options.followed)
-                        .await;
+                    return outbox::problems(
+                        client,
+                        &inner.names,
+                        &options.tables,
+                        options.followed,
+                    )
+                    .await;
                 }
                 preflight::problems(client, &inner.names, &options.tables, options.followed).await
             })

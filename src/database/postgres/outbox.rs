@@ -49,7 +49,10 @@ const OP_BEGIN: i16 = 0;
 
 /// The newest entry that is committed.
 pub(super) fn end_sql(names: &CaptureNames) -> String {
-    format!("SELECT coalesce(max(seq), 0) FROM {}", names.table("outbox"))
+    format!(
+        "SELECT coalesce(max(seq), 0) FROM {}",
+        names.table("outbox")
+    )
 }
 
 /// The setting of a session that writes for this migration.

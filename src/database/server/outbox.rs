@@ -175,9 +175,8 @@ pub(in crate::database) async fn settle<S: OutboxSource>(
 
 /// The error for an outbox that has lost what was read from it, or what was not.
 pub(in crate::database) fn gap(what: impl Into<String>) -> Error {
-    Error::new(ErrorKind::LogGap, what.into()).hint(
-        "abort the migration, then start it again: it copies anew and compares every row",
-    )
+    Error::new(ErrorKind::LogGap, what.into())
+        .hint("abort the migration, then start it again: it copies anew and compares every row")
 }
 
 /// Fails with `LogGap` unless everything behind `position` is in the outbox. `noted`: what

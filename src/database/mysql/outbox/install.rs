@@ -127,7 +127,9 @@ async fn replace(
             drop_trigger(conn, trigger).await?;
         }
         for (_, create) in wanted {
-            conn.query_drop(create).await.map_err(|e| failed(table, e))?;
+            conn.query_drop(create)
+                .await
+                .map_err(|e| failed(table, e))?;
         }
         Ok(())
     }
@@ -144,12 +146,13 @@ fn failed(table: &str, e: mysql_async::Error) -> Error {
     let code = code(&e);
     let error = mysql(format!("create the triggers of table {table}"))(e);
     match (code, error.kind()) {
-        (Some(1419), _) => error.hint(
-            "an administrator must run: SET GLOBAL log_bin_trust_function_creators = 1",
-        ),
-        (Some(1142 | 1227), _) => {
-            error.hint(format!("GRANT TRIGGER ON {} TO the user of the store's url", quote_table(table)))
+        (Some(1419), _) => {
+            error.hint("an administrator must run: SET GLOBAL log_bin_trust_function_creators = 1")
         }
+        (Some(1142 | 1227), _) => error.hint(format!(
+            "GRANT TRIGGER ON {} TO the user of the store's url",
+            quote_table(table)
+        )),
         (_, ErrorKind::Busy) => {
             error.hint("a transaction holds the table; try again when it is done")
         }

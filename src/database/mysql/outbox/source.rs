@@ -69,7 +69,10 @@ impl MysqlOutbox {
     }
 
     async fn learn_layouts(&mut self) -> Result<()> {
-        let sql = format!("SELECT id, name, columns FROM {}", self.outbox.sql("layout"));
+        let sql = format!(
+            "SELECT id, name, columns FROM {}",
+            self.outbox.sql("layout")
+        );
         let rows: Vec<(u32, String, String)> = self
             .conn
             .query(sql)
@@ -77,8 +80,11 @@ impl MysqlOutbox {
             .map_err(mysql("read which columns are captured"))?;
         for (id, name, columns) in rows {
             let columns: Vec<(String, String)> = serde_json::from_str(&columns).map_err(|e| {
-                Error::new(ErrorKind::Store, "the table layout of Banyan's own is damaged")
-                    .caused_by(e)
+                Error::new(
+                    ErrorKind::Store,
+                    "the table layout of Banyan's own is damaged",
+                )
+                .caused_by(e)
             })?;
             let layout = self.layout(&name, &columns)?;
             self.layouts.insert(id, layout);
@@ -219,7 +225,10 @@ impl MysqlOutbox {
                 .iter()
                 .find(|(name, _)| name.eq_ignore_ascii_case(&column.name));
             match same {
-                None => found.push(format!("column {} is gone (dropped or renamed)", column.name)),
+                None => found.push(format!(
+                    "column {} is gone (dropped or renamed)",
+                    column.name
+                )),
                 Some((_, declared)) if *declared != column.declared_type => found.push(format!(
                     "column {} was {} and is {declared}",
                     column.name, column.declared_type

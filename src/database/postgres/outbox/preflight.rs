@@ -45,7 +45,9 @@ pub(in crate::database::postgres) async fn problems(
     }
     if !row.get::<_, bool>(5) {
         problems.push((
-            format!("the role {role} may not use the language plpgsql, in which triggers are written"),
+            format!(
+                "the role {role} may not use the language plpgsql, in which triggers are written"
+            ),
             format!("a superuser must run: GRANT USAGE ON LANGUAGE plpgsql TO {role}"),
         ));
     }

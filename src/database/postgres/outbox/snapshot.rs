@@ -83,7 +83,9 @@ async fn holes(conn: &PgConn, names: &CaptureNames, from: u64) -> Result<(u64, u
         .query_one(&sql, &[&from.cast_signed()])
         .await
         .map_err(what())?;
-    let (complete, newest): (i64, i64) =
-        (row.try_get(0).map_err(what())?, row.try_get(1).map_err(what())?);
+    let (complete, newest): (i64, i64) = (
+        row.try_get(0).map_err(what())?,
+        row.try_get(1).map_err(what())?,
+    );
     Ok((complete.unsigned_abs(), newest.unsigned_abs()))
 }

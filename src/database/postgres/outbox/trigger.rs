@@ -54,11 +54,10 @@ pub(super) fn create_function(names: &CaptureNames, table: &SyncTable, layout: i
             .collect();
         format!("ARRAY[{}]::text[]", cells.join(", "))
     };
-    let money = table.columns.iter().any(|&i| {
-        table.schema.columns[i]
-            .declared_type
-            .starts_with("money")
-    });
+    let money = table
+        .columns
+        .iter()
+        .any(|&i| table.schema.columns[i].declared_type.starts_with("money"));
     let body = format!(
         "DECLARE was text[]; now_is text[]; what smallint := 1; why text;\n\
          BEGIN\n\

@@ -14,11 +14,7 @@ pub(super) fn groups(writers: &[u64], final_entries: usize, limit: usize) -> Vec
     }
     let mut groups = Vec::new();
     let (mut start, mut open_until) = (0, 0);
-    for (i, writer) in writers
-        .iter()
-        .enumerate()
-        .take(final_entries.min(limit))
-    {
+    for (i, writer) in writers.iter().enumerate().take(final_entries.min(limit)) {
         open_until = open_until.max(last.get(writer).copied().unwrap_or(i));
         if open_until == i {
             groups.push(start..i + 1);

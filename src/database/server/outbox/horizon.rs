@@ -48,7 +48,11 @@ impl Horizon {
     /// A reading has brought entries up to `newest`; it is known to be complete up to `complete`.
     pub(in crate::database) fn read(&mut self, complete: u64, newest: u64) {
         self.decided = self.decided.max(complete);
-        if self.waiting.as_ref().is_some_and(|(m, _)| *m <= self.decided) {
+        if self
+            .waiting
+            .as_ref()
+            .is_some_and(|(m, _)| *m <= self.decided)
+        {
             self.waiting = None;
         }
         self.seen = (newest > self.decided).then_some(newest);
