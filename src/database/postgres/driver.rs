@@ -50,10 +50,10 @@ struct Inner {
 }
 
 /// A snapshot that the copy's readers share.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 enum Held {
-    Log(Arc<ExportedSnapshot>),
-    Outbox(Arc<OutboxSnapshot>),
+    Log(ExportedSnapshot),
+    Outbox(OutboxSnapshot),
 }
 
 impl Held {
@@ -281,7 +281,7 @@ impl Driver for PgDriver {
             return outbox::renew(inner.store.connect().await?, names).await;
         }
         self.aside(async |client| {
-            slot::remove(client, names).await?;
+            slot::forget(client, names).await?;
             publication::remove(client, names).await?;
             capture::install(client, names, &options.tables).await
         })
@@ -356,27 +356,24 @@ impl Driver for PgDriver {
             return PgCopy::open(store, table, after, None, 0).await;
         }
         let mut held = self.inner.snapshot.lock().await;
-        let snapshot = match &*held {
-            Some(snapshot) => snapshot.clone(),
-            None => {
-                let names = &self.inner.names;
-                let made = if self.inner.triggers {
-                    Held::Outbox(Arc::new(OutboxSnapshot::make(store, names).await?))
-                } else {
-                    Held::Log(Arc::new(slot::export_snapshot(store.url(), names).await?))
-                };
-                held.insert(made).clone()
+        if let Some(snapshot) = &*held {
+            let (name, position) = (Some(snapshot.name()), snapshot.position());
+            match PgCopy::open(store, table, after, name, position).await {
+                Ok(copy) => return Ok(copy),
+                // It is gone with the session that made it, as when the server was restarted.
+                Err(e) => tracing::debug!(%e, "another snapshot is made for the copy"),
             }
+        }
+        *held = None;
+        let names = &self.inner.names;
+        let made = if self.inner.triggers {
+            Held::Outbox(OutboxSnapshot::make(store, names).await?)
+        } else {
+            Held::Log(slot::export_snapshot(store.url(), names).await?)
         };
-        drop(held);
-        PgCopy::open(
-            store,
-            table,
-            after,
-            Some(snapshot.name()),
-            snapshot.position(),
-        )
-        .await
+        let snapshot = held.insert(made);
+        let (name, position) = (Some(snapshot.name()), snapshot.position());
+        PgCopy::open(store, table, after, name, position).await
     }
 
     async fn end_copy(&self) -> Result<()> {

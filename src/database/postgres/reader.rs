@@ -1,5 +1,6 @@
 //! The thread that reads the log: see [`super::stream`].
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
@@ -28,11 +29,19 @@ const REPORT_MAX: Duration = Duration::from_secs(10);
 /// After so long without a word the server is asked for one, and given up after the next span.
 const SILENCE: Duration = Duration::from_secs(30);
 
+/// The server sends each small transaction by itself. After a burst more is let come together, so
+/// that waking up does not cost more than reading.
+const NAP: Duration = Duration::from_micros(700);
+
 /// Messages between two looks at the clock.
 const MESSAGES: u32 = 256;
 
 /// Runs until the log fails or nobody wants it any more. Says on `ready` whether it began.
-pub(super) fn run(request: &StreamRequest, queue: &Queue, ready: oneshot::Sender<Result<()>>) {
+pub(super) fn run(
+    request: StreamRequest,
+    queue: &Arc<Queue>,
+    ready: oneshot::Sender<Result<()>>,
+) {
     // With a worker, so that the driver reads on this thread, and not on one of its own with a queue
     // of its own that no memory bound knows of.
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -50,7 +59,7 @@ pub(super) fn run(request: &StreamRequest, queue: &Queue, ready: oneshot::Sender
     };
     // Blocking calls are in order here: this thread does nothing else.
     let _inside = runtime.enter();
-    let opened = match opening::open(request, queue) {
+    let opened = match opening::open(&request, queue) {
         Ok(opened) => opened,
         Err(error) => {
             drop(ready.send(Err(error)));
@@ -63,8 +72,8 @@ pub(super) fn run(request: &StreamRequest, queue: &Queue, ready: oneshot::Sender
     let mut reader = Reader {
         connection: opened.replication.connection,
         assembler: opened.assembler,
-        queue,
-        url: &request.url,
+        queue: Arc::clone(queue),
+        url: request.url,
         report_every: report_every(opened.timeout),
         received: request.after,
         reported: 0,
@@ -72,8 +81,15 @@ pub(super) fn run(request: &StreamRequest, queue: &Queue, ready: oneshot::Sender
         heard_at: Instant::now(),
         asked: false,
     };
-    let result = runtime.block_on(reader.read());
-    reader.flush();
+    // On the worker: while it naps, nobody is woken for each packet (see `NAP`).
+    let read = runtime.spawn(async move {
+        let result = reader.read().await;
+        reader.flush();
+        result
+    });
+    let result = runtime.block_on(read).unwrap_or_else(|cause| {
+        Err(Error::new(ErrorKind::Internal, "the reader of the log panicked").caused_by(cause))
+    });
     queue.end(result);
 }
 
@@ -86,11 +102,11 @@ fn report_every(timeout: Duration) -> Duration {
     }
 }
 
-struct Reader<'a> {
+struct Reader {
     connection: PgReplicationConnection,
     assembler: Assembler,
-    queue: &'a Queue,
-    url: &'a ServerUrl,
+    queue: Arc<Queue>,
+    url: ServerUrl,
     report_every: Duration,
     /// The furthest position that the server has spoken of, as far as it was taken in.
     received: u64,
@@ -101,7 +117,7 @@ struct Reader<'a> {
     asked: bool,
 }
 
-impl Reader<'_> {
+impl Reader {
     async fn read(&mut self) -> Result<()> {
         let never = CancellationToken::new();
         let tick = TICK.min(self.report_every);
@@ -130,6 +146,9 @@ impl Reader<'_> {
                 Some(payload) => payload,
                 None => {
                     self.flush();
+                    if messages > 0 {
+                        std::thread::sleep(NAP);
+                    }
                     messages = 0;
                     let arrived = tokio::select! {
                         biased;
@@ -168,7 +187,7 @@ impl Reader<'_> {
                 if let Message::Relation(relation) = &message {
                     let unknown = self.assembler.unknown_types(relation);
                     if !unknown.is_empty() {
-                        self.assembler.learn(ask_types(self.url, &unknown)?);
+                        self.assembler.learn(ask_types(&self.url, &unknown)?);
                     }
                 }
                 self.assembler.message(message, bytes.len())?;

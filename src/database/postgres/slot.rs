@@ -139,6 +139,16 @@ pub(super) async fn ensure(client: &Client, names: &CaptureNames) -> Result<u64>
     parse_lsn(&position)
 }
 
+/// Removes the slot and forgets it, so that [`ensure`] begins a new log.
+pub(super) async fn forget(client: &Client, names: &CaptureNames) -> Result<()> {
+    remove(client, names).await?;
+    let sql = format!("DROP TABLE IF EXISTS {}", names.table("slot"));
+    client
+        .batch_execute(&sql)
+        .await
+        .map_err(|cause| failure::sql("the old replication slot cannot be forgotten", cause))
+}
+
 fn hinted(error: Error) -> Error {
     if error.message().contains("all replication slots are in use") {
         return error.hint("raise max_replication_slots and restart the server, or drop a slot");

@@ -81,7 +81,7 @@ impl PgStream {
         let theirs = Arc::clone(&queue);
         std::thread::Builder::new()
             .name("banyan-pg-log".to_owned())
-            .spawn(move || reader::run(&request, &theirs, ready))
+            .spawn(move || reader::run(request, &theirs, ready))
             .map_err(|cause| {
                 Error::new(
                     ErrorKind::Unavailable,

@@ -185,7 +185,7 @@ impl<D: Driver> Shared<D> {
     }
 
     /// A log that has lost something stays lost until somebody says `resume`.
-    async fn keep_loss<R>(&self, result: Result<R>) -> Result<R> {
+    pub(super) async fn keep_loss<R>(&self, result: Result<R>) -> Result<R> {
         let Err(error) = &result else {
             return result;
         };

@@ -464,15 +464,14 @@ impl Log {
             Some(1236) if text.contains("same server") => {
                 self.lost("another client reads it under our number")
             }
-            Some(1236) if text.contains("max_allowed_packet") => {
-                mysql(self.at("read the binary log"))(error)
-                    .hint("raise max_allowed_packet on the server")
-            }
+            // Also said of an event that is too large; of a log that was reset it is said when the
+            // position is in the middle of something else.
             Some(1236) => gap(format!(
                 "the server at {} cannot read its binary log from where we are",
                 self.server.place()
             ))
-            .caused_by(error.to_string()),
+            .caused_by(error.to_string())
+            .hint("if it names max_allowed_packet, raise that on the server first"),
             Some(1045 | 1227) => mysql(self.at("read the binary log"))(error)
                 .hint("GRANT REPLICATION SLAVE ON *.* TO the user of the store's url"),
             _ => mysql(self.at("read the binary log"))(error),

@@ -187,7 +187,7 @@ impl Log {
                 found.problem(
                     error.to_string(),
                     if maria {
-                        "GRANT BINLOG MONITOR ON *.* TO the user of the store's url"
+                        "GRANT BINLOG MONITOR, REPLICATION SLAVE ON *.* TO the user of the store's url"
                     } else {
                         "GRANT REPLICATION CLIENT ON *.* TO the user of the store's url"
                     },

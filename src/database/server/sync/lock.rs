@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::data::{Key, Row};
 use crate::database::server::driver::{Driver, Tx};
@@ -9,6 +10,20 @@ use crate::database::{DecisionRecord, OpenConflict, Outcome, RowChange, Settled,
 use crate::error::{Error, ErrorKind, Result};
 
 use super::Shared;
+
+/// How long one statement may take while rows are locked on both sides: the other store's
+/// applications wait meanwhile, so a server that does not answer is asked again later.
+const ANSWER_MAX: Duration = Duration::from_secs(2);
+
+async fn soon<R>(answer: impl Future<Output = Result<R>>) -> Result<R> {
+    match tokio::time::timeout(ANSWER_MAX, answer).await {
+        Ok(result) => result,
+        Err(_) => Err(Error::new(
+            ErrorKind::Busy,
+            "the server does not answer while rows of both sides are locked",
+        )),
+    }
+}
 
 /// While it is held, nobody writes the rows that were read through it, and nobody inserts those that
 /// were found absent.
@@ -58,7 +73,7 @@ impl<D: Driver> StoreLock for ServerLock<D> {
     async fn check_epoch(&mut self, epoch: i64) -> Result<()> {
         let shared = Arc::clone(&self.shared);
         let tx = self.tx.as_mut().ok_or_else(ended)?;
-        let result = shared.check_epoch(tx, epoch).await;
+        let result = soon(shared.check_epoch(tx, epoch)).await;
         self.at(result)
     }
 
@@ -68,26 +83,26 @@ impl<D: Driver> StoreLock for ServerLock<D> {
             self.shared.driver.harden(end).await?;
             Ok(end)
         };
-        let result = done.await;
+        let result = soon(done).await;
         self.at(result)
     }
 
     async fn read_rows(&mut self, table: usize, keys: Vec<Key>) -> Result<Vec<Option<Row>>> {
-        let result = self.lock_rows(table, &keys).await;
+        let result = soon(self.lock_rows(table, &keys)).await;
         self.at(result)
     }
 
     async fn write(&mut self, changes: Vec<RowChange>) -> Result<Vec<Outcome>> {
         let shared = Arc::clone(&self.shared);
         let tx = self.tx.as_mut().ok_or_else(ended)?;
-        let result = shared.writer(tx, true).write(&changes, &[]).await;
+        let result = soon(shared.writer(tx, true).write(&changes, &[])).await;
         self.at(result)
     }
 
     async fn new_key(&mut self, table: usize) -> Result<Option<Key>> {
         let shared = Arc::clone(&self.shared);
         let tx = self.tx.as_mut().ok_or_else(ended)?;
-        let result = tx.next_key(&shared.tables[table]).await;
+        let result = soon(tx.next_key(&shared.tables[table])).await;
         self.at(result)
     }
 
@@ -120,13 +135,23 @@ impl<D: Driver> StoreLock for ServerLock<D> {
             }
             Ok(ids)
         };
-        let result = done.await;
+        let result = soon(done).await;
         self.at(result)
     }
 
     async fn commit(mut self) -> Result<()> {
         let tx = self.tx.take().ok_or_else(ended)?;
-        let result = tx.commit().await;
+        // Whether it was done is not known then, which is for a new start to find out.
+        let lost = |_| {
+            Error::new(
+                ErrorKind::Unavailable,
+                "the server does not answer a commit",
+            )
+        };
+        let result = match tokio::time::timeout(ANSWER_MAX, tx.commit()).await {
+            Ok(result) => result,
+            Err(e) => Err(lost(e)),
+        };
         self.at(result)
     }
 }

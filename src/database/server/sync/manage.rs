@@ -44,7 +44,8 @@ impl<D: Driver> ServerSync<D> {
         shared.journal.create(&shared.driver, &mut tx).await?;
         tx.commit().await?;
         let begin = if shared.options.followed {
-            shared.driver.install_capture(&shared.options).await?
+            let begin = shared.driver.install_capture(&shared.options).await;
+            shared.keep_loss(begin).await?
         } else {
             shared.driver.install_mark(&shared.options).await?;
             0
