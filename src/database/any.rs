@@ -11,7 +11,7 @@ use futures::future::BoxFuture;
 
 use crate::config::{Capture, ServerUrl, StoreUrl};
 use crate::data::{Column, LogicalType, TableSchema};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 use crate::rule::mapping::{RowFilter, StoredForm};
 
 use super::form::{ServerStoredForm, same_form};
@@ -19,7 +19,7 @@ use super::mysql::{MysqlDriver, MysqlStore};
 use super::postgres::{PgDriver, PgStore};
 use super::server::ServerSync;
 use super::sqlite::{Affinity, SqliteFilter, SqliteStore, SqliteStoredForm};
-use super::{Engine, Inspection, Lag, Orphans, ReadStore, Snapshot, SyncOptions};
+use super::{Captures, Engine, Inspection, Lag, Orphans, ReadStore, Snapshot, SyncOptions};
 
 pub use sync::{AnyLock, AnySync};
 
@@ -30,16 +30,16 @@ pub struct AnyStore(Inner);
 #[derive(Clone, Debug)]
 enum Inner {
     Sqlite(SqliteStore),
-    Postgres(PgStore),
-    Mysql(MysqlStore, ServerUrl),
+    Postgres(PgStore, Capture),
+    Mysql(MysqlStore, ServerUrl, Capture),
 }
 
 macro_rules! on {
     ($self:expr, $store:ident => $does:expr) => {
         match &$self.0 {
             Inner::Sqlite($store) => $does,
-            Inner::Postgres($store) => $does,
-            Inner::Mysql($store, _) => $does,
+            Inner::Postgres($store, _) => $does,
+            Inner::Mysql($store, ..) => $does,
         }
     };
 }
@@ -58,16 +58,9 @@ impl AnyStore {
     pub fn new(name: &str, url: &StoreUrl, capture: Capture) -> Result<Self> {
         let store = match url {
             StoreUrl::Sqlite { path } => Inner::Sqlite(SqliteStore::new(name, path)),
-            StoreUrl::Postgres(url) => Inner::Postgres(PgStore::new(name, url.clone())?),
-            StoreUrl::Mysql(url) => Inner::Mysql(MysqlStore::new(name, url)?, url.clone()),
+            StoreUrl::Postgres(url) => Inner::Postgres(PgStore::new(name, url.clone())?, capture),
+            StoreUrl::Mysql(url) => Inner::Mysql(MysqlStore::new(name, url)?, url.clone(), capture),
         };
-        if capture == Capture::Trigger && !matches!(store, Inner::Sqlite(_)) {
-            return Err(Error::new(
-                ErrorKind::Config,
-                format!("stores.{name}.capture: triggers come with a later version for servers"),
-            )
-            .hint("leave capture out: the server's own log is read"));
-        }
         Ok(Self(store))
     }
 
@@ -76,7 +69,7 @@ impl AnyStore {
     pub fn engine(&self) -> Engine {
         match &self.0 {
             Inner::Sqlite(_) => Engine::Sqlite,
-            Inner::Postgres(_) => Engine::Postgres,
+            Inner::Postgres(..) => Engine::Postgres,
             Inner::Mysql(..) => Engine::Mysql,
         }
     }
@@ -86,8 +79,8 @@ impl AnyStore {
     pub fn place(&self) -> String {
         match &self.0 {
             Inner::Sqlite(store) => format!("file {}", store.path().display()),
-            Inner::Postgres(store) => server_place(store.url(), 5432),
-            Inner::Mysql(_, url) => server_place(url, 3306),
+            Inner::Postgres(store, _) => server_place(store.url(), 5432),
+            Inner::Mysql(_, url, _) => server_place(url, 3306),
         }
     }
 
@@ -100,8 +93,8 @@ impl AnyStore {
                 let path: PathBuf = path.canonicalize().unwrap_or_else(|_| path.to_owned());
                 format!("sqlite:{}", path.display())
             }
-            Inner::Postgres(store) => format!("postgres:{}", server_place(store.url(), 5432)),
-            Inner::Mysql(_, url) => format!("mysql:{}", server_place(url, 3306)),
+            Inner::Postgres(store, _) => format!("postgres:{}", server_place(store.url(), 5432)),
+            Inner::Mysql(_, url, _) => format!("mysql:{}", server_place(url, 3306)),
         }
     }
 
@@ -110,7 +103,7 @@ impl AnyStore {
     pub fn is_gone(&self) -> bool {
         match &self.0 {
             Inner::Sqlite(store) => !store.path().exists(),
-            Inner::Postgres(_) | Inner::Mysql(..) => false,
+            Inner::Postgres(..) | Inner::Mysql(..) => false,
         }
     }
 
@@ -120,6 +113,38 @@ impl AnyStore {
     /// Those of connecting.
     pub async fn sync(&self, options: SyncOptions) -> Result<AnySync> {
         AnySync::open(self, options).await
+    }
+
+    /// How changes of a migration's tables are, or are to be, captured here, and why.
+    async fn captures(&self, options: &SyncOptions) -> Result<Captures> {
+        match &self.0 {
+            Inner::Sqlite(_) => Ok(Captures::default()),
+            Inner::Postgres(store, capture) => PgDriver::choose(store, options, *capture).await,
+            Inner::Mysql(store, _, capture) => MysqlDriver::choose(store, options, *capture).await,
+        }
+    }
+
+    /// How they are captured; when they are not yet, it is left open.
+    async fn captures_installed(&self, options: &SyncOptions) -> Result<Captures> {
+        Ok(match &self.0 {
+            Inner::Sqlite(_) => Captures::default(),
+            Inner::Postgres(store, _) => {
+                match PgDriver::choose(store, options, Capture::Log).await {
+                    Err(e) if e.kind() == ErrorKind::Config => {
+                        PgDriver::choose(store, options, Capture::Trigger).await?
+                    }
+                    chosen => chosen?,
+                }
+            }
+            Inner::Mysql(store, ..) => {
+                match MysqlDriver::choose(store, options, Capture::Log).await {
+                    Err(e) if e.kind() == ErrorKind::Config => {
+                        MysqlDriver::choose(store, options, Capture::Trigger).await?
+                    }
+                    chosen => chosen?,
+                }
+            }
+        })
     }
 
     /// What columns of a table make of values of another engine's; `None`: they hold everything as
@@ -225,7 +250,7 @@ impl AnyStore {
     pub async fn orphans(&self, table: &str) -> Result<Orphans> {
         match &self.0 {
             Inner::Sqlite(store) => store.orphans(table).await,
-            Inner::Postgres(store) => store.orphans(table).await,
+            Inner::Postgres(store, _) => store.orphans(table).await,
             // InnoDB lets nobody take the keys' side off but by switching their checks off.
             Inner::Mysql(..) => Ok(Orphans::Unknown),
         }
@@ -238,7 +263,7 @@ impl AnyStore {
     pub async fn unindexed_children(&self, parents: &[&str]) -> Result<Vec<(String, Vec<String>)>> {
         match &self.0 {
             Inner::Sqlite(store) => store.unindexed_children(parents).await,
-            Inner::Postgres(store) => store.unindexed_children(parents).await,
+            Inner::Postgres(store, _) => store.unindexed_children(parents).await,
             // InnoDB makes an index for each foreign key.
             Inner::Mysql(..) => Ok(Vec::new()),
         }
@@ -251,7 +276,7 @@ impl AnyStore {
     pub async fn uninstall(&self, migration: &str) -> Result<()> {
         match &self.0 {
             Inner::Sqlite(store) => store.uninstall(migration).await,
-            _ => AnySync::bare(self, migration)?.uninstall().await,
+            _ => AnySync::bare(self, migration).await?.uninstall().await,
         }
     }
 
@@ -263,7 +288,7 @@ impl AnyStore {
         match &self.0 {
             Inner::Sqlite(store) => store.has_gap(migration).await,
             _ => {
-                let sync = AnySync::bare(self, migration)?;
+                let sync = AnySync::bare(self, migration).await?;
                 Ok(sync.is_installed().await? && !sync.gaps().await?.is_empty())
             }
         }
@@ -276,7 +301,7 @@ impl AnyStore {
     pub async fn lag(&self, migration: &str, read: u64) -> Result<Lag> {
         match &self.0 {
             Inner::Sqlite(store) => store.lag(migration, read).await,
-            _ => AnySync::bare(self, migration)?.lag(read).await,
+            _ => AnySync::bare(self, migration).await?.lag(read).await,
         }
     }
 }

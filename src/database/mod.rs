@@ -5,6 +5,7 @@
 //! - [`mod@sqlite`]: the embedded engine.
 
 mod any;
+mod captures;
 mod create;
 mod engine;
 mod form;
@@ -17,6 +18,7 @@ pub mod sqlite;
 mod sync_store;
 
 pub use any::{AnyLock, AnyStore, AnySync};
+use captures::Captures;
 pub use create::{Created, create_table, type_document};
 pub use engine::Engine;
 pub use form::{ColumnForm, ServerStoredForm, same_form};

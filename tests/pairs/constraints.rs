@@ -42,10 +42,9 @@ fn schema(engine: Engine, strict: bool) -> String {
 
 const TABLES: [&str; 5] = ["parents", "children", "leaves", "loose", "labels"];
 
-fn shop(source: Engine, target: Engine) -> Sides {
-    let sides = Sides::new(source, target);
-    sides.source.sql(&schema(source, false));
-    sides.target.sql(&schema(target, true));
+fn shop(sides: Sides) -> Sides {
+    sides.source.sql(&schema(sides.source.engine, false));
+    sides.target.sql(&schema(sides.target.engine, true));
     let tables = TABLES.map(|table| format!("[[migrations.shop.tables]]\nsource = \"{table}\"\n"));
     sides.configure(&format!(
         "on_conflict = \"source-wins\"\n{}",
@@ -87,8 +86,8 @@ fn goes_through(sides: &Sides, what: &str) {
 }
 
 /// What is not against any constraint when its transaction is over.
-pub(super) fn check_those_that_hold(source: Engine, target: Engine) {
-    let sides = shop(source, target);
+pub(super) fn check_those_that_hold(sides: Sides) {
+    let sides = shop(sides);
     for (from, what, n) in [
         (&sides.source, "from the source", 100),
         (&sides.target, "from the target", 200),
@@ -183,8 +182,8 @@ fn leaves(sides: &Sides) -> Vec<(String, i64)> {
 }
 
 /// What the other side does not take.
-pub(super) fn check_those_that_do_not(source: Engine, target: Engine) {
-    let sides = shop(source, target);
+pub(super) fn check_those_that_do_not(sides: Sides) {
+    let sides = shop(sides);
     let (a, b) = (&sides.source, &sides.target);
     let at = |table: &str, id: i64| (table.to_owned(), id);
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value as Json;
 
 use crate::support::program::{Shown, wait_until};
-use crate::support::sides::{Engine, Sides};
+use crate::support::sides::Sides;
 
 use super::schema::{TABLES, WIDE, Wide, assert_equal, content, seed, shop};
 
@@ -19,9 +19,9 @@ fn counted(report: &Json, table: &str, counter: &str) -> u64 {
         .unwrap_or_else(|| panic!("{table}: {report}"))
 }
 
-pub(super) fn check(source: Engine, target: Engine) {
-    let sides = shop(Sides::new(source, target));
-    let seeds = seed(source);
+pub(super) fn check(sides: Sides) {
+    let sides = shop(sides);
+    let seeds = seed(sides.source.engine);
     sides
         .source
         .transaction(&seeds.iter().map(String::as_str).collect::<Vec<_>>());

@@ -168,8 +168,8 @@ fn assert_runs(sides: &Sides, child: &mut Child) {
     }
 }
 
-pub(super) fn check(source: Engine, target: Engine) {
-    let sides = shop(Sides::new(source, target));
+pub(super) fn check(sides: Sides) {
+    let sides = shop(sides);
     for i in 0..COUNTERS {
         sides
             .source

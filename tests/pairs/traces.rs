@@ -5,9 +5,9 @@ use crate::support::sides::{Engine, Side, Sides};
 
 use super::schema::{assert_equal, seed, shop};
 
-pub(super) fn check(source: Engine, target: Engine) {
-    let sides = shop(Sides::alone(source, target));
-    let seeds = seed(source);
+pub(super) fn check(sides: Sides) {
+    let sides = shop(sides);
+    let seeds = seed(sides.source.engine);
     sides
         .source
         .transaction(&seeds.iter().map(String::as_str).collect::<Vec<_>>());

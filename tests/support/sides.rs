@@ -317,6 +317,8 @@ pub(crate) struct Sides {
     pub(crate) shop: Shop,
     pub(crate) source: Side,
     pub(crate) target: Side,
+    /// How changes are captured on servers, if it is said.
+    capture: Option<&'static str>,
     /// Those of this test alone; they end after the databases.
     _servers: Vec<Server>,
 }
@@ -352,11 +354,49 @@ impl Sides {
         }
     }
 
+    /// On servers of their own that keep no log of changes; the application's role may not read one
+    /// either. `None` when servers are given.
+    pub(crate) fn by_triggers(source: Engine, target: Engine) -> Option<Self> {
+        let mut servers: Vec<Server> = Vec::new();
+        for kind in [source, target].into_iter().filter_map(Engine::server) {
+            if servers.iter().all(|server| server.kind() != kind) {
+                servers.push(Server::own(kind, Variant::NoLog)?);
+            }
+        }
+        let shop = Shop::empty();
+        let [source, target] =
+            [(source, "source.db"), (target, "target.db")].map(|(engine, name)| {
+                let of_kind = |server: &&Server| Some(server.kind()) == engine.server();
+                let Some(server) = servers.iter().find(of_kind) else {
+                    return shared(engine, &shop.path(name));
+                };
+                let side = Side {
+                    alone: true,
+                    ..Side::on(server)
+                };
+                let app = side.database().app();
+                let sql = match engine {
+                    Engine::Postgres => format!("ALTER ROLE {app} NOREPLICATION"),
+                    _ => format!(
+                        "REVOKE REPLICATION SLAVE, REPLICATION CLIENT ON *.* FROM '{app}'@'%'"
+                    ),
+                };
+                side.database().admin().execute(&sql).unwrap();
+                side
+            });
+        Some(Self {
+            capture: Some("trigger"),
+            _servers: servers,
+            ..Self::of(shop, source, target)
+        })
+    }
+
     pub(crate) fn of(shop: Shop, source: Side, target: Side) -> Self {
         Self {
             shop,
             source,
             target,
+            capture: None,
             _servers: Vec::new(),
         }
     }
@@ -372,8 +412,13 @@ impl Sides {
 
     /// Likewise, reaching the databases another way.
     pub(crate) fn configure_urls(&self, source: &str, target: &str, rest: &str) {
+        let [monolith, service] = self.both().map(|side| match self.capture {
+            Some(capture) if side.engine != Engine::Sqlite => format!("capture = \"{capture}\"\n"),
+            _ => String::new(),
+        });
         self.shop.configure(&format!(
-            "[stores.monolith]\nurl = \"{source}\"\n\n[stores.service]\nurl = \"{target}\"\n\n\
+            "[stores.monolith]\nurl = \"{source}\"\n{monolith}\n\
+             [stores.service]\nurl = \"{target}\"\n{service}\n\
              [migrations.shop]\nsource = \"monolith\"\ntarget = \"service\"\nmode = \"two-way\"\n\
              {rest}"
         ));

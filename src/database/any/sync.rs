@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::data::{Key, Position, Row};
+use crate::database::captures::Captures;
 use crate::database::mysql::MysqlDriver;
 use crate::database::postgres::PgDriver;
 use crate::database::server::{ServerLock, ServerSync};
@@ -75,21 +76,23 @@ macro_rules! under {
 
 impl AnySync {
     pub(super) async fn open(store: &AnyStore, options: SyncOptions) -> Result<Self> {
-        Ok(Self(match &store.0 {
-            Store::Sqlite(store) => Inner::Sqlite(SqliteSync::open(store.clone(), options).await?),
-            Store::Postgres(store) => {
-                let driver = PgDriver::new(store.clone(), &options.migration, Some(options.role));
-                Inner::Postgres(ServerSync::new(driver, options)?)
-            }
-            Store::Mysql(store, url) => {
-                let driver = MysqlDriver::new(store.name(), url, &options.migration)?;
-                Inner::Mysql(ServerSync::new(driver, options)?)
-            }
-        }))
+        if let Store::Sqlite(store) = &store.0 {
+            let sync = SqliteSync::open(store.clone(), options).await?;
+            return Ok(Self(Inner::Sqlite(sync)));
+        }
+        let captures = store.captures(&options).await?;
+        if let Some((reason, _)) = captures.reasons.first() {
+            tracing::info!(
+                store = store.name(),
+                reason,
+                "changes are captured by triggers: the server's log cannot be read"
+            );
+        }
+        Self::server(store, options, true, captures)
     }
 
     /// A server's part in a migration without its tables: for what concerns Banyan's own things.
-    pub(super) fn bare(store: &AnyStore, migration: &str) -> Result<Self> {
+    pub(super) async fn bare(store: &AnyStore, migration: &str) -> Result<Self> {
         let options = SyncOptions {
             migration: migration.to_owned(),
             role: Role::Source,
@@ -103,19 +106,32 @@ impl AnySync {
             check_foreign_keys: false,
             log_kept_mb_max: u64::MAX,
         };
+        // What was installed is to be looked at or taken away, whatever the configuration says now.
+        let captures = store.captures_installed(&options).await?;
+        Self::server(store, options, false, captures)
+    }
+
+    fn server(
+        store: &AnyStore,
+        options: SyncOptions,
+        has_tables: bool,
+        captures: Captures,
+    ) -> Result<Self> {
+        let migration = &options.migration;
         Ok(Self(match &store.0 {
             Store::Sqlite(_) => {
                 return Err(Error::new(
                     ErrorKind::Internal,
-                    "a SQLite store was asked for without tables",
+                    "a SQLite store was asked for as a server",
                 ));
             }
-            Store::Postgres(store) => {
-                let driver = PgDriver::new(store.clone(), migration, None);
+            Store::Postgres(store, _) => {
+                let role = has_tables.then_some(options.role);
+                let driver = PgDriver::new(store.clone(), migration, role, captures);
                 Inner::Postgres(ServerSync::new(driver, options)?)
             }
-            Store::Mysql(store, url) => {
-                let driver = MysqlDriver::new(store.name(), url, migration)?;
+            Store::Mysql(store, url, _) => {
+                let driver = MysqlDriver::new(store.name(), url, migration, captures)?;
                 Inner::Mysql(ServerSync::new(driver, options)?)
             }
         }))

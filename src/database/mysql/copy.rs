@@ -21,6 +21,7 @@ use crate::error::{ErrorKind, Result};
 use super::connect::Access;
 use super::error::mysql;
 use super::log;
+use super::outbox::{self, Outbox};
 use super::position::position;
 use super::read::Rows;
 use super::select::select;
@@ -43,18 +44,25 @@ pub(in crate::database) struct MysqlCopy {
 }
 
 impl MysqlCopy {
-    /// The rows behind `after`, as of now.
-    pub(in crate::database) async fn open(
+    /// The rows behind `after`, as of now, with their place in the outbox if there is one, else in
+    /// the log.
+    pub(super) async fn open(
         store: &MysqlStore,
         table: &SyncTable,
         after: Option<&Key>,
+        outbox: Option<&Outbox>,
     ) -> Result<Self> {
-        Self::start(store, table, after)
+        Self::start(store, table, after, outbox)
             .await
             .map_err(|e| store.named(e.at(format!("copy table {}", table.schema.name))))
     }
 
-    async fn start(store: &MysqlStore, table: &SyncTable, after: Option<&Key>) -> Result<Self> {
+    async fn start(
+        store: &MysqlStore,
+        table: &SyncTable,
+        after: Option<&Key>,
+        outbox: Option<&Outbox>,
+    ) -> Result<Self> {
         let column = |i: usize| table.schema.columns[table.columns[i]].name.clone();
         let request = ReadRequest {
             table: table.schema.name.clone(),
@@ -67,7 +75,10 @@ impl MysqlCopy {
         let rows = Rows::new(&table.schema, &request.columns)?;
         let select = select(&table.schema, &request)?;
         let mut conn = store.connect(Access::Read).await?;
-        let seq = begin(store, &mut conn).await?;
+        let seq = match outbox {
+            Some(outbox) => outbox::begin(store, &mut conn, outbox).await?,
+            None => begin(store, &mut conn).await?,
+        };
         let conn_id = conn.id();
         let wire = select
             .sql

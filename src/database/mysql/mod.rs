@@ -7,6 +7,7 @@
 //! - `position`: a place in the binary log as one number. `log`: its end.
 //! - `tx`: transactions. `table`, `rows`, `reference`: their statements.
 //! - `inspect`: what `check` asks. `binlog`: the log as a change feed.
+//! - `outbox`: capture by triggers, where there is no log to read.
 //! - `driver`: all of it as the shared code for servers wants it.
 
 mod binlog;
@@ -19,6 +20,7 @@ mod inspect;
 mod kind;
 mod log;
 mod names;
+mod outbox;
 mod position;
 mod read;
 mod reference;

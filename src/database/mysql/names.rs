@@ -53,6 +53,11 @@ impl Names {
         quote(&self.object(what))
     }
 
+    /// The migration.
+    pub(super) fn migration(&self) -> &str {
+        &self.migration
+    }
+
     /// What the names of this migration's tables begin with.
     pub(super) fn prefix(&self) -> String {
         format!("{PREFIX}{}$", self.migration)

@@ -21,6 +21,7 @@ use super::connect::Access;
 use super::error::{code, mysql, violation};
 use super::log;
 use super::names::Names;
+use super::outbox::{self, Outbox};
 use super::store::MysqlStore;
 use super::table::MysqlTable;
 
@@ -35,11 +36,19 @@ pub(super) struct Writer {
     lock_wait_s: u64,
     /// The largest packet that the server takes.
     max_packet: usize,
+    /// With triggers: sees what is committed by now, whatever the transaction's snapshot.
+    aside: Option<Conn>,
 }
 
 impl Writer {
-    async fn open(store: &MysqlStore) -> Result<Self> {
+    async fn open(store: &MysqlStore, outbox: Option<&Outbox>) -> Result<Self> {
         let mut conn = store.connect(Access::Write).await?;
+        if let Some(outbox) = outbox {
+            conn.query_drop(outbox.mark_sql())
+                .await
+                .map_err(mysql("set up a session that writes"))
+                .map_err(|e| store.named(e))?;
+        }
         let max_packet: Option<u64> = conn
             .query_first("SELECT @@max_allowed_packet")
             .await
@@ -47,6 +56,7 @@ impl Writer {
             .map_err(|e| store.named(e))?;
         Ok(Self {
             conn,
+            aside: None,
             lock_wait_s: 0,
             max_packet: max_packet
                 .and_then(|bytes| usize::try_from(bytes).ok())
@@ -71,6 +81,8 @@ pub(in crate::database) struct MysqlTx {
     busy: bool,
     /// A statement failed: the server may have undone everything.
     failed: bool,
+    /// Where changes are captured by triggers.
+    outbox: Option<Outbox>,
     pub(super) max_packet: usize,
 }
 
@@ -86,10 +98,11 @@ impl MysqlTx {
     /// Begins one, when the last one is over. `patience_ms`: see
     /// [`Driver::begin`](crate::database::server::driver::Driver::begin); the servers count in
     /// whole seconds.
-    pub(in crate::database) async fn begin(
+    pub(super) async fn begin(
         store: &MysqlStore,
         names: &Names,
         patience_ms: u64,
+        outbox: Option<&Outbox>,
     ) -> Result<Self> {
         let mut slot = store.writer().lock_owned().await;
         let wait_s = match patience_ms {
@@ -108,7 +121,7 @@ impl MysqlTx {
         let writer = match begun {
             Some(writer) => writer,
             None => {
-                let writer = Writer::open(store).await?;
+                let writer = Writer::open(store, outbox).await?;
                 start(writer, wait_s)
                     .await
                     .map_err(mysql("begin a transaction"))
@@ -121,10 +134,12 @@ impl MysqlTx {
             max_packet: writer.max_packet,
             writer: Some(writer),
             mark: names.sql("mark"),
-            marked: false,
+            // Without a log there is nothing to mark in it.
+            marked: outbox.is_some(),
             viewed: false,
             busy: false,
             failed: false,
+            outbox: outbox.cloned(),
         })
     }
 
@@ -245,6 +260,24 @@ impl MysqlTx {
         };
         self.marked = true;
         self.plain("mark a transaction", outcome)
+    }
+
+    /// The number of the newest entry: whoever has changed a row that is locked here, and has
+    /// committed, is visible to a connection that reads now.
+    async fn end_of_outbox(&mut self, outbox: &Outbox) -> Result<u64> {
+        let writer = self.writer.as_mut().ok_or_else(Self::over)?;
+        if let Some(mut conn) = writer.aside.take()
+            && let Ok(end) = outbox::end(&mut conn, outbox).await
+        {
+            writer.aside = Some(conn);
+            return Ok(end);
+        }
+        // The server closes what is not used for long.
+        let mut conn = self.store.connect(Access::Read).await?;
+        let end = outbox::end(&mut conn, outbox).await;
+        let end = end.map_err(|e| self.store.named(e))?;
+        writer.aside = Some(conn);
+        Ok(end)
     }
 
     /// The outcome of something that meets no constraint.
@@ -382,7 +415,7 @@ impl Tx for MysqlTx {
         if outcome.is_ok() && is_ddl(sql) {
             // It has committed what was there; what follows belongs together again.
             outcome = conn.query_drop("START TRANSACTION").await;
-            self.marked = false;
+            self.marked = self.outbox.is_some();
             self.viewed = false;
         }
         self.plain("run a statement", outcome)
@@ -482,6 +515,9 @@ impl Tx for MysqlTx {
     }
 
     async fn end(&mut self) -> Result<u64> {
+        if let Some(outbox) = self.outbox.clone() {
+            return self.end_of_outbox(&outbox).await;
+        }
         let server = self.store.server().clone();
         let conn = self.conn()?;
         let end = log::end(&server, conn).await;

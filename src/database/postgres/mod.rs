@@ -10,6 +10,7 @@
 //!   `arrays`, `sql`: their statements.
 //! - `capture`, `slot`, `publication`, `identity`, `preflight`: what keeps the server's log
 //!   for us. `stream`, `reader`, `pgoutput`, `assemble`, `text`: reading it.
+//! - `outbox`: capture by triggers, where the log may not be read.
 //! - `driver`: all of it as the shared code for servers wants it.
 
 mod arrays;
@@ -33,6 +34,7 @@ mod load;
 mod names;
 mod numeric;
 mod opening;
+mod outbox;
 mod pgoutput;
 mod plain;
 mod pool;

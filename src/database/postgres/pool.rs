@@ -40,8 +40,19 @@ pub(super) struct PgConnections {
 struct Inner {
     store: PgStore,
     mark: String,
+    /// With triggers: what a session that writes says of itself, and how the position is read.
+    outbox: Option<Outbox>,
     writer: Arc<tokio::sync::Mutex<Option<Session>>>,
     readers: Mutex<Vec<Session>>,
+}
+
+/// What transactions have to do with an outbox.
+#[derive(Clone, Debug)]
+pub(super) struct Outbox {
+    /// Says that a session writes for the migration.
+    pub(super) mark: String,
+    /// Reads the newest entry's number.
+    pub(super) end: Arc<str>,
 }
 
 /// A connection with what is known of its session.
@@ -51,12 +62,19 @@ pub(super) struct Session {
     pub(super) conn: PgConn,
     /// Whether it is a replica's.
     replica: bool,
+    /// How the position is read, unless it is the log's.
+    end: Option<Arc<str>>,
 }
 
 impl Session {
     /// Whether neither triggers nor the actions of foreign keys run on its writes.
     pub(super) fn is_replica(&self) -> bool {
         self.replica
+    }
+
+    /// How the position is read, unless it is the log's.
+    pub(super) fn end_sql(&self) -> Option<Arc<str>> {
+        self.end.clone()
     }
 }
 
@@ -120,11 +138,12 @@ impl Loan {
 
 impl PgConnections {
     /// For a migration; nothing is opened yet.
-    pub(super) fn new(store: PgStore, mark: String) -> Self {
+    pub(super) fn new(store: PgStore, mark: String, outbox: Option<Outbox>) -> Self {
         Self {
             inner: Arc::new(Inner {
                 store,
                 mark,
+                outbox,
                 writer: Arc::default(),
                 readers: Mutex::default(),
             }),
@@ -157,8 +176,15 @@ impl PgConnections {
         let timeout = patience_ms.min(i32::MAX.unsigned_abs().into());
         let sql = format!(
             "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = {timeout}; \
-             SET CONSTRAINTS ALL IMMEDIATE; SELECT pg_logical_emit_message(true, {}, '')",
-            super::names::text(&self.inner.mark)
+             SET CONSTRAINTS ALL IMMEDIATE{}",
+            // Where nobody reads the log there is nothing to mark in it.
+            match &self.inner.outbox {
+                Some(_) => String::new(),
+                None => format!(
+                    "; SELECT pg_logical_emit_message(true, {}, '')",
+                    super::names::text(&self.inner.mark)
+                ),
+            }
         );
         if let Some(session) = guard.as_mut() {
             let begun = session.conn.client().batch_execute(&sql).await;
@@ -205,6 +231,7 @@ impl PgConnections {
         let session = Box::new(Session {
             conn,
             replica: false,
+            end: self.end(),
         });
         Ok(PgTx::new(Loan::Read(Some(session), self.clone())))
     }
@@ -229,7 +256,22 @@ impl PgConnections {
         let replica = "SET session_replication_role = replica";
         Self::optional(client, check).await?;
         let replica = Self::optional(client, replica).await?;
-        Ok(Session { conn, replica })
+        if let Some(outbox) = &self.inner.outbox {
+            client
+                .batch_execute(&outbox.mark)
+                .await
+                .map_err(pg("set up a session that writes"))?;
+        }
+        Ok(Session {
+            conn,
+            replica,
+            end: self.end(),
+        })
+    }
+
+    fn end(&self) -> Option<Arc<str>> {
+        let outbox = self.inner.outbox.as_ref();
+        outbox.map(|outbox| Arc::clone(&outbox.end))
     }
 
     /// Sets what the server may refuse.

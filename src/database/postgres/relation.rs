@@ -207,7 +207,7 @@ fn is_schema(logged: &str, schema: &str) -> bool {
 
 /// Whether two spellings are one type: a schema may be left out of one of them, as `format_type`
 /// does for what is on the search path.
-fn same_type(a: &str, b: &str) -> bool {
+pub(super) fn same_type(a: &str, b: &str) -> bool {
     let longer = |long: &str, short: &str| {
         long.strip_suffix(short)
             .is_some_and(|schema| schema.ends_with('.') && !short.contains('.'))

@@ -201,7 +201,7 @@ WHERE k.conrelid = $1 AND k.contype = 'f' AND k.conparentid = 0 \
 
 const TRIGGERS: &str = "\
 SELECT tgname::text FROM pg_catalog.pg_trigger WHERE tgrelid = $1 AND NOT tgisinternal \
-  AND tgenabled <> 'D' ORDER BY tgname";
+  AND tgenabled <> 'D' AND NOT starts_with(tgname::text, '!_banyan_') ORDER BY tgname";
 
 async fn read(conn: &PgConn, oid: u32, name: String) -> Result<TableSchema> {
     let what = || pg(format!("read the schema of table {name}"));

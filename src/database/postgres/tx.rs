@@ -335,8 +335,15 @@ impl Tx for PgTx {
 
     async fn end(&mut self) -> Result<u64> {
         const SQL: &str = "SELECT pg_catalog.pg_current_wal_insert_lsn()";
-        let sql: Arc<str> = SQL.into();
         let what = "read the log's position";
+        if let Some(sql) = self.session()?.end_sql() {
+            // Whoever has changed a row that is locked here, and has committed, is visible.
+            let rows = self.select(&sql, &[]).await.map_err(|e| e.error(what))?;
+            let row = rows.first().ok_or_else(|| internal(what))?;
+            let end: i64 = row.try_get(0).map_err(pg(what))?;
+            return Ok(end.unsigned_abs());
+        }
+        let sql: Arc<str> = SQL.into();
         let rows = self.select(&sql, &[]).await.map_err(|e| e.error(what))?;
         let row = rows.first().ok_or_else(|| internal(what))?;
         let position: PgLsn = row.try_get(0).map_err(pg(what))?;

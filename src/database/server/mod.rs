@@ -3,11 +3,13 @@
 //!
 //! - [`driver`]: what one kind of server must be able to do.
 //! - `journal`: the protocol's own tables. `writer`: guarded writes. `log`: reading ahead.
+//! - `outbox`: changes that triggers write down, as a log.
 //! - `sync`: the store as the engine sees it, for any driver.
 
 pub(super) mod driver;
 mod journal;
 mod log;
+pub(super) mod outbox;
 mod sync;
 mod writer;
 

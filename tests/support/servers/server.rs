@@ -300,6 +300,11 @@ impl Server {
         })
     }
 
+    /// Whose it is.
+    pub(crate) fn kind(&self) -> Kind {
+        self.access.kind
+    }
+
     /// A fresh database.
     pub(crate) fn database(&self) -> Database {
         self.access.make_database()
