@@ -141,12 +141,14 @@ impl Expected {
             .unwrap();
         let of = |table: &str| cells(there, &format!("SELECT id, v FROM {table}{i}"));
         let (source, made, back) = (of("source.t"), of("made"), of("back"));
-        self.held
-            .retain(|id, _| source.contains_key(id) || self.parked.contains(id));
+        self.held.retain(|id, _| source.contains_key(id));
+        self.parked.retain(|id| source.contains_key(id));
         for (id, value) in source {
             if back[&id] != value {
                 self.parked.insert(id);
-            } else if !self.parked.contains(&id) {
+            } else {
+                // Also one that waited: it has a value now that comes back.
+                self.parked.remove(&id);
                 self.held.insert(id, made[&id].clone());
             }
         }

@@ -104,14 +104,14 @@ fn source_and_target_must_be_two_databases() {
     insta::assert_snapshot!(checked(&shop).all(), @r"
 exit code: 2
 --- stdout
-banyan.toml: migrations.shop: its source and its target are the same database, source.db
+banyan.toml: migrations.shop: its source and its target are the same database, file source.db
   → give the service a database of its own
 --- stderr
 error: banyan.toml: 1 problem found
 ");
     insta::assert_snapshot!(refused_sync(&shop).failure(), @r"
 exit code: 2
-error: migration shop: its source and its target are the same database, source.db
+error: migration shop: its source and its target are the same database, file source.db
 
 hint: give the service a database of its own
 ");
