@@ -75,13 +75,14 @@ need_mariadb() {
   local side home try
   for side in source target; do
     home="$dir/mariadb-$side"
-    mkdir "$home"
+    mkdir "$home" "$home/tmp"
     give mysql "$home"
+    give mysql "$home/tmp"
     port[mariadb-$side]="$(free_port)"
     mariadb-install-db --no-defaults --user="$( [[ "$(id -u)" -eq 0 ]] && echo mysql || id -un)" --datadir="$home/data" \
       --auth-root-authentication-method=normal --skip-test-db >"$dir/logs/mariadb-install-$side" 2>&1
     mariadbd --no-defaults --user="$( [[ "$(id -u)" -eq 0 ]] && echo mysql || id -un)" --datadir="$home/data" \
-      --port="${port[mariadb-$side]}" --bind-address=127.0.0.1 --socket="$home/s.sock" --pid-file="$home/pid" \
+      --port="${port[mariadb-$side]}" --bind-address=127.0.0.1 --tmpdir="$home/tmp" --socket="$home/s.sock" --pid-file="$home/pid" \
       --log-bin="$home/data/binlog" --binlog-format=ROW --binlog-row-image=FULL --binlog-row-metadata=FULL \
       --server-id=$((100 + ${#mariadb_pid[@]})) --innodb-buffer-pool-size=1G --innodb-log-file-size=512M \
       --character-set-server=utf8mb4 >"$home/log" 2>&1 &

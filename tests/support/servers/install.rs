@@ -236,6 +236,12 @@ impl Kind {
                 command
             }
             Self::Mysql => {
+                // A server that starts removes what it takes for its own left-overs in its folder of
+                // temporary files, another server's included, which may crash for it.
+                let temporary = at("tmp");
+                std::fs::create_dir_all(&temporary).unwrap();
+                let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+                std::fs::set_permissions(&temporary, everybody).unwrap();
                 let mut command = self.as_user("mariadbd");
                 command
                     .args([
@@ -245,6 +251,7 @@ impl Kind {
                     ])
                     .args([
                         format!("--datadir={}", at("data")),
+                        format!("--tmpdir={}", at("tmp")),
                         format!("--socket={}", at("socket")),
                         format!("--pid-file={}", at("mariadbd.pid")),
                         format!("--log-error={}", at("log.err")),
