@@ -79,6 +79,16 @@ fn a_user_who_may_not_read_the_log(kind: Kind) {
         ],
     );
     configure_as(&sides, Place::Source, &user, "s3cret");
+    // Left to itself, it would capture by triggers.
+    let path = sides.shop.path("banyan.toml");
+    let told = std::fs::read_to_string(&path).unwrap();
+    let told = told.replacen(
+        "\n[stores.service]",
+        "capture = \"log\"\n\n[stores.service]",
+        1,
+    );
+    assert!(told.contains("capture"));
+    std::fs::write(&path, told).unwrap();
     assert_refused_before_anything(&sides, &["REPLICATION"]);
     let cleanup = match kind {
         Kind::Postgres => {
