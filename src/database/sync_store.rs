@@ -201,6 +201,43 @@ pub struct OpenConflict {
     pub at_us: i64,
 }
 
+impl OpenConflict {
+    /// That of a change which meets another row than it expected, or cannot be applied, on the side
+    /// `role`. `at_us` is now, in microseconds since 1970.
+    pub(in crate::database) fn of_change(
+        change: &RowChange,
+        role: Role,
+        kind: ConflictKind,
+        state: OpenState,
+        reason: String,
+        at_us: i64,
+    ) -> Self {
+        let base = match &change.cause.base {
+            Base::Expected => change.expect.clone(),
+            Base::Row(row) => row.clone(),
+        };
+        let mut committed_us = [None; 2];
+        committed_us[role.other().index()] = change.cause.committed_us;
+        Self {
+            home: role,
+            id: 0,
+            unit: change.unit.clone(),
+            source_key: change.cause.source_key.clone(),
+            direction: role.other().outgoing(),
+            kind,
+            base,
+            base_known: true,
+            interrupted: false,
+            committed_us,
+            state,
+            reason,
+            rule: String::new(),
+            request: None,
+            at_us,
+        }
+    }
+}
+
 /// A decision, as written into the store whose row it changes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DecisionRecord {

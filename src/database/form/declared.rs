@@ -108,7 +108,7 @@ fn split(declared: &str) -> (String, Vec<i64>) {
 }
 
 /// The labels in `('a','it''s')`. `None` when the text is not of that form.
-fn labels(text: &str) -> Option<Vec<String>> {
+pub(in crate::database) fn labels(text: &str) -> Option<Vec<String>> {
     let mut chars = text.strip_prefix('(')?.chars().peekable();
     let mut labels = Vec::new();
     loop {

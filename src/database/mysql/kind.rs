@@ -1,6 +1,7 @@
 //! Which of Banyan's values a MySQL or MariaDB type is; see [`Kind`].
 
 use crate::data::{Column, LogicalType};
+use crate::database::form::declared::labels;
 
 /// How the values of a type are carried.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -206,43 +207,6 @@ pub(super) fn is_compressed(declared: &str) -> bool {
 /// The character set that a collation belongs to.
 pub(super) fn charset_of(collation: &str) -> &str {
     collation.split('_').next().unwrap_or(collation)
-}
-
-/// The labels in `('a','it''s')`. `None` when the text is not of that form.
-fn labels(text: &str) -> Option<Vec<String>> {
-    let mut chars = text.strip_prefix('(')?.chars().peekable();
-    let mut labels = Vec::new();
-    loop {
-        if chars.next()? != '\'' {
-            return None;
-        }
-        let mut label = String::new();
-        loop {
-            match chars.next()? {
-                '\'' if chars.peek() == Some(&'\'') => {
-                    chars.next();
-                    label.push('\'');
-                }
-                '\'' => break,
-                '\\' => label.push(match chars.next()? {
-                    '0' => '\0',
-                    'n' => '\n',
-                    'r' => '\r',
-                    't' => '\t',
-                    'b' => '\u{8}',
-                    'Z' => '\u{1a}',
-                    other => other,
-                }),
-                c => label.push(c),
-            }
-        }
-        labels.push(label);
-        match chars.next()? {
-            ',' => {}
-            ')' => return Some(labels),
-            _ => return None,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -425,8 +425,11 @@ impl Log {
         } else {
             "SHOW REPLICAS"
         };
-        // Whoever may not see them takes the small risk.
-        let rows: Vec<mysql_async::Row> = conn.query(sql).await.unwrap_or_default();
+        let rows: Vec<mysql_async::Row> = match conn.query(sql).await {
+            // Whoever the server does not tell takes the small risk.
+            Err(error) if code(&error).is_some() => Vec::new(),
+            other => other.map_err(mysql("read the numbers of the server's replicas"))?,
+        };
         let mut taken: Vec<u64> = rows.iter().filter_map(|row| row.get(0)).collect();
         taken.push(self.identity(conn).await?.server_id);
         loop {

@@ -4,7 +4,7 @@ use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
 use crate::database::mysql::connect::Access;
-use crate::database::mysql::error::mysql;
+use crate::database::mysql::error::{code, mysql};
 use crate::database::mysql::log;
 use crate::database::{Findings, SyncTable};
 use crate::error::{ErrorKind, Result};
@@ -58,7 +58,7 @@ impl Log {
         look_at_settings(&settings, &mut found);
         look_at_retention(&settings, &mut found);
         self.look_at_replication(&mut conn, &settings, &mut found)
-            .await;
+            .await?;
         self.look_at_filters(&mut conn, &mut found).await?;
         self.look_at_tables(&mut conn, tables, &mut found).await?;
         self.look_at_rights(&mut conn, &mut found).await?;
@@ -71,18 +71,29 @@ impl Log {
         conn: &mut Conn,
         settings: &Settings,
         found: &mut Findings,
-    ) {
+    ) -> Result<()> {
         let quiet = ["log_slave_updates", "log_replica_updates"];
         if !quiet.iter().any(|name| settings.is(name, "OFF")) {
-            return;
+            return Ok(());
         }
         let sql = if self.server.is_mariadb() {
             "SHOW ALL SLAVES STATUS"
         } else {
             "SHOW REPLICA STATUS"
         };
-        // Who may not see it is not told.
-        let rows: Vec<mysql_async::Row> = conn.query(sql).await.unwrap_or_default();
+        let rows: Vec<mysql_async::Row> = match conn.query(sql).await {
+            Ok(rows) => rows,
+            Err(error) if code(&error).is_some() => {
+                found.note(
+                    "the server does not log what it takes over as a replica (log_slave_updates \
+                     is OFF), and does not say whether it is one: changes that arrive by \
+                     replication would not be captured",
+                    "name the primary server in the store's url, or set log_slave_updates = ON",
+                );
+                return Ok(());
+            }
+            Err(error) => return Err(mysql("see whether the server is a replica")(error)),
+        };
         if !rows.is_empty() {
             found.problem(
                 "the server is a replica that does not log what it takes over (log_slave_updates \
@@ -90,13 +101,17 @@ impl Log {
                 "name the primary server in the store's url, or set log_slave_updates = ON",
             );
         }
+        Ok(())
     }
 
     /// What the server leaves out of its log.
     async fn look_at_filters(&self, conn: &mut Conn, found: &mut Findings) -> Result<()> {
-        // Who may not see them is told so elsewhere.
-        let Ok(Some(filters)) = log::filters(&self.server, conn).await else {
-            return Ok(());
+        let filters = match log::filters(&self.server, conn).await {
+            Ok(Some(filters)) => filters,
+            Ok(None) => return Ok(()),
+            // Who may not see them is told so where the rights are looked at.
+            Err(error) if error.kind() == ErrorKind::Store => return Ok(()),
+            Err(error) => return Err(error),
         };
         let database = self.server.database();
         let names = |list: &str| list.split(',').any(|name| name.trim() == database);

@@ -4,11 +4,10 @@ use crate::data::Key;
 use crate::data::batch::to_rows;
 use crate::database::server::driver::{Driver, Tx};
 use crate::database::{
-    Applied, ApplyBatch, Base, Cause, CopiedRows, OpenConflict, OpenState, Outcome, Role,
-    RowChange, Settled, UnitKey,
+    Applied, ApplyBatch, Base, Cause, CopiedRows, OpenConflict, OpenState, Outcome, RowChange,
+    Settled, UnitKey,
 };
 use crate::error::{Error, ErrorKind, Result};
-use crate::rule::ConflictKind;
 
 use super::{PATIENCE_MS, Shared, fenced};
 
@@ -78,7 +77,7 @@ impl<D: Driver> Shared<D> {
                 },
                 Outcome::Blocked { kind, reason } => (*kind, OpenState::Waiting, reason.clone()),
             };
-            let mut conflict = conflict_of(change, role, kind, state, reason);
+            let mut conflict = OpenConflict::of_change(change, role, kind, state, reason, now_us());
             journal.open(tx, &mut conflict).await?;
             opened.push(conflict);
         }
@@ -151,36 +150,4 @@ pub(super) fn now_us() -> i64 {
     std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .map_or(0, |d| i64::try_from(d.as_micros()).unwrap_or(i64::MAX))
-}
-
-fn conflict_of(
-    change: &RowChange,
-    role: Role,
-    kind: ConflictKind,
-    state: OpenState,
-    reason: String,
-) -> OpenConflict {
-    let base = match &change.cause.base {
-        Base::Expected => change.expect.clone(),
-        Base::Row(row) => row.clone(),
-    };
-    let mut committed_us = [None; 2];
-    committed_us[role.other().index()] = change.cause.committed_us;
-    OpenConflict {
-        home: role,
-        id: 0,
-        unit: change.unit.clone(),
-        source_key: change.cause.source_key.clone(),
-        direction: role.other().outgoing(),
-        kind,
-        base,
-        base_known: true,
-        interrupted: false,
-        committed_us,
-        state,
-        reason,
-        rule: String::new(),
-        request: None,
-        at_us: now_us(),
-    }
 }

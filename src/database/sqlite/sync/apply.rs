@@ -5,11 +5,10 @@ use crate::database::sqlite::capture::{self, finish};
 use crate::database::sqlite::error::sqlite;
 use crate::database::sqlite::feed;
 use crate::database::{
-    Applied, ApplyBatch, Base, Cause, CopiedRows, OpenConflict, OpenState, Outcome, Role,
-    RowChange, Settled, UnitKey,
+    Applied, ApplyBatch, Base, Cause, CopiedRows, OpenConflict, OpenState, Outcome, RowChange,
+    Settled, UnitKey,
 };
 use crate::error::{Error, ErrorKind, Result};
-use crate::rule::ConflictKind;
 
 use super::{Shared, fenced, now_us};
 
@@ -84,7 +83,7 @@ impl Shared {
                 },
                 Outcome::Blocked { kind, reason } => (*kind, OpenState::Waiting, reason.clone()),
             };
-            let mut conflict = conflict_of(change, role, kind, state, reason);
+            let mut conflict = OpenConflict::of_change(change, role, kind, state, reason, now_us());
             journal.open(&mut conflict)?;
             opened.push(conflict);
         }
@@ -179,35 +178,3 @@ impl Shared {
 
 /// By table and key: the row before the first of some changes.
 type Pending = std::collections::HashMap<(usize, Key), Option<Row>>;
-
-fn conflict_of(
-    change: &RowChange,
-    role: Role,
-    kind: ConflictKind,
-    state: OpenState,
-    reason: String,
-) -> OpenConflict {
-    let base = match &change.cause.base {
-        Base::Expected => change.expect.clone(),
-        Base::Row(row) => row.clone(),
-    };
-    let mut committed_us = [None; 2];
-    committed_us[role.other().index()] = change.cause.committed_us;
-    OpenConflict {
-        home: role,
-        id: 0,
-        unit: change.unit.clone(),
-        source_key: change.cause.source_key.clone(),
-        direction: role.other().outgoing(),
-        kind,
-        base,
-        base_known: true,
-        interrupted: false,
-        committed_us,
-        state,
-        reason,
-        rule: String::new(),
-        request: None,
-        at_us: now_us(),
-    }
-}
