@@ -11,6 +11,7 @@ use super::{BOTH, Following, Place, TABLES, assert_same, each_server, insert, se
 each_server!(
     connections_that_are_cut_in_the_middle,
     a_network_that_swallows_everything,
+    a_transaction_that_the_network_swallows,
     connections_that_are_refused_for_a_while,
     half_closed_connections,
     a_slow_network,
@@ -90,6 +91,44 @@ fn a_network_that_swallows_everything(kind: Kind) {
         following.until_all_is_there(rows);
         following.end();
         assert_all_counted(&sides, 10);
+    }
+}
+
+/// What it has locked is free again before an application gives up.
+fn a_transaction_that_the_network_swallows(kind: Kind) {
+    for place in BOTH {
+        let (sides, proxy) = behind_a_proxy(kind, place);
+        let mut following = Following::start(&sides);
+        following.until_all_is_there(100);
+        let (server, other, here, there) = match place {
+            Place::Source => (&sides.source, &sides.target, 1_000_000, 1),
+            Place::Target => (&sides.target, &sides.source, 1, 1_000_000),
+        };
+        let count = |by| format!("UPDATE counters SET n = n + {by} WHERE id = 1");
+        let mut holder = server.session();
+        holder.execute(server.engine.begin()).unwrap();
+        holder
+            .execute("SELECT n FROM counters WHERE id = 1 FOR UPDATE")
+            .unwrap();
+        other.sql(&count(there));
+        // The program's transaction waits for the row, and gets it when nobody hears of it.
+        std::thread::sleep(Duration::from_millis(1_500));
+        proxy.set(Mode::Swallow);
+        holder.execute("COMMIT").unwrap();
+        std::thread::sleep(Duration::from_millis(500));
+        let mut application = server.session();
+        application
+            .execute(match kind {
+                Kind::Postgres => "SET lock_timeout = '45s'",
+                Kind::Mysql => "SET innodb_lock_wait_timeout = 45",
+            })
+            .unwrap();
+        application.execute(&count(here)).unwrap();
+        proxy.set(Mode::Forward);
+        insert(other, 101..102);
+        following.until_all_is_there(101);
+        following.end();
+        assert_all_counted(&sides, 1);
     }
 }
 

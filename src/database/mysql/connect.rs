@@ -8,6 +8,7 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, DriverError, Opts, OptsBuilder, SslOpts};
 
 use crate::config::ServerUrl;
+use crate::database::server::driver::IDLE_MAX_S;
 use crate::error::{Error, ErrorKind, Result};
 
 use super::error::{mysql, tls as tls_error};
@@ -228,9 +229,17 @@ impl Server {
             }
         }
         if access == Access::Write {
-            conn.query_drop("SET SESSION foreign_key_checks = 0")
-                .await
-                .map_err(what())?;
+            // MySQL knows no limit but that for all idle sessions; one that is closed while nobody
+            // uses it is opened anew.
+            let idle = match version.maker {
+                Maker::MariaDb => "idle_transaction_timeout",
+                Maker::Mysql => "wait_timeout",
+            };
+            conn.query_drop(format!(
+                "SET SESSION foreign_key_checks = 0, {idle} = {IDLE_MAX_S}"
+            ))
+            .await
+            .map_err(what())?;
         }
         Ok(conn)
     }

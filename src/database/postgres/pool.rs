@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::OwnedMutexGuard;
 
+use crate::database::server::driver::IDLE_MAX_S;
 use crate::error::{Error, ErrorKind, Result};
 
 use super::connect::PgConn;
@@ -176,7 +177,7 @@ impl PgConnections {
         let timeout = patience_ms.min(i32::MAX.unsigned_abs().into());
         let sql = format!(
             "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = {timeout}; \
-             SET CONSTRAINTS ALL IMMEDIATE{}",
+             SET LOCAL idle_in_transaction_session_timeout = '{IDLE_MAX_S}s'; SET CONSTRAINTS ALL IMMEDIATE{}",
             // Where nobody reads the log there is nothing to mark in it.
             match &self.inner.outbox {
                 Some(_) => String::new(),

@@ -13,6 +13,13 @@ use crate::database::{Findings, SyncOptions, SyncTable};
 use crate::error::Result;
 use crate::rule::ConflictKind;
 
+/// How long a server waits for the next statement of a transaction that writes, in seconds, before
+/// it undoes it. When the network swallows everything, nothing tells the server that we are gone,
+/// and the rows that are locked would stay so for hours. Less than the 50 s that MySQL lets an
+/// application wait for a lock; more than anything of ours takes between two statements. What is
+/// undone is applied again.
+pub(in crate::database) const IDLE_MAX_S: u32 = 20;
+
 /// One kind of server, one database of it, one migration. Cheap to clone.
 pub(in crate::database) trait Driver: Clone + Send + Sync + 'static {
     /// See [`Tx`].
