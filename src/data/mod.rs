@@ -13,6 +13,7 @@ pub mod batch;
 pub mod canonical;
 mod change;
 mod decimal;
+mod fast;
 pub mod json;
 pub mod order;
 mod position;
@@ -21,6 +22,7 @@ mod value;
 
 pub use change::{Change, Commit, Op};
 pub use decimal::Decimal;
+pub use fast::{FastMap, FastSet};
 pub use position::{LogId, Position};
 pub use schema::{Column, ForeignKey, Generated, LogicalType, TableSchema, UniqueKey};
 pub use value::{Key, OtherValue, Row, Value};

@@ -16,6 +16,7 @@ mod read;
 mod server;
 pub mod sqlite;
 mod sync_store;
+mod turn;
 
 pub use any::{AnyLock, AnyStore, AnySync};
 use captures::Captures;
@@ -26,6 +27,7 @@ pub use migrated::{Findings, Inspection, Lag, MappedAs, Orphans, SyncOptions, Sy
 pub use read::{ReadRequest, ReadStore, Snapshot};
 pub use sync_store::{
     Applied, ApplyBatch, Base, Cause, Chunk, ChunkMark, CopiedRows, DecisionRecord, FeedPage,
-    OpenConflict, OpenState, Outcome, Recovered, Refusal, Resolution, Role, RowChange, Settled,
-    StoreLock, SyncStore, UnitKey,
+    OpenConflict, OpenState, Outcome, Patience, Recovered, Refusal, Resolution, Role, RowChange,
+    Settled, StoreLock, SyncStore, UnitKey,
 };
+pub use turn::{Footprint, Turn};

@@ -13,6 +13,7 @@
 use std::future::Future;
 
 use crate::data::{Commit, Key, LogId, Position, Row};
+use crate::database::{Footprint, Turn};
 use crate::error::Result;
 use crate::rule::{ConflictKind, Direction};
 
@@ -392,6 +393,17 @@ pub struct Recovered {
     pub touched: Vec<(UnitKey, Role, Option<i64>)>,
 }
 
+/// How long [`SyncStore::catch_up`] waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// Until there is any change.
+    UntilAny,
+    /// Until there is more than is read ahead.
+    UntilFull,
+    /// Whatever it takes.
+    Endless,
+}
+
 /// A piece of a feed.
 #[derive(Clone, Debug, Default)]
 pub struct FeedPage {
@@ -448,9 +460,10 @@ pub trait SyncStore: Clone + Send + Sync + 'static {
     /// Nobody reads from before this position any more: what is kept of the feed in memory may go.
     fn consumed(&self, _position: u64) {}
 
-    /// Waits until [`Self::read_feed`] delivers everything that committed before this call. Without
-    /// `all` it answers `false`, without waiting on, when that is more than is read ahead.
-    fn catch_up(&self, after: u64, all: bool) -> impl Future<Output = Result<bool>> + Send;
+    /// Waits until [`Self::read_feed`] delivers everything that committed before this call; `false`
+    /// where the patience ended before.
+    fn catch_up(&self, after: u64, patience: Patience)
+    -> impl Future<Output = Result<bool>> + Send;
 
     /// Returns at once when somebody else committed since the last call, else after `wait_ms`.
     fn wait(&self, wait_ms: u64) -> impl Future<Output = Result<bool>> + Send;
@@ -476,9 +489,21 @@ pub trait SyncStore: Clone + Send + Sync + 'static {
         false
     }
 
-    /// One transaction: guarded writes, conflicts, settled marks, checkpoint. Fails with `Fenced`
-    /// when epoch or checkpoint are not what the batch says.
-    fn apply(&self, batch: ApplyBatch) -> impl Future<Output = Result<Applied>> + Send;
+    /// How many calls of [`Self::apply`] may be under way at once. More than one: each begins to
+    /// work when it is first polled, and goes on without being polled.
+    fn writers(&self) -> usize {
+        1
+    }
+
+    /// What changes touch; asked only where there are several writers.
+    fn footprint(&self, _changes: &[RowChange]) -> Footprint {
+        Footprint::default()
+    }
+
+    /// One transaction: guarded writes, conflicts, settled marks, checkpoint; it commits when its
+    /// turn has come. Fails with `Fenced` when epoch or checkpoint are not what the batch says.
+    /// Batches that are under way at once must be apart from each other, see [`Self::footprint`].
+    fn apply(&self, batch: ApplyBatch, turn: Turn) -> impl Future<Output = Result<Applied>> + Send;
 
     /// Takes the write lock; `Err(Busy)` after a short wait.
     fn lock(&self) -> impl Future<Output = Result<Self::Lock>> + Send;

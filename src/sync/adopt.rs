@@ -22,7 +22,7 @@ use std::time::Instant;
 
 use crate::data::batch::to_rows;
 use crate::data::{Change, Key, Row};
-use crate::database::{ApplyBatch, Base, OpenState, Refusal, Role, SyncStore, UnitKey};
+use crate::database::{ApplyBatch, Base, OpenState, Patience, Refusal, Role, SyncStore, UnitKey};
 use crate::error::Result;
 use crate::rule::ConflictKind;
 
@@ -161,7 +161,7 @@ impl<S: SyncStore> Engine<S> {
             changes,
             ..ApplyBatch::default()
         };
-        self.apply(Role::Target, batch).await.map(drop)
+        self.apply(Role::Target, batch).await
     }
 
     /// Those that the source has nothing for.
@@ -202,7 +202,7 @@ impl<S: SyncStore> Engine<S> {
     ) -> Result<HashMap<Key, Option<Row>>> {
         let mut out = HashMap::new();
         let mut after = self.read[role.index()];
-        self.store(role).catch_up(after, true).await?;
+        self.store(role).catch_up(after, Patience::Endless).await?;
         loop {
             let page = self
                 .store(role)

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::data::{Change, Key, Row, Value};
+use crate::data::{Change, FastMap, Key, Row, Value};
 use crate::database::{Base, Cause, OpenState, Refusal, Role, RowChange, SyncStore, UnitKey};
 use crate::error::Result;
 use crate::rule::mapping::{PartialRow, Unmapped};
@@ -47,7 +47,8 @@ impl<S: SyncStore> Engine<S> {
         };
         let mut out = Composed::default();
         let mut merged: Vec<Run> = Vec::with_capacity(mapped.len());
-        let mut index: HashMap<UnitKey, usize> = HashMap::new();
+        let mut index: FastMap<UnitKey, usize> = FastMap::default();
+        index.reserve(mapped.len());
         let mut covered = Vec::new();
         for mut change in mapped {
             if from == Role::Source
@@ -79,17 +80,7 @@ impl<S: SyncStore> Engine<S> {
                     });
                 }
             }
-            if let Some(id) = self.open_by_key.get(&change.unit) {
-                if let Some(open) = self.open.get_mut(id) {
-                    open.committed_us[from.index()] = change.committed_us;
-                    // Another row may be representable.
-                    if open.state == OpenState::Parked
-                        && open.kind == ConflictKind::ValueNotRepresentable
-                        && open.request.is_none()
-                    {
-                        open.state = OpenState::Open;
-                    }
-                }
+            if self.is_taken_in(from, &change.unit, change.committed_us) {
                 out.touched.push((change.unit, change.committed_us));
                 continue;
             }
@@ -124,6 +115,29 @@ impl<S: SyncStore> Engine<S> {
             Role::Target => self.backward_writes(merged).await?,
         };
         Ok(out)
+    }
+
+    /// Whether a change of the key is part of an open conflict, which then knows its time.
+    pub(super) fn is_taken_in(
+        &mut self,
+        from: Role,
+        unit: &UnitKey,
+        committed_us: Option<i64>,
+    ) -> bool {
+        let Some(id) = self.open_by_key.get(unit) else {
+            return false;
+        };
+        if let Some(open) = self.open.get_mut(id) {
+            open.committed_us[from.index()] = committed_us;
+            // Another row may be representable.
+            if open.state == OpenState::Parked
+                && open.kind == ConflictKind::ValueNotRepresentable
+                && open.request.is_none()
+            {
+                open.state = OpenState::Open;
+            }
+        }
+        true
     }
 
     fn map_forward(&self, changes: Vec<Change>) -> Result<Vec<UnitChange>> {

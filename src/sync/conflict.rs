@@ -6,7 +6,7 @@ mod write;
 use std::collections::HashMap;
 
 use crate::data::{Change, Key, Row, canonical};
-use crate::database::{OpenConflict, OpenState, Resolution, Role, SyncStore, UnitKey};
+use crate::database::{OpenConflict, OpenState, Patience, Resolution, Role, SyncStore, UnitKey};
 use crate::error::Result;
 use crate::rule::ConflictKind;
 
@@ -137,7 +137,11 @@ impl<S: SyncStore> Engine<S> {
             }
             let mut after = self.read[role.index()];
             let mut pages = 0;
-            if !self.store(role).catch_up(after, false).await? {
+            if !self
+                .store(role)
+                .catch_up(after, Patience::UntilFull)
+                .await?
+            {
                 return Ok(false);
             }
             loop {

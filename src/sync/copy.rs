@@ -1,23 +1,54 @@
 //! Copying, chunk by chunk, beside the normal path.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
+use datafusion::arrow::array::Array;
+use datafusion::arrow::record_batch::RecordBatch;
+
 use crate::data::batch::{to_rows, views};
-use crate::data::canonical::ValueRef;
 use crate::data::order::compare_keys;
 use crate::data::{Key, Row, Value};
 use crate::database::{
-    ApplyBatch, Chunk, ChunkMark, CopiedRows, OpenState, Refusal, Role, SyncStore, UnitKey,
+    ApplyBatch, Chunk, ChunkMark, CopiedRows, OpenState, Refusal, Role, SyncStore, Turn, UnitKey,
 };
 use crate::error::Result;
 use crate::rule::ConflictKind;
 
 use super::compose::{UnitChange, forward_write};
 use super::engine::Engine;
+use super::follow::{Applying, at_once};
 
 /// How long chunks are copied before changes are followed again.
 pub(super) const BURST: Duration = Duration::from_millis(200);
+
+/// The same where nothing is followed until everything is copied.
+const BURST_OF_ONE: Duration = Duration::from_millis(500);
+/// Chunks that are written side by side, at most.
+const COPIES_MAX: usize = 2;
+
+/// A table of the source, and the key behind which a chunk begins.
+pub(super) type Place = (usize, Option<Key>);
+
+/// A chunk that is being written.
+struct Copying {
+    mark: ChunkMark,
+    units: Vec<UnitKey>,
+    /// The unit, if it is written as it was read.
+    whole: Option<usize>,
+    applied: Applying,
+}
+
+impl Copying {
+    async fn begin<S: SyncStore>(store: S, batch: ApplyBatch, mark: ChunkMark, turn: Turn) -> Self {
+        Self {
+            mark,
+            units: batch.changes.iter().map(|c| c.unit.clone()).collect(),
+            whole: batch.copied.as_ref().map(|c| c.table),
+            applied: at_once(async move { store.apply(batch, turn).await }).await,
+        }
+    }
+}
 
 /// How far each table of the source is copied.
 #[derive(Clone, Debug, Default)]
@@ -118,49 +149,101 @@ impl<S: SyncStore> Engine<S> {
         self.copy.rows
     }
 
-    /// Copies chunks for about a fifth of a second: the next one is read while the last one is written.
-    /// Answers whether there was any. Before the first chunk, rows that only the target holds go the
-    /// other way: see `adopt`.
+    /// Copies chunks for a fraction of a second: the next one is read while those before it are
+    /// written. Answers whether there was any. Before the first chunk, rows that only the target holds
+    /// go the other way: see `adopt`.
     ///
-    /// Nothing is read ahead beyond the end of a burst: a change of a key whose chunk is read but
-    /// not written could be told neither from one that the chunk holds nor from one that it lacks.
+    /// Where each chunk is as new as can be, nothing is read ahead beyond the end of a burst: a change
+    /// of a key whose chunk is read but not written could be told neither from one that the chunk
+    /// holds nor from one that it lacks.
     pub async fn copy_chunk(&mut self) -> Result<bool> {
         if self.to_adopt().is_some() {
             self.adopt().await?;
             return Ok(true);
         }
         let paused = |t| self.plan.units_of(t).any(|u| self.paused.contains_key(&u));
-        let Some((table, after)) = self.copy.next(|t| !paused(t)) else {
+        let Some(at) = self.copy.next(|t| !paused(t)) else {
             return Ok(false);
         };
         let begun = Instant::now();
+        let one_instant = self.stores[0].copies_one_instant();
+        let burst = if one_instant { BURST_OF_ONE } else { BURST };
+        let source = self.stores[0].clone();
         let rows_max = self.options.chunk_rows;
-        let mut ahead = Some((
-            table,
-            self.stores[0].read_chunk(table, after, rows_max).await?,
-        ));
-        while let Some((table, chunk)) = ahead.take() {
-            let (batch, mut mark) = self.chunk_batch(table, chunk).await?;
-            let more = mark.upper.clone().filter(|_| begun.elapsed() < BURST);
-            let source = self.stores[0].clone();
-            let (applied, read) = futures::join!(self.apply(Role::Source, batch), async {
-                match more {
-                    Some(after) => source
-                        .read_chunk(table, Some(after), rows_max)
-                        .await
-                        .map(Some),
-                    None => Ok(None),
+        let read = async |(table, after): Place| -> Result<(Place, Chunk)> {
+            let chunk = source.read_chunk(table, after.clone(), rows_max).await?;
+            Ok(((table, after), chunk))
+        };
+        let mut chunk = self.read_ahead.take().filter(|(place, _)| *place == at);
+        let mut next = chunk.is_none().then_some(at);
+        let mut line: VecDeque<Copying> = VecDeque::new();
+        let mut last = Turn::first();
+        let mut is_begun = false;
+        loop {
+            let is_over = is_begun && begun.elapsed() >= burst;
+            let waits = one_instant && is_over;
+            let writers = self.stores[1].writers().clamp(1, COPIES_MAX);
+            if let Some((place, read)) = chunk.take_if(|(place, chunk)| {
+                !waits
+                    && (line.is_empty()
+                        || line.len() < writers && self.is_plain(place.0, &chunk.batch))
+            }) {
+                let (batch, mark) = self.chunk_batch(place.0, read).await?;
+                next = mark.upper.clone().map(|key| (mark.table, Some(key)));
+                is_begun = true;
+                let store = self.stores[1].clone();
+                let under_way = Copying::begin(store, batch, mark, last.next()).await;
+                line.push_back(under_way);
+                continue;
+            }
+            let wanted =
+                next.take_if(|_| chunk.is_none() && (!is_over || one_instant && !line.is_empty()));
+            if line.len() < writers
+                && let Some(place) = &wanted
+            {
+                chunk = Some(read(place.clone()).await?);
+                continue;
+            }
+            let Some(front) = line.pop_front() else {
+                break;
+            };
+            let applied = match wanted {
+                Some(place) => {
+                    let (applied, read) = futures::join!(front.applied, read(place));
+                    chunk = Some(read?);
+                    applied?
                 }
-            });
-            mark.target_seq = applied?;
+                None => front.applied.await?,
+            };
+            let mut mark = front.mark;
+            mark.target_seq = applied.chunk_end;
+            self.take_in_copied(front.whole, front.units, applied);
             self.copy.add(mark);
             self.copy.compact(self.read);
-            ahead = read?.map(|chunk| (table, chunk));
         }
+        self.read_ahead = chunk;
         if self.is_copied() {
             self.began.clear();
         }
         Ok(true)
+    }
+
+    /// Whether a chunk is written as it was read.
+    fn is_plain(&self, table: usize, batch: &RecordBatch) -> bool {
+        let mapping = &self.plan.mappings[table];
+        let mut units = self.plan.units_of(table);
+        !mapping.is_transformed()
+            && mapping.targets[0].stored.is_none()
+            && !self.copied_before.contains(&table)
+            && self.open_by_key.is_empty()
+            && units
+                .all(|u| self.plan.units[u].validator.is_none() && !self.paused.contains_key(&u))
+            && mapping
+                .source
+                .table
+                .key
+                .iter()
+                .all(|&k| batch.column(k).logical_null_count() == 0)
     }
 
     /// What a chunk writes: as it was read where the mapping is by columns, row by row otherwise.
@@ -172,10 +255,6 @@ impl<S: SyncStore> Engine<S> {
             let cells = mapping.source.table.key.iter();
             Key(cells.map(|&k| views[k].get(row).to_value()).collect())
         });
-        let key = &mapping.source.table.key;
-        let keyless = key
-            .iter()
-            .any(|&k| (0..count).any(|row| matches!(views[k].get(row), ValueRef::Null)));
         let mark = ChunkMark {
             table,
             upper: if chunk.last { None } else { last_key },
@@ -194,19 +273,10 @@ impl<S: SyncStore> Engine<S> {
             own_feed_read: self.read[Role::Target.index()],
             ..ApplyBatch::default()
         };
-        let units: Vec<usize> = self.plan.units_of(table).collect();
-        let plain = !mapping.is_transformed()
-            && mapping.targets[0].stored.is_none()
-            && !keyless
-            && !mark.over_rows
-            && self.open_by_key.is_empty()
-            && units
-                .iter()
-                .all(|u| self.plan.units[*u].validator.is_none() && !self.paused.contains_key(u));
         drop(views);
-        if plain {
+        if self.is_plain(table, &chunk.batch) {
             batch.copied = Some(CopiedRows {
-                table: units.first().copied().unwrap_or(0),
+                table: self.plan.units_of(table).next().unwrap_or(0),
                 source_key: mapping.source.table.key.clone(),
                 batch: chunk.batch,
             });

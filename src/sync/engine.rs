@@ -1,16 +1,16 @@
-//! The engine's state and its normal path.
+//! The engine's state.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use crate::data::{LogId, Row};
+use crate::data::{FastMap, LogId, Row};
 use crate::database::{
-    ApplyBatch, DecisionRecord, OpenConflict, OpenState, Outcome, Role, SyncStore, UnitKey,
+    ApplyBatch, Chunk, DecisionRecord, OpenConflict, OpenState, Patience, Role, SyncStore, Turn,
+    UnitKey,
 };
 use crate::error::Result;
-use crate::rule::Direction;
 
 use super::adopt::Adoption;
-use super::copy::CopyProgress;
+use super::copy::{CopyProgress, Place};
 use super::plan::Plan;
 use super::report::{SyncReport, TableCounts};
 
@@ -19,6 +19,8 @@ use super::report::{SyncReport, TableCounts};
 pub struct EngineOptions {
     /// Changes read, and applied in one transaction, at most.
     pub batch_rows: usize,
+    /// Batches of one direction before the other one has its turn, at most.
+    pub batches: usize,
     /// Rows of a copied chunk.
     pub chunk_rows: usize,
     /// Conflicts decided in one transaction, at most.
@@ -29,6 +31,7 @@ impl Default for EngineOptions {
     fn default() -> Self {
         Self {
             batch_rows: 5_000,
+            batches: 64,
             chunk_rows: 20_000,
             conflict_rows: 1_000,
         }
@@ -50,13 +53,15 @@ pub struct Engine<S> {
     pub(super) checkpoint: [u64; 2],
     /// What stands where each store's feed is read; by role.
     pub(super) anchors: [Option<i64>; 2],
-    pub(super) settled: [HashMap<UnitKey, u64>; 2],
+    pub(super) settled: [FastMap<UnitKey, u64>; 2],
     pub(super) open: BTreeMap<(Role, i64), OpenConflict>,
-    pub(super) open_by_key: HashMap<UnitKey, (Role, i64)>,
+    pub(super) open_by_key: FastMap<UnitKey, (Role, i64)>,
     /// How often a waiting conflict was tried.
     pub(super) tries: HashMap<(Role, i64), u32>,
     pub(super) half: Vec<DecisionRecord>,
     pub(super) copy: CopyProgress,
+    /// A chunk that is read and not written, where all chunks are of one instant.
+    pub(super) read_ahead: Option<(Place, Chunk)>,
     pub(super) adoption: Adoption,
     /// Tables of the source of which the target held rows before their copy began.
     pub(super) copied_before: HashSet<usize>,
@@ -88,115 +93,6 @@ impl<S: SyncStore> Engine<S> {
         self.read
     }
 
-    /// One batch of one direction: reads the feed, applies it to the other side. Answers whether
-    /// there was anything. The source's changes wait until the target is
-    /// read through (see `adopt`), the target's until everything is copied.
-    pub async fn step(&mut self, direction: Direction) -> Result<bool> {
-        let from = match direction {
-            Direction::Forward => Role::Source,
-            Direction::Backward => Role::Target,
-        };
-        let early = match from {
-            Role::Source => {
-                // What the one snapshot of a copy does not hold is in the feed behind it.
-                self.to_adopt().is_some()
-                    || self.store(Role::Source).copies_one_instant() && !self.is_copied()
-            }
-            Role::Target => !self.plan.two_way || !self.is_copied(),
-        };
-        if early {
-            return Ok(false);
-        }
-        let read = self.read[from.index()];
-        let page = self
-            .store(from)
-            .read_feed(read, self.options.batch_rows)
-            .await?;
-        for (table, what) in &page.schema_changed {
-            self.pause(from, *table, what);
-        }
-        let to = page.commit.end;
-        if to == read {
-            return Ok(false);
-        }
-        let is_any = !page.commit.changes.is_empty();
-        let composed = self.compose(from, page.commit.changes).await?;
-        if composed.changes.is_empty() && composed.touched.is_empty() {
-            // Nothing to write: the checkpoint follows with the next batch, or with `flush`.
-            self.have_read(from, to, page.anchor);
-            // That a log grows with what is none of ours is no progress: our own writes make it grow.
-            return Ok(is_any);
-        }
-        let batch = ApplyBatch {
-            epoch: self.epoch,
-            from: self.checkpoint[from.index()],
-            log: Some(self.logs[from.index()]),
-            to,
-            anchor: page.anchor,
-            changes: composed.changes,
-            touched: composed.touched,
-            chunk: None,
-            copied: None,
-            own_feed_read: 0,
-        };
-        self.apply(from, batch).await?;
-        self.have_read(from, to, page.anchor);
-        self.checkpoint[from.index()] = to;
-        Ok(true)
-    }
-
-    fn have_read(&mut self, from: Role, to: u64, anchor: Option<i64>) {
-        self.read[from.index()] = to;
-        self.anchors[from.index()] = anchor;
-        self.store(from).consumed(to);
-    }
-
-    /// Applies a batch to the side opposite of `from` and takes its outcomes into account.
-    /// Answers [`crate::database::Applied::chunk_end`].
-    pub(super) async fn apply(&mut self, from: Role, batch: ApplyBatch) -> Result<u64> {
-        let to = from.other();
-        let copying = batch.chunk.is_some();
-        let changes: Vec<UnitKey> = batch.changes.iter().map(|c| c.unit.clone()).collect();
-        let whole = batch.copied.as_ref().map(|c| c.table);
-        let applied = self.store(to).apply(batch).await?;
-        if let Some(unit) = whole {
-            self.counts[unit].copied += applied.copied;
-            self.own_writes += applied.copied;
-            for unit in applied.copied_settled {
-                self.settled[to.index()].insert(unit, applied.end);
-            }
-        }
-        for (unit, outcome) in changes.into_iter().zip(&applied.outcomes) {
-            match outcome {
-                Outcome::Written => {
-                    self.own_writes += 1;
-                    let counts = &mut self.counts[unit.unit];
-                    match (copying, to) {
-                        (true, _) => counts.copied += 1,
-                        (false, Role::Target) => counts.applied_to_target += 1,
-                        (false, Role::Source) => counts.applied_to_source += 1,
-                    }
-                }
-                Outcome::Equal => {
-                    if copying {
-                        self.counts[unit.unit].copied += 1;
-                    }
-                }
-                Outcome::Left | Outcome::Suspect { .. } | Outcome::Blocked { .. } => continue,
-            }
-            // While copying, only marks for what the application touched meanwhile would matter;
-            // the store wrote those down, and here a mark for every copied row would hold the
-            // whole table in memory.
-            if !copying || applied.end > self.read[to.index()] {
-                self.settled[to.index()].insert(unit, applied.end);
-            }
-        }
-        for conflict in applied.opened {
-            self.add_open(conflict);
-        }
-        Ok(applied.chunk_end)
-    }
-
     pub(super) fn add_open(&mut self, conflict: OpenConflict) {
         let id = (conflict.home, conflict.id);
         self.open_by_key.insert(conflict.unit.clone(), id);
@@ -212,7 +108,7 @@ impl<S: SyncStore> Engine<S> {
 
     /// Nothing more is written to or read from this table until somebody resumes it; its changes
     /// become waiting conflicts, which keep what they started from.
-    fn pause(&mut self, role: Role, table: usize, what: &str) {
+    pub(super) fn pause(&mut self, role: Role, table: usize, what: &str) {
         let units: Vec<usize> = match role {
             Role::Source => self.plan.units_of(table).collect(),
             Role::Target => vec![table],
@@ -242,7 +138,7 @@ impl<S: SyncStore> Engine<S> {
                     anchor: self.anchors[i],
                     ..ApplyBatch::default()
                 };
-                self.store(from.other()).apply(batch).await?;
+                self.store(from.other()).apply(batch, Turn::first()).await?;
                 self.checkpoint[i] = self.read[i];
             }
         }
@@ -267,7 +163,7 @@ impl<S: SyncStore> Engine<S> {
             }
             let store = self.store(role);
             let read = self.read[role.index()];
-            let whole = store.catch_up(read, false).await?;
+            let whole = store.catch_up(read, Patience::UntilAny).await?;
             all &= whole && store.read_feed(read, 1).await?.commit.changes.is_empty();
         }
         Ok(all)

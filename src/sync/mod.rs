@@ -6,8 +6,9 @@
 //!
 //! The protocol, and where it differs from the form it was proposed in:
 //!
-//! - One engine works on one thing at a time (a batch of one direction, or the conflict path), so a
-//!   key is never in work twice. Batches are large enough that this is not what limits speed.
+//! - One engine works on one thing at a time (one direction's changes, or the conflict path), and
+//!   batches that are under way at once have nothing in common (see `follow`), so a key is never in
+//!   work twice.
 //! - Banyan's own writes leave no trace in a feed: the writing connection fires no triggers.
 //!   Instead the transaction writes a *settled mark*: the keys written or found equal, and the log
 //!   position read under the lock. Changes of these keys up to that position are skipped. Marks are
@@ -45,6 +46,7 @@ mod compose;
 mod conflict;
 mod copy;
 mod engine;
+mod follow;
 mod gone;
 mod map;
 mod merge;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use crate::data::FastMap;
 use crate::database::{Base, Outcome};
 use crate::database::{
     Cause, DecisionRecord, OpenConflict, OpenState, Role, RowChange, Settled, StoreLock, SyncStore,
@@ -77,7 +78,7 @@ impl<S: SyncStore> Engine<S> {
                 }
             }
         }
-        let mut settled = [HashMap::new(), HashMap::new()];
+        let mut settled = [FastMap::default(), FastMap::default()];
         for mark in recovered.iter().flat_map(|r| &r.settled) {
             let i = mark.role.index();
             if mark.seq > read[i] {
@@ -106,6 +107,7 @@ impl<S: SyncStore> Engine<S> {
             stores,
             copied_before: copied_before.into_iter().collect(),
             copy: CopyProgress::new(plan.mappings.len(), chunks),
+            read_ahead: None,
             adoption: Adoption::default(),
             began: HashMap::new(),
             plan,
@@ -117,7 +119,7 @@ impl<S: SyncStore> Engine<S> {
             anchors,
             settled,
             open: BTreeMap::new(),
-            open_by_key: HashMap::new(),
+            open_by_key: FastMap::default(),
             tries: HashMap::new(),
             half,
             paused: BTreeMap::new(),

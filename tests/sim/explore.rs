@@ -61,6 +61,7 @@ fn explore(strategy: &'static str, writes: [usize; 2], faults: usize, zombies: u
             vague_times: false,
             options: EngineOptions {
                 batch_rows: 1,
+                batches: 1,
                 ..EngineOptions::default()
             },
         };

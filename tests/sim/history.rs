@@ -33,6 +33,7 @@ fn play(strategy: &'static str, run: impl FnOnce(&mut Sim<'_, Seed>)) {
         vague_times: false,
         options: EngineOptions {
             batch_rows: 1,
+            batches: 1,
             ..EngineOptions::default()
         },
     };

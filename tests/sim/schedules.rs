@@ -36,6 +36,7 @@ fn config(strategy: &'static str, writes: Writes, seed: &mut Seed) -> Config {
         vague_times: writes == Writes::Tiny && seed.one_in(2),
         options: EngineOptions {
             batch_rows: 1 + seed.choose(4),
+            batches: 1 + seed.choose(3),
             chunk_rows: 1 + seed.choose(3),
             conflict_rows: 1 + seed.choose(3),
         },

@@ -13,7 +13,8 @@ use banyan::data::batch::{from_rows, to_rows};
 use banyan::data::{Change, Commit, Key, LogId, Position, Row, Value};
 use banyan::database::{
     Applied, ApplyBatch, Base, Cause, Chunk, ChunkMark, DecisionRecord, FeedPage, OpenConflict,
-    OpenState, Outcome, Recovered, Role, RowChange, Settled, StoreLock, SyncStore, UnitKey,
+    OpenState, Outcome, Patience, Recovered, Role, RowChange, Settled, StoreLock, SyncStore, Turn,
+    UnitKey,
 };
 use banyan::error::{Error, ErrorKind, Result};
 use banyan::rule::ConflictKind;
@@ -295,7 +296,7 @@ impl SyncStore for MemoryStore {
         .await
     }
 
-    async fn catch_up(&self, _after: u64, _all: bool) -> Result<bool> {
+    async fn catch_up(&self, _after: u64, _patience: Patience) -> Result<bool> {
         Ok(true)
     }
 
@@ -347,12 +348,16 @@ impl SyncStore for MemoryStore {
         .await
     }
 
-    async fn apply(&self, batch: ApplyBatch) -> Result<Applied> {
+    async fn apply(&self, batch: ApplyBatch, mut turn: Turn) -> Result<Applied> {
+        turn.come().await?;
         let (role, engine) = (self.role, self.engine);
-        self.run("apply", true, move |state| {
-            apply(state, role, engine, &batch)
-        })
-        .await
+        let applied = self
+            .run("apply", true, move |state| {
+                apply(state, role, engine, &batch)
+            })
+            .await?;
+        turn.pass();
+        Ok(applied)
     }
 
     async fn lock(&self) -> Result<MemoryLock> {

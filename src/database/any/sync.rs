@@ -9,9 +9,9 @@ use crate::database::postgres::PgDriver;
 use crate::database::server::{ServerLock, ServerSync};
 use crate::database::sqlite::{SqliteLock, SqliteSync};
 use crate::database::{
-    Applied, ApplyBatch, Chunk, ChunkMark, DecisionRecord, FeedPage, Findings, Lag, MappedAs,
-    OpenConflict, Outcome, ReadStore, Recovered, Resolution, Role, RowChange, Settled, StoreLock,
-    SyncOptions, SyncStore, SyncTable,
+    Applied, ApplyBatch, Chunk, ChunkMark, DecisionRecord, FeedPage, Findings, Footprint, Lag,
+    MappedAs, OpenConflict, Outcome, Patience, ReadStore, Recovered, Resolution, Role, RowChange,
+    Settled, StoreLock, SyncOptions, SyncStore, SyncTable, Turn,
 };
 use crate::error::{Error, ErrorKind, Result};
 
@@ -362,8 +362,8 @@ impl SyncStore for AnySync {
         on!(self, sync => sync.consumed(position));
     }
 
-    async fn catch_up(&self, after: u64, all: bool) -> Result<bool> {
-        on!(self, sync => sync.catch_up(after, all).await)
+    async fn catch_up(&self, after: u64, patience: Patience) -> Result<bool> {
+        on!(self, sync => sync.catch_up(after, patience).await)
     }
 
     async fn wait(&self, wait_ms: u64) -> Result<bool> {
@@ -382,8 +382,16 @@ impl SyncStore for AnySync {
         on!(self, sync => sync.copies_one_instant())
     }
 
-    async fn apply(&self, batch: ApplyBatch) -> Result<Applied> {
-        on!(self, sync => sync.apply(batch).await)
+    fn writers(&self) -> usize {
+        on!(self, sync => sync.writers())
+    }
+
+    fn footprint(&self, changes: &[RowChange]) -> Footprint {
+        on!(self, sync => sync.footprint(changes))
+    }
+
+    async fn apply(&self, batch: ApplyBatch, turn: Turn) -> Result<Applied> {
+        on!(self, sync => sync.apply(batch, turn).await)
     }
 
     async fn lock(&self) -> Result<AnyLock> {

@@ -197,6 +197,10 @@ impl Driver for PgDriver {
         self.inner.connections.begin(patience_ms).await
     }
 
+    fn writers(&self) -> usize {
+        self.inner.connections.writers()
+    }
+
     async fn begin_read(&self) -> Result<PgTx> {
         self.inner.connections.begin_read().await
     }

@@ -1,14 +1,15 @@
-//! Connections kept for transactions: one that writes, with Banyan's mark, and some that read.
+//! Connections kept for transactions: some that write, with Banyan's mark, and some that read.
 //!
-//! A store has one connection that writes, and who wants to write waits for it. The first thing that
-//! a transaction writes is a message into the log that says whose it is. Where the server lets us,
+//! A store has a few connections that write, and who wants to write waits for one. The first thing
+//! that a transaction writes is a message into the log that says whose it is. Where the server lets us,
 //! its session is a replica's: neither the application's triggers nor the actions of foreign keys
 //! run on our writes, whose rows already are what they shall be.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::OwnedMutexGuard;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::database::server::driver::IDLE_MAX_S;
 use crate::error::{Error, ErrorKind, Result};
@@ -20,6 +21,8 @@ use super::tx::PgTx;
 
 /// How long one waits for the connection that writes, beyond one's patience with locks.
 const WAIT_MAX: Duration = Duration::from_secs(30);
+/// Connections that write.
+const WRITERS: usize = 4;
 /// Connections that read and are kept.
 const READERS_MAX: usize = 4;
 /// Undoing what was given up takes no longer than this, or the connection is closed.
@@ -43,7 +46,11 @@ struct Inner {
     mark: String,
     /// With triggers: what a session that writes says of itself, and how the position is read.
     outbox: Option<Outbox>,
-    writer: Arc<tokio::sync::Mutex<Option<Session>>>,
+    /// Whether nothing but what we write happens in a transaction of ours.
+    is_alone: AtomicBool,
+    permits: Arc<Semaphore>,
+    /// Those that write, while nobody uses them.
+    writers: Mutex<Vec<Session>>,
     readers: Mutex<Vec<Session>>,
 }
 
@@ -81,35 +88,36 @@ impl Session {
 
 /// A session on loan to a transaction.
 #[derive(Debug)]
-pub(super) enum Loan {
-    /// The one that writes.
-    Write(OwnedMutexGuard<Option<Session>>),
-    /// One that reads.
-    Read(Option<Box<Session>>, PgConnections),
+pub(super) struct Loan {
+    /// `None` after it was closed.
+    session: Option<Box<Session>>,
+    /// Of one that writes.
+    permit: Option<OwnedSemaphorePermit>,
+    connections: PgConnections,
 }
 
 impl Loan {
     /// The session; `None` after it was closed.
     pub(super) fn session(&mut self) -> Option<&mut Session> {
-        match self {
-            Self::Write(guard) => guard.as_mut(),
-            Self::Read(session, _) => session.as_deref_mut(),
-        }
+        self.session.as_deref_mut()
     }
 
     /// Closes it.
     pub(super) fn discard(&mut self) {
-        match self {
-            Self::Write(guard) => **guard = None,
-            Self::Read(session, _) => *session = None,
-        }
+        self.session = None;
     }
 
     /// Gives it back; nothing is open on it.
     pub(super) fn give_back(self) {
-        if let Self::Read(Some(session), connections) = self {
-            let mut readers = connections.readers();
-            if session.conn.is_open() && readers.len() < READERS_MAX {
+        let Some(session) = self.session.filter(|session| session.conn.is_open()) else {
+            return;
+        };
+        let inner = &self.connections.inner;
+        if self.permit.is_some() {
+            idle(&inner.writers).push(*session);
+        } else {
+            let mut readers = idle(&inner.readers);
+            if readers.len() < READERS_MAX {
                 readers.push(*session);
             }
         }
@@ -137,6 +145,11 @@ impl Loan {
     }
 }
 
+/// Sessions that nobody uses.
+fn idle(sessions: &Mutex<Vec<Session>>) -> std::sync::MutexGuard<'_, Vec<Session>> {
+    sessions.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl PgConnections {
     /// For a migration; nothing is opened yet.
     pub(super) fn new(store: PgStore, mark: String, outbox: Option<Outbox>) -> Self {
@@ -145,15 +158,22 @@ impl PgConnections {
                 store,
                 mark,
                 outbox,
-                writer: Arc::default(),
+                is_alone: AtomicBool::new(false),
+                permits: Arc::new(Semaphore::new(WRITERS)),
+                writers: Mutex::default(),
                 readers: Mutex::default(),
             }),
         }
     }
 
-    fn readers(&self) -> std::sync::MutexGuard<'_, Vec<Session>> {
-        let readers = self.inner.readers.lock();
-        readers.unwrap_or_else(PoisonError::into_inner)
+    /// How many transactions may write at once: several only where nothing but what we write
+    /// happens in them, neither triggers nor actions of foreign keys.
+    pub(super) fn writers(&self) -> usize {
+        if self.inner.is_alone.load(Ordering::Relaxed) {
+            WRITERS
+        } else {
+            1
+        }
     }
 
     /// A transaction that writes with our mark. Statements wait
@@ -166,14 +186,14 @@ impl PgConnections {
 
     async fn begin_write(&self, patience_ms: u64) -> Result<PgTx> {
         let patience = WAIT_MAX + Duration::from_millis(patience_ms);
-        let writer = Arc::clone(&self.inner.writer).lock_owned();
-        let mut guard = tokio::time::timeout(patience, writer).await.map_err(|_| {
-            Error::new(
+        let permit = Arc::clone(&self.inner.permits).acquire_owned();
+        let permit = tokio::time::timeout(patience, permit).await;
+        let Ok(Ok(permit)) = permit else {
+            return Err(Error::new(
                 ErrorKind::Busy,
-                "the connection that writes is in use for very long",
-            )
-        })?;
-        guard.take_if(|session| !session.conn.is_open());
+                "the connections that write are in use for very long",
+            ));
+        };
         let timeout = patience_ms.min(i32::MAX.unsigned_abs().into());
         let sql = format!(
             "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = {timeout}; \
@@ -187,27 +207,27 @@ impl PgConnections {
                 ),
             }
         );
-        if let Some(session) = guard.as_mut() {
+        let session = loop {
+            let known = idle(&self.inner.writers).pop();
+            let is_new = known.is_none();
+            let session = match known {
+                Some(session) if !session.conn.is_open() => continue,
+                Some(session) => session,
+                None => self.open().await?,
+            };
             let begun = session.conn.client().batch_execute(&sql).await;
             match begun.map_err(pg("begin a transaction")) {
-                Ok(()) => return Ok(PgTx::new(Loan::Write(guard))),
+                Ok(()) => break session,
                 // It was lost while nobody used it.
-                Err(e) if e.kind() == ErrorKind::Unavailable => *guard = None,
-                Err(e) => {
-                    *guard = None;
-                    return Err(e);
-                }
+                Err(e) if e.kind() == ErrorKind::Unavailable && !is_new => {}
+                Err(e) => return Err(e),
             }
-        }
-        let session = self.open().await?;
-        session
-            .conn
-            .client()
-            .batch_execute(&sql)
-            .await
-            .map_err(pg("begin a transaction"))?;
-        *guard = Some(session);
-        Ok(PgTx::new(Loan::Write(guard)))
+        };
+        Ok(PgTx::new(Loan {
+            session: Some(Box::new(session)),
+            permit: Some(permit),
+            connections: self.clone(),
+        }))
     }
 
     /// A transaction that only reads: it neither waits for the one that writes nor keeps it waiting.
@@ -218,30 +238,37 @@ impl PgConnections {
 
     async fn begin_reader(&self) -> Result<PgTx> {
         const SQL: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY";
-        let idle = self.readers().pop();
-        if let Some(session) = idle
+        let loan = |session| Loan {
+            session: Some(Box::new(session)),
+            permit: None,
+            connections: self.clone(),
+        };
+        let known = idle(&self.inner.readers).pop();
+        if let Some(session) = known
             && session.conn.client().batch_execute(SQL).await.is_ok()
         {
-            return Ok(PgTx::new(Loan::Read(Some(Box::new(session)), self.clone())));
+            return Ok(PgTx::new(loan(session)));
         }
         let conn = self.inner.store.endpoint().connect().await?;
         conn.client()
             .batch_execute(SQL)
             .await
             .map_err(pg("begin a transaction"))?;
-        let session = Box::new(Session {
+        Ok(PgTx::new(loan(Session {
             conn,
             replica: false,
             end: self.end(),
-        });
-        Ok(PgTx::new(Loan::Read(Some(session), self.clone())))
+        })))
     }
 
-    /// Closes the connection that writes, e.g. before everything of ours is dropped. Waits for whoever
-    /// uses it.
+    /// Closes the connections that write, e.g. before everything of ours is dropped. Waits for whoever
+    /// uses them.
     pub(super) async fn close(&self) {
-        *self.inner.writer.lock().await = None;
-        self.readers().clear();
+        let all = u32::try_from(WRITERS).unwrap_or(u32::MAX);
+        let nobody = self.inner.permits.acquire_many(all).await;
+        idle(&self.inner.writers).clear();
+        idle(&self.inner.readers).clear();
+        drop(nobody);
     }
 
     async fn open(&self) -> Result<Session> {
@@ -257,6 +284,8 @@ impl PgConnections {
         let replica = "SET session_replication_role = replica";
         Self::optional(client, check).await?;
         let replica = Self::optional(client, replica).await?;
+        let alone = replica && self.inner.outbox.is_none();
+        self.inner.is_alone.store(alone, Ordering::Relaxed);
         if let Some(outbox) = &self.inner.outbox {
             client
                 .batch_execute(&outbox.mark)

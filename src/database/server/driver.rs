@@ -49,6 +49,11 @@ pub(in crate::database) trait Driver: Clone + Send + Sync + 'static {
     /// row lock at most before it fails with `Busy`; 0: until the server gives up.
     fn begin(&self, patience_ms: u64) -> impl Future<Output = Result<Self::Tx>> + Send;
 
+    /// How many transactions may write at once.
+    fn writers(&self) -> usize {
+        1
+    }
+
     /// A transaction that only reads, and waits for nobody.
     fn begin_read(&self) -> impl Future<Output = Result<Self::Tx>> + Send;
 

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, watch};
 
 use crate::data::{Change, Commit};
-use crate::database::{FeedPage, SyncOptions};
+use crate::database::{FeedPage, Patience, SyncOptions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::runtime::TaskSet;
 
@@ -61,6 +61,13 @@ struct Transaction {
     bytes: usize,
     /// Tables that are not what they were, from here on.
     schema: Vec<(usize, String)>,
+}
+
+impl State {
+    fn has_any_after(&self, after: u64) -> bool {
+        let last = self.transactions.back();
+        last.is_some_and(|t| t.end > after)
+    }
 }
 
 impl Buffer {
@@ -166,15 +173,18 @@ impl<D: Driver> Reader<D> {
         }
     }
 
-    /// Waits until everything that committed before this call can be read. With `all` whatever it
-    /// takes; otherwise `false` when there is more than is read ahead.
-    pub(super) async fn catch_up(&self, after: u64, all: bool) -> Result<bool> {
+    /// Waits until everything that committed before this call can be read; `false` where the patience
+    /// ended before.
+    pub(super) async fn catch_up(&self, after: u64, patience: Patience) -> Result<bool> {
         self.start(after).await?;
         let end = self.driver.end().await?;
         loop {
             let came = self.buffer.came.notified();
             {
                 let mut state = self.buffer.state();
+                if patience == Patience::UntilAny && state.has_any_after(after) {
+                    return Ok(false);
+                }
                 if state.position >= end {
                     state.bytes_max = AHEAD_BYTES;
                     return Ok(true);
@@ -184,7 +194,7 @@ impl<D: Driver> Reader<D> {
                     return Err(error);
                 }
                 if state.bytes >= state.bytes_max {
-                    if !all {
+                    if patience != Patience::Endless {
                         return Ok(false);
                     }
                     if state.bytes >= HELD_BYTES_MAX {

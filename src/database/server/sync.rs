@@ -6,6 +6,7 @@
 //! is no agreement yet: the conflict path looks again, under a lock of the table where need be.
 
 mod apply;
+mod footprint;
 mod lock;
 mod manage;
 
@@ -13,10 +14,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
+use tokio::task::JoinSet;
 
 use crate::data::{Key, LogId, Row};
 use crate::database::{
-    Applied, ApplyBatch, Chunk, FeedPage, OpenConflict, Recovered, Role, SyncOptions, SyncStore,
+    Applied, ApplyBatch, Chunk, FeedPage, Footprint, OpenConflict, Patience, Recovered, Role,
+    RowChange, SyncOptions, SyncStore, Turn,
 };
 use crate::error::{Error, ErrorKind, Result, Retry};
 
@@ -42,6 +45,9 @@ const PATIENCE_OF_LOCKS_MS: u64 = 100;
 const PATIENCE_OF_STARTS_MS: u64 = 10_000;
 /// A transaction that was in somebody's way is tried again so often before the engine hears of it.
 const TRIES: u32 = 12;
+/// How long a batch whose turn has not come keeps its rows locked: less than the one before it may
+/// have to wait for one of them, should the two have something in common after all.
+const LOCKED_AHEAD: Duration = Duration::from_millis(200);
 
 /// See the module's text. Cheap to clone.
 pub(in crate::database) struct ServerSync<D: Driver> {
@@ -372,10 +378,10 @@ impl<D: Driver> SyncStore for ServerSync<D> {
         self.shared.reader.forget(position);
     }
 
-    async fn catch_up(&self, after: u64, all: bool) -> Result<bool> {
+    async fn catch_up(&self, after: u64, patience: Patience) -> Result<bool> {
         let done = async {
             let after = self.shared.from(after).await?;
-            self.shared.reader.catch_up(after, all).await
+            self.shared.reader.catch_up(after, patience).await
         };
         self.at_store(self.shared.keep_loss(done.await).await)
     }
@@ -403,18 +409,27 @@ impl<D: Driver> SyncStore for ServerSync<D> {
         true
     }
 
-    async fn apply(&self, batch: ApplyBatch) -> Result<Applied> {
-        let mut tries = 0;
-        loop {
-            match self.shared.apply(&batch).await {
-                Err(e) if e.kind() == ErrorKind::Busy && tries < TRIES => {
-                    tracing::debug!(%e, "rows are locked; trying again");
-                    pause(tries).await;
-                    tries += 1;
-                }
-                result => return self.at_store(result),
-            }
-        }
+    fn writers(&self) -> usize {
+        self.shared.driver.writers()
+    }
+
+    fn footprint(&self, changes: &[RowChange]) -> Footprint {
+        footprint::of(&self.shared.options.tables, changes)
+    }
+
+    async fn apply(&self, batch: ApplyBatch, turn: Turn) -> Result<Applied> {
+        let shared = Arc::clone(&self.shared);
+        // A task of its own: others are composed and written meanwhile. Dropped, it ends.
+        let mut task = JoinSet::new();
+        task.spawn(async move { shared.apply(&batch, turn).await });
+        let applied = match task.join_next().await {
+            Some(Ok(applied)) => applied,
+            ended => Err(Error::new(
+                ErrorKind::Internal,
+                format!("writing a batch did not end as it should: {ended:?}"),
+            )),
+        };
+        self.at_store(applied)
     }
 
     async fn lock(&self) -> Result<ServerLock<D>> {

@@ -13,7 +13,8 @@ use tokio::sync::Mutex;
 use crate::data::{Key, LogId, Position, Row};
 use crate::database::{
     Applied, ApplyBatch, Chunk, ChunkMark, DecisionRecord, FeedPage, MappedAs, OpenConflict,
-    Outcome, ReadStore, Recovered, Resolution, Role, RowChange, SyncOptions, SyncStore, SyncTable,
+    Outcome, Patience, ReadStore, Recovered, Resolution, Role, RowChange, SyncOptions, SyncStore,
+    SyncTable, Turn,
 };
 use crate::error::{Error, ErrorKind, Result};
 
@@ -413,7 +414,7 @@ impl SyncStore for SqliteSync {
     }
 
     /// A read of the outbox sees every commit.
-    fn catch_up(&self, _: u64, _: bool) -> impl Future<Output = Result<bool>> + Send {
+    fn catch_up(&self, _: u64, _: Patience) -> impl Future<Output = Result<bool>> + Send {
         std::future::ready(Ok(true))
     }
 
@@ -458,9 +459,12 @@ impl SyncStore for SqliteSync {
         .await
     }
 
-    async fn apply(&self, batch: ApplyBatch) -> Result<Applied> {
+    async fn apply(&self, batch: ApplyBatch, mut turn: Turn) -> Result<Applied> {
+        turn.come().await?;
         let shared = Arc::clone(&self.shared);
-        self.write(move |conn| shared.apply(conn, &batch)).await
+        let applied = self.write(move |conn| shared.apply(conn, &batch)).await?;
+        turn.pass();
+        Ok(applied)
     }
 
     async fn lock(&self) -> Result<SqliteLock> {

@@ -5,32 +5,57 @@ use crate::data::batch::to_rows;
 use crate::database::server::driver::{Driver, Tx};
 use crate::database::{
     Applied, ApplyBatch, Base, Cause, CopiedRows, OpenConflict, OpenState, Outcome, RowChange,
-    Settled, UnitKey,
+    Settled, Turn, UnitKey,
 };
 use crate::error::{Error, ErrorKind, Result};
 
-use super::{PATIENCE_MS, Shared, fenced};
+use super::{LOCKED_AHEAD, PATIENCE_MS, Shared, TRIES, fenced, pause};
+
+/// What became of a batch's rows.
+struct Written {
+    outcomes: Vec<Outcome>,
+    /// Copied rows that were written one by one, and what became of them.
+    hit: Vec<RowChange>,
+    hit_outcomes: Vec<Outcome>,
+    copied: u64,
+}
 
 impl<D: Driver> Shared<D> {
-    pub(super) async fn apply(&self, batch: &ApplyBatch) -> Result<Applied> {
-        let mut tx = self.driver.begin(PATIENCE_MS).await?;
-        let applied = self.apply_inside(&mut tx, batch).await?;
-        tx.commit().await?;
-        Ok(applied)
+    /// Writes the rows, and when its turn has come everything else, and commits.
+    pub(super) async fn apply(&self, batch: &ApplyBatch, mut turn: Turn) -> Result<Applied> {
+        let mut tries = 0;
+        loop {
+            match self.attempt(batch, &mut turn).await {
+                Ok(Some(applied)) => {
+                    turn.pass();
+                    return Ok(applied);
+                }
+                // The rows were locked for too long.
+                Ok(None) => turn.come().await?,
+                Err(e) if e.kind() == ErrorKind::Busy && tries < TRIES => {
+                    tracing::debug!(%e, "rows are locked; trying again");
+                    pause(tries).await;
+                    tries += 1;
+                }
+                Err(e) => return Err(e),
+            }
+        }
     }
 
-    async fn apply_inside(&self, tx: &mut D::Tx, batch: &ApplyBatch) -> Result<Applied> {
-        let journal = &self.journal;
-        self.check_epoch(tx, batch.epoch).await?;
-        let log = batch
-            .log
-            .ok_or_else(|| Error::new(ErrorKind::Internal, "a batch without a log"))?;
-        if (batch.to != batch.from || batch.chunk.is_none())
-            && !journal.advance(tx, log, batch.from, batch.to).await?
-        {
-            return Err(fenced());
+    /// `None`: its turn has not come; nothing is done.
+    async fn attempt(&self, batch: &ApplyBatch, turn: &mut Turn) -> Result<Option<Applied>> {
+        let mut tx = self.driver.begin(PATIENCE_MS).await?;
+        let written = self.write(&mut tx, batch).await?;
+        match tokio::time::timeout(LOCKED_AHEAD, turn.come()).await {
+            Ok(come) => come?,
+            Err(_) => return Ok(None),
         }
-        let role = self.options.role;
+        let applied = self.note(&mut tx, batch, written).await?;
+        tx.commit().await?;
+        Ok(Some(applied))
+    }
+
+    async fn write(&self, tx: &mut D::Tx, batch: &ApplyBatch) -> Result<Written> {
         let mut copied = 0;
         let mut hit = Vec::new();
         if let Some(rows) = &batch.copied {
@@ -52,6 +77,34 @@ impl<D: Driver> Shared<D> {
         } else {
             writer.write(&hit, &[]).await?
         };
+        Ok(Written {
+            outcomes,
+            hit,
+            hit_outcomes,
+            copied,
+        })
+    }
+
+    /// What stands beside the rows: whose engine this is, how far it has come, what is settled and
+    /// what is not.
+    async fn note(&self, tx: &mut D::Tx, batch: &ApplyBatch, written: Written) -> Result<Applied> {
+        let Written {
+            outcomes,
+            hit,
+            hit_outcomes,
+            mut copied,
+        } = written;
+        let journal = &self.journal;
+        let role = self.options.role;
+        self.check_epoch(tx, batch.epoch).await?;
+        let log = batch
+            .log
+            .ok_or_else(|| Error::new(ErrorKind::Internal, "a batch without a log"))?;
+        if (batch.to != batch.from || batch.chunk.is_none())
+            && !journal.advance(tx, log, batch.from, batch.to).await?
+        {
+            return Err(fenced());
+        }
         // Only now: what is written or found equal is locked.
         let end = if batch.changes.is_empty() && batch.copied.is_none() {
             batch.own_feed_read

@@ -1,0 +1,157 @@
+//! Batches that are worked on side by side: what each of them touches, and whose turn it is to
+//! commit.
+
+use std::hash::{BuildHasher, Hash};
+use std::sync::OnceLock;
+
+use tokio::sync::oneshot;
+
+use crate::data::FastSet;
+use crate::error::{Error, ErrorKind, Result};
+
+/// What one tells the next.
+#[derive(Debug)]
+struct Committed;
+
+/// The order in which batches that are under way at the same time commit. One that is not committed
+/// keeps all behind it from committing.
+#[derive(Debug)]
+pub struct Turn {
+    before: Option<oneshot::Receiver<Committed>>,
+    /// For the one behind.
+    done: Option<oneshot::Sender<Committed>>,
+    behind: Option<oneshot::Receiver<Committed>>,
+}
+
+impl Turn {
+    /// Of somebody who is behind nobody.
+    #[must_use]
+    pub fn first() -> Self {
+        let (done, behind) = oneshot::channel();
+        // Its turn is over before it begins: it only stands at the head of a line.
+        drop(done.send(Committed));
+        Self {
+            before: None,
+            done: None,
+            behind: Some(behind),
+        }
+    }
+
+    /// The turn behind the last one that this was asked for.
+    #[must_use]
+    pub fn next(&mut self) -> Self {
+        let (done, behind) = oneshot::channel();
+        Self {
+            before: self.behind.replace(behind),
+            done: Some(done),
+            behind: None,
+        }
+    }
+
+    /// Waits until everything before is committed.
+    ///
+    /// # Errors
+    /// `Unavailable` when something before is not going to be committed.
+    pub async fn come(&mut self) -> Result<()> {
+        if let Some(before) = &mut self.before {
+            let result = before.await;
+            self.before = None;
+            result.map(drop).map_err(|_| {
+                Error::new(
+                    ErrorKind::Unavailable,
+                    "a batch before this one was not committed",
+                )
+            })?;
+        }
+        Ok(())
+    }
+
+    /// It is committed: the next one may.
+    pub fn pass(self) {
+        if let Some(done) = self.done {
+            // Nobody may be behind.
+            drop(done.send(Committed));
+        }
+    }
+}
+
+/// What a batch writes and what it relies on, as hashes: two batches that have none in common can be
+/// worked on side by side, and two that have may.
+#[derive(Clone, Debug, Default)]
+pub struct Footprint {
+    written: FastSet<u64>,
+    relied_on: FastSet<u64>,
+}
+
+fn hash(what: impl Hash) -> u64 {
+    static STATE: OnceLock<foldhash::fast::RandomState> = OnceLock::new();
+    STATE.get_or_init(Default::default).hash_one(what)
+}
+
+impl Footprint {
+    /// Something is written.
+    pub fn write(&mut self, what: impl Hash) {
+        self.written.insert(hash(what));
+    }
+
+    /// Something must stay as it is.
+    pub fn rely_on(&mut self, what: impl Hash) {
+        self.relied_on.insert(hash(what));
+    }
+
+    /// Whether neither writes what the other one writes or relies on.
+    #[must_use]
+    pub fn is_apart_from(&self, other: &Self) -> bool {
+        self.written.is_disjoint(&other.written)
+            && self.written.is_disjoint(&other.relied_on)
+            && self.relied_on.is_disjoint(&other.written)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn turns_come_in_order() {
+        let mut line = Turn::first();
+        let (mut a, mut b) = (line.next(), line.next());
+        let mut waiting = Box::pin(b.come());
+        assert!(futures::poll!(&mut waiting).is_pending());
+        a.come().await.unwrap();
+        assert!(futures::poll!(&mut waiting).is_pending());
+        a.pass();
+        waiting.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_not_committed_keeps_back_what_is_behind() {
+        let mut line = Turn::first();
+        let (a, mut b, mut c) = (line.next(), line.next(), line.next());
+        drop(a);
+        assert_eq!(b.come().await.unwrap_err().kind(), ErrorKind::Unavailable);
+        drop(b);
+        assert!(c.come().await.is_err());
+    }
+
+    #[test]
+    fn footprints_meet_where_one_of_them_writes() {
+        let of = |written: &[&str], relied_on: &[&str]| {
+            let mut footprint = Footprint::default();
+            for what in written {
+                footprint.write(what);
+            }
+            for what in relied_on {
+                footprint.rely_on(what);
+            }
+            footprint
+        };
+        let apart = |a: &Footprint, b: &Footprint| {
+            assert_eq!(a.is_apart_from(b), b.is_apart_from(a));
+            a.is_apart_from(b)
+        };
+        assert!(apart(&of(&["a"], &["p"]), &of(&["b"], &["p"])));
+        assert!(!apart(&of(&["a"], &[]), &of(&["a", "b"], &[])));
+        assert!(!apart(&of(&["a"], &["p"]), &of(&["p"], &[])));
+    }
+}
