@@ -156,17 +156,27 @@ impl<S: SyncStore> Engine<S> {
     /// Whether everything that committed before this call is read. What comes meanwhile is read by
     /// the next [`Self::step`].
     pub(super) async fn is_caught_up(&self) -> Result<bool> {
-        let mut all = true;
-        for role in Role::BOTH {
-            if role == Role::Target && !self.plan.two_way {
-                continue;
+        // One that is not says so at once: the other one may need long to find out.
+        let [source, target] = Role::BOTH.map(|role| async move {
+            match self.is_read(role).await {
+                Ok(true) => Ok(()),
+                other => Err(other),
             }
-            let store = self.store(role);
-            let read = self.read[role.index()];
-            let whole = store.catch_up(read, Patience::UntilAny).await?;
-            all &= whole && store.read_feed(read, 1).await?.commit.changes.is_empty();
+        });
+        match futures::future::try_join(source, target).await {
+            Ok(_) => Ok(true),
+            Err(answer) => answer,
         }
-        Ok(all)
+    }
+
+    async fn is_read(&self, role: Role) -> Result<bool> {
+        if role == Role::Target && !self.plan.two_way {
+            return Ok(true);
+        }
+        let store = self.store(role);
+        let read = self.read[role.index()];
+        Ok(store.catch_up(read, Patience::UntilAny).await?
+            && store.read_feed(read, 1).await?.commit.changes.is_empty())
     }
 
     /// Conflicts that wait for a person or for another row.

@@ -42,6 +42,8 @@ struct Piece {
     batch: ApplyBatch,
     /// Whether the feed had any change of ours.
     is_any: bool,
+    /// Whether more was waiting behind it.
+    more: bool,
     /// What it touches, where that is asked.
     footprint: Footprint,
 }
@@ -100,6 +102,7 @@ impl<S: SyncStore> Engine<S> {
         let mut checkpoint = self.checkpoint[from.index()];
         let mut pieces = 0;
         let mut is_over = false;
+        let mut more = false;
         let mut progress = false;
         loop {
             let is_free = line.len() < writers;
@@ -129,7 +132,8 @@ impl<S: SyncStore> Engine<S> {
             }
             is_over |= pieces >= self.options.batches.max(1)
                 || pieces > 0 && (begun.elapsed() >= TURN || !ahead);
-            let wanted = next.is_none() && !is_over;
+            // What comes in small pieces is let come together while the last one is written.
+            let wanted = next.is_none() && !is_over && (more || line.is_empty());
             let mut found = None;
             if wanted && is_free {
                 found = Some(self.piece(from, read).await?);
@@ -160,6 +164,7 @@ impl<S: SyncStore> Engine<S> {
             if let Some(found) = found {
                 pieces += 1;
                 is_over |= found.is_none();
+                more = found.as_ref().is_some_and(|p| p.more);
                 read = found.as_ref().map_or(read, |p| p.batch.to);
                 next = found;
             }
@@ -209,6 +214,7 @@ impl<S: SyncStore> Engine<S> {
                 ..ApplyBatch::default()
             },
             is_any,
+            more: page.more,
             footprint,
         }))
     }

@@ -55,6 +55,7 @@ pub(super) struct Assembler {
     end: u64,
     spill_bytes: usize,
     out: VecDeque<(Item, usize)>,
+    delivered: u64,
 }
 
 /// A transaction that is being received.
@@ -90,7 +91,13 @@ impl Assembler {
             end: after,
             spill_bytes,
             out: VecDeque::new(),
+            delivered: 0,
         }
+    }
+
+    /// How many transactions of others have come out.
+    pub(super) fn delivered(&self) -> u64 {
+        self.delivered
     }
 
     /// What has come out, with the memory it takes.
@@ -325,6 +332,7 @@ impl Assembler {
             }
         };
         self.out.push_back(item);
+        self.delivered += 1;
         Ok(())
     }
 }

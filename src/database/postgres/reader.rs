@@ -33,6 +33,19 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// that waking up does not cost more than reading.
 const NAP: Duration = Duration::from_micros(700);
 
+/// The same while a backlog is read. Sending is cheaper, too, while nobody receives: measured on two
+/// cores, a server needs half the time for small transactions that are taken every 40 ms.
+const NAP_BEHIND: Duration = Duration::from_millis(40);
+
+/// The same while nothing but Banyan's own rows, or rows of one large transaction, come in.
+const NAP_UNHEARD: Duration = Duration::from_millis(20);
+
+/// So many messages at once are a flood.
+const FLOOD: u32 = 32;
+
+/// What was committed so long before it was sent is a backlog, in microseconds.
+const BEHIND_US: i64 = 200_000;
+
 /// Messages between two looks at the clock.
 const MESSAGES: u32 = 256;
 
@@ -76,6 +89,10 @@ pub(super) fn run(request: StreamRequest, queue: &Arc<Queue>, ready: oneshot::Se
         reported_at: Instant::now(),
         heard_at: Instant::now(),
         asked: false,
+        age_us: 0,
+        nap: NAP,
+        since_nap: 0,
+        heard: 0,
     };
     // On the worker: while it naps, nobody is woken for each packet (see `NAP`).
     let read = runtime.spawn(async move {
@@ -111,6 +128,13 @@ struct Reader {
     reported_at: Instant,
     heard_at: Instant,
     asked: bool,
+    /// How long the last transaction had been committed when it was sent, in microseconds.
+    age_us: i64,
+    nap: Duration,
+    /// Messages since the last nap.
+    since_nap: u32,
+    /// How many transactions of others had come before the last nap.
+    heard: u64,
 }
 
 impl Reader {
@@ -126,7 +150,8 @@ impl Reader {
                 self.tick().await?;
             }
             if messages == 0 && self.queue.is_abandoned() {
-                return Ok(());
+                // What is confirmed need not be sent again.
+                return self.report(false).await;
             }
             if messages == 0 && self.queue.is_full() {
                 tokio::select! {
@@ -142,8 +167,8 @@ impl Reader {
                 Some(payload) => payload,
                 None => {
                     self.flush();
-                    if messages > 0 {
-                        std::thread::sleep(NAP);
+                    if self.since_nap > 0 {
+                        self.nap();
                     }
                     messages = 0;
                     let arrived = tokio::select! {
@@ -155,7 +180,7 @@ impl Reader {
                     let Some(payload) = arrived else {
                         self.tick().await?;
                         if self.queue.is_abandoned() {
-                            return Ok(());
+                            return self.report(false).await;
                         }
                         continue;
                     };
@@ -165,6 +190,7 @@ impl Reader {
             let payload =
                 payload.map_err(|cause| failure::replication("reading the log", cause))?;
             messages += 1;
+            self.since_nap = self.since_nap.saturating_add(1);
             self.heard_at = Instant::now();
             self.asked = false;
             if self.payload(&payload)? {
@@ -178,8 +204,12 @@ impl Reader {
         match payload {
             // Start, end, time of sending, and the message.
             [b'w', rest @ ..] if rest.len() > 24 => {
-                let bytes = &rest[24..];
+                let (head, bytes) = rest.split_at(24);
                 let message = pgoutput::read(bytes)?;
+                if let Message::Commit { time, .. } = &message {
+                    let sent = head[16..].try_into().map_or(0, i64::from_be_bytes);
+                    self.age_us = sent.saturating_sub(*time);
+                }
                 if let Message::Relation(relation) = &message {
                     let unknown = self.assembler.unknown_types(relation);
                     if !unknown.is_empty() {
@@ -206,6 +236,22 @@ impl Reader {
                 ),
             )),
         }
+    }
+
+    /// Lets more come together.
+    fn nap(&mut self) {
+        let messages = std::mem::take(&mut self.since_nap);
+        let heard = self.assembler.delivered();
+        let longest = if self.age_us >= BEHIND_US {
+            NAP_BEHIND
+        } else if messages >= FLOOD && heard == self.heard {
+            NAP_UNHEARD
+        } else {
+            NAP
+        };
+        self.heard = heard;
+        self.nap = longest.min(self.nap * 2);
+        std::thread::sleep(self.nap);
     }
 
     /// Hands over what has come out.

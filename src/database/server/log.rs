@@ -8,6 +8,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
@@ -22,6 +23,9 @@ use super::driver::{ChangeStream, Driver, LogEvent};
 const AHEAD_BYTES: usize = 64 << 20;
 /// More than this is not held, whoever must see it.
 const HELD_BYTES_MAX: usize = 2 << 30;
+
+/// How long is waited until the stream knows what is confirmed.
+const TELL_MAX: Duration = Duration::from_millis(200);
 
 /// See the module's text.
 pub(super) struct Reader<D> {
@@ -39,11 +43,15 @@ struct Buffer {
     came: Notify,
     /// Something was taken.
     taken: Notify,
+    /// The stream was told what is confirmed.
+    told: Notify,
 }
 
 #[derive(Default)]
 struct State {
     is_running: bool,
+    /// What the stream knows to be confirmed.
+    told: u64,
     /// How far the log is read.
     position: u64,
     transactions: VecDeque<Transaction>,
@@ -87,13 +95,30 @@ impl<D: Driver> Reader<D> {
         }
     }
 
-    /// Everything up to here is durable on the other side.
-    pub(super) fn confirm(&self, position: u64) {
-        self.confirm.send_if_modified(|known| {
+    /// Everything up to here is durable on the other side. Waits a moment until the stream knows: it
+    /// may be the last thing that it hears.
+    pub(super) async fn confirm(&self, position: u64) {
+        let grew = self.confirm.send_if_modified(|known| {
             let grows = position > *known;
             *known = position.max(*known);
             grows
         });
+        let told = async {
+            loop {
+                let told = self.buffer.told.notified();
+                {
+                    let state = self.buffer.state();
+                    if state.told >= position || !state.is_running || state.error.is_some() {
+                        break;
+                    }
+                }
+                told.await;
+            }
+        };
+        if grew {
+            // The server hears of it the next time otherwise.
+            tokio::time::timeout(TELL_MAX, told).await.ok();
+        }
     }
 
     async fn start(&self, after: u64) -> Result<()> {
@@ -220,7 +245,7 @@ impl<D: Driver> Reader<D> {
         if std::mem::take(&mut self.buffer.state().is_new) {
             return true;
         }
-        let wait = std::time::Duration::from_millis(wait_ms);
+        let wait = Duration::from_millis(wait_ms);
         let woken = tokio::time::timeout(wait, came).await.is_ok();
         self.buffer.state().is_new = false;
         woken
@@ -250,7 +275,7 @@ async fn follow(
                     if changed.is_err() {
                         return Error::new(ErrorKind::Shutdown, "nobody reads the log any more");
                     }
-                    if let Err(e) = stream.confirm(position).await {
+                    if let Err(e) = tell(&mut stream, buffer, position).await {
                         return e;
                     }
                 }
@@ -263,7 +288,7 @@ async fn follow(
                 if changed.is_err() {
                     return Error::new(ErrorKind::Shutdown, "nobody reads the log any more");
                 }
-                match stream.confirm(position).await {
+                match tell(&mut stream, buffer, position).await {
                     Ok(()) => continue,
                     Err(e) => return e,
                 }
@@ -274,6 +299,13 @@ async fn follow(
             Err(e) => return e,
         }
     }
+}
+
+async fn tell(stream: &mut impl ChangeStream, buffer: &Buffer, position: u64) -> Result<()> {
+    stream.confirm(position).await?;
+    buffer.state().told = position;
+    buffer.told.notify_waiters();
+    Ok(())
 }
 
 fn add(buffer: &Buffer, event: LogEvent) {

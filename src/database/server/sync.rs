@@ -443,7 +443,7 @@ impl<D: Driver> SyncStore for ServerSync<D> {
     async fn prune(&self, feed: u64, settled: [u64; 2]) -> Result<()> {
         let shared = &self.shared;
         if shared.options.followed {
-            shared.reader.confirm(feed);
+            shared.reader.confirm(feed).await;
         }
         let done = async {
             shared.watch().await?;
