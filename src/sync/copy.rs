@@ -25,7 +25,7 @@ pub(super) const BURST: Duration = Duration::from_millis(200);
 /// The same where nothing is followed until everything is copied.
 const BURST_OF_ONE: Duration = Duration::from_millis(500);
 /// Chunks that are written side by side, at most.
-const COPIES_MAX: usize = 2;
+const COPIES_MAX: usize = 4;
 
 /// A table of the source, and the key behind which a chunk begins.
 pub(super) type Place = (usize, Option<Key>);
