@@ -26,4 +26,5 @@ mod script_commands;
 mod sim;
 mod support;
 mod sync_basic;
+mod types;
 mod verify;

@@ -329,7 +329,13 @@ impl Chosen {
 
 async fn build_table(source: &AnyStore, target: &AnyStore, spec: &TableSpec) -> Result<Built> {
     let from = source.schema(&spec.source).await?;
-    let to = target.schema(&spec.target).await?;
+    let to = target.schema(&spec.target).await.map_err(|e| {
+        if e.kind() == ErrorKind::NotFound && spec.transform.is_none() {
+            e.hint("banyan copy and banyan sync create such tables with --create-tables")
+        } else {
+            e
+        }
+    })?;
     let filter: Option<Arc<dyn RowFilter>> = None;
     let (from, tos, how) = match &spec.transform {
         None => {

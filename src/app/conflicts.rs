@@ -282,6 +282,7 @@ pub async fn resolve(
             migration: name.to_owned(),
             until_idle: true,
             copy_only: false,
+            create_tables: false,
         };
         sync(config, &request, shutdown, |_| ()).await?;
     } else {

@@ -71,6 +71,7 @@ pub async fn end(
                 migration: name.to_owned(),
                 until_idle: true,
                 copy_only: false,
+                create_tables: false,
             };
             let report = sync(config, &request, shutdown, |_| ()).await?;
             let waiting: u64 = report.tables.iter().map(|t| t.parked).sum();
@@ -135,6 +136,7 @@ pub async fn end(
     }
     record.phase = phase;
     record.ending = None;
+    record.unfinished.clear();
     record.paused = false;
     record.refused_rules.clear();
     record.paused_tables.clear();

@@ -15,6 +15,7 @@ use crate::sync::{Engine, EngineOptions, RunOptions, SyncReport, run};
 
 use super::Opened;
 use super::build::join;
+use super::create;
 use super::check::rows_without_key;
 use super::ending::half_ended;
 use super::lease::Lease;
@@ -34,6 +35,8 @@ pub struct SyncRequest {
     pub until_idle: bool,
     /// End when everything is copied.
     pub copy_only: bool,
+    /// Make tables of the target that are not there.
+    pub create_tables: bool,
 }
 
 /// How often the state is written and wishes are looked at.
@@ -86,6 +89,9 @@ pub async fn sync(
     };
     let mut tries = 0;
     let mut earlier = SyncReport::default();
+    if request.create_tables {
+        earlier.created = create::missing(config, &state, &mut work.record).await?;
+    }
     loop {
         let e = match Box::pin(work.attempt(&mut observe)).await {
             Ok(Attempt {
@@ -253,9 +259,10 @@ impl Work<'_> {
             rows_total,
             ..Observed::default()
         });
+        let is_unfinished = !self.record.unfinished.is_empty();
         let run_options = RunOptions {
             until_idle: self.request.until_idle || !recopies.is_empty(),
-            copy_only: self.request.copy_only && recopies.is_empty(),
+            copy_only: (self.request.copy_only || is_unfinished) && recopies.is_empty(),
             copy_rows_per_s_max: options.copy_rows_per_s_max,
             stop: self.stopped.clone(),
         };
@@ -310,26 +317,32 @@ impl Work<'_> {
         };
         let report = finished?;
         let observed = told.borrow().clone();
-        let record = &mut self.record;
-        note(record, &observed, &mut meter);
+        note(&mut self.record, &observed, &mut meter);
         if engine.is_copied() && self.request.until_idle && !*self.stopped.borrow() {
+            let record = &mut self.record;
             record.lag_rows = Some(0);
             record.lag_ms = Some(0);
             if let Ok(phase) = record.phase.on(PhaseEvent::Tables(Progress::Ready)) {
                 record.phase = phase;
             }
         }
-        let again = !recopies.is_empty() && !*self.stopped.borrow();
-        if again {
+        let is_stopped = *self.stopped.borrow();
+        let mut again = !recopies.is_empty() && !is_stopped;
+        if is_unfinished && engine.is_copied() && !is_stopped {
+            drop(engine);
+            let target = store(config, &migration.target)?;
+            create::finish(&target, &mut self.record, &mut self.notebook).await?;
+            again |= !self.request.copy_only;
+        } else if again {
             drop(engine);
             let (source, target) = both;
             // In this order: a crash in between copies once more.
             target.forget_copies(recopies).await?;
             target.recopies_begun().await?;
             source.recopies_begun().await?;
-            record.rows_copied = 0;
+            self.record.rows_copied = 0;
         }
-        self.notebook.save(record).await;
+        self.notebook.save(&self.record).await;
         Ok(Attempt { report, again })
     }
 

@@ -71,6 +71,7 @@ pub(super) fn run(
                 migration: args.migration.clone(),
                 until_idle: true,
                 copy_only: false,
+                create_tables: false,
             };
             block_on(|shutdown| async {
                 let shutdown = shutdown;

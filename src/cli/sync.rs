@@ -18,6 +18,10 @@ pub(super) struct SyncArgs {
     /// End when both sides have nothing left; exit code 1 when conflicts are left
     #[arg(long)]
     pub(super) until_idle: bool,
+
+    /// Create tables of the target that are not there, after the source's
+    #[arg(long)]
+    pub(super) create_tables: bool,
 }
 
 /// Copy a migration's tables once, without following changes
@@ -25,6 +29,10 @@ pub(super) struct SyncArgs {
 pub(super) struct CopyArgs {
     /// The migration's name in the configuration
     pub(super) migration: String,
+
+    /// Create tables of the target that are not there, after the source's
+    #[arg(long)]
+    pub(super) create_tables: bool,
 }
 
 pub(super) fn run(
@@ -37,6 +45,7 @@ pub(super) fn run(
         migration: args.migration.clone(),
         until_idle: args.until_idle,
         copy_only: false,
+        create_tables: args.create_tables,
     };
     follow(&request, printer, progress, config)
 }
@@ -51,6 +60,7 @@ pub(super) fn run_copy(
         migration: args.migration.clone(),
         until_idle: false,
         copy_only: true,
+        create_tables: args.create_tables,
     };
     follow(&request, printer, progress, config)
 }
@@ -74,6 +84,13 @@ fn follow(
         printer.json(&report)?;
     } else {
         text(printer, &report)?;
+    }
+    for created in &report.created {
+        printer.hint(format!(
+            "table {} is new; it does not have: {}",
+            created.table,
+            created.left_out.join("; ")
+        ));
     }
     let waiting: u64 = report.tables.iter().map(|t| t.parked).sum();
     if waiting > 0 {

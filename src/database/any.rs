@@ -235,6 +235,14 @@ impl AnyStore {
         on!(self, store => store.inspect().await)
     }
 
+    /// Runs a statement that creates or alters a table.
+    ///
+    /// # Errors
+    /// Those of writing; then nothing is done.
+    pub async fn run_ddl(&self, sql: &str) -> Result<()> {
+        on!(self, store => store.run_ddl(sql).await)
+    }
+
     /// How many rows a table has, counted up to a thousand, and whether there may be more.
     ///
     /// # Errors

@@ -26,6 +26,16 @@ impl Engine {
         }
     }
 
+    /// A table's name as users write it, with its schema or database if it has one, quoted.
+    #[must_use]
+    pub fn quote_table(self, name: &str) -> String {
+        match self {
+            Self::Sqlite => self.quote(name),
+            Self::Postgres => super::postgres::quote_table(name),
+            Self::Mysql => super::mysql::quote_table(name),
+        }
+    }
+
     /// A text as a literal, under standard settings (PostgreSQL: `standard_conforming_strings` on,
     /// MySQL: backslashes escape).
     #[must_use]

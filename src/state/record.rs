@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::database::Constraint;
 use crate::lifecycle::Phase;
 
 /// A table that is paused, and why.
@@ -59,6 +60,9 @@ pub struct MigrationRecord {
     /// `complete` or `abort`, while what Banyan added is being removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ending: Option<String>,
+    /// Indexes and foreign keys that tables made by Banyan get when they are copied, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unfinished: Vec<Constraint>,
     /// Conflicts that wait.
     #[serde(default)]
     pub parked: u64,
@@ -87,6 +91,7 @@ impl MigrationRecord {
             paused_tables: Vec::new(),
             refused_rules: Vec::new(),
             ending: None,
+            unfinished: Vec::new(),
             parked: 0,
             updated_us: 0,
         }

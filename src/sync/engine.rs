@@ -205,6 +205,7 @@ impl<S: SyncStore> Engine<S> {
             tables,
             echoes_dropped: self.own_writes,
             seconds: 0.0,
+            created: Vec::new(),
             paused: self
                 .paused
                 .iter()

@@ -58,4 +58,4 @@ mod report;
 pub use engine::{Engine, EngineOptions};
 pub use pipeline::{RunOptions, run};
 pub use plan::{Plan, Unit};
-pub use report::{SyncReport, TableCounts};
+pub use report::{CreatedTable, SyncReport, TableCounts};

@@ -32,7 +32,17 @@ impl SyncReport {
             }
         }
         self.echoes_dropped += earlier.echoes_dropped;
+        self.created.extend(earlier.created.iter().cloned());
     }
+}
+
+/// A table that was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CreatedTable {
+    /// Its name.
+    pub table: String,
+    /// What the source's table has and this one has not, in words.
+    pub left_out: Vec<String>,
 }
 
 /// Counts of one run.
@@ -46,4 +56,7 @@ pub struct SyncReport {
     pub seconds: f64,
     /// Tables that are paused, and why.
     pub paused: Vec<(String, String)>,
+    /// Tables of the target that were made first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub created: Vec<CreatedTable>,
 }

@@ -4,10 +4,12 @@
 //! - `converge`: copy, both ways, conflicts, and the proof that both sides are equal.
 //! - `kills`: the program is killed again and again while applications write on both sides.
 //! - `constraints`: what unique values, parents and lengths keep out.
+//! - `create`: tables of the target that the program makes.
 //! - `traces`: what is left in the databases afterwards: nothing.
 
 mod constraints;
 mod converge;
+mod create;
 mod kills;
 mod schema;
 mod traces;
@@ -52,6 +54,11 @@ macro_rules! pair {
             fn what_a_constraint_keeps_out_waits() {
                 let check = super::constraints::check_those_that_do_not;
                 $sides.into_iter().for_each(check);
+            }
+
+            #[test]
+            fn makes_missing_tables() {
+                $sides.into_iter().for_each(super::create::check);
             }
 
             #[test]

@@ -14,6 +14,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use crate::data::{Column, ForeignKey, Generated, TableSchema};
 use crate::database::Engine;
 use crate::database::form::ColumnForm;
@@ -35,11 +37,41 @@ pub struct Created {
     /// `CREATE TABLE`, with the primary key.
     pub table: String,
     /// `CREATE UNIQUE INDEX`, to be run when the rows are there.
-    pub indexes: Vec<String>,
+    pub indexes: Vec<Constraint>,
     /// `ALTER TABLE … ADD FOREIGN KEY`, to be run last. SQLite has them in `table`.
-    pub foreign_keys: Vec<String>,
+    pub foreign_keys: Vec<Constraint>,
     /// What the old table has and the new one has not, in words.
     pub left_out: Vec<String>,
+}
+
+/// What is added to a table that holds its rows already.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Constraint {
+    /// The table.
+    pub table: String,
+    /// The columns that it is over.
+    pub columns: Vec<String>,
+    /// The table that they refer to; `None`: they are unique.
+    pub parent: Option<String>,
+    /// What adds it.
+    pub sql: String,
+}
+
+impl Constraint {
+    /// Whether a table has it.
+    #[must_use]
+    pub fn is_in(&self, schema: &TableSchema) -> bool {
+        let named = |columns: &mut dyn Iterator<Item = Option<usize>>| {
+            let names = columns.map(|c| Some(schema.columns.get(c?)?.name.as_str()));
+            names.eq(self.columns.iter().map(|c| Some(c.as_str())))
+        };
+        if self.parent.is_none() {
+            let mut unique = schema.unique.iter().filter(|u| !u.partial);
+            return unique.any(|u| named(&mut u.columns.iter().copied()));
+        }
+        let mut foreign = schema.foreign_keys.iter();
+        foreign.any(|f| named(&mut f.columns.iter().copied().map(Some)))
+    }
 }
 
 /// The SQL for a table like `schema`, a table of `from`, under this name in a database of `to`.
@@ -67,10 +99,11 @@ pub fn create_table(
     if to != Engine::Sqlite {
         for key in &schema.foreign_keys {
             if let Some(sql) = maker.foreign_key(key, &mut created.left_out) {
-                let table = to.quote(name);
-                created
-                    .foreign_keys
-                    .push(format!("ALTER TABLE {table} ADD {sql}"));
+                let table = to.quote_table(name);
+                let sql = format!("ALTER TABLE {table} ADD {sql}");
+                let parent = Some(key.parent.clone());
+                let constraint = maker.constraint(&key.columns, parent, sql);
+                created.foreign_keys.push(constraint);
             }
         }
     }
@@ -214,7 +247,7 @@ impl Maker<'_> {
         };
         created.table = format!(
             "CREATE TABLE {} (\n  {}\n){options}",
-            self.to.quote(self.name),
+            self.to.quote_table(self.name),
             parts.join(",\n  ")
         );
         Ok(())
@@ -351,6 +384,16 @@ impl Maker<'_> {
         }
     }
 
+    fn constraint(&self, columns: &[usize], parent: Option<String>, sql: String) -> Constraint {
+        let names = columns.iter().map(|&i| self.schema.columns[i].name.clone());
+        Constraint {
+            table: self.name.to_owned(),
+            columns: names.collect(),
+            parent,
+            sql,
+        }
+    }
+
     fn columns(&self, columns: &[usize]) -> String {
         let names: Vec<String> = columns
             .iter()
@@ -402,7 +445,9 @@ impl Maker<'_> {
             if sorted.0 == sorted.1 {
                 continue;
             }
-            let mut name = self.name.to_owned();
+            // Without the schema or database that it lies in.
+            let bare = self.name.rsplit('.').next().unwrap_or_default();
+            let mut name = bare.trim_matches(['"', '`']).to_owned();
             for &i in &columns {
                 name.push('_');
                 name.push_str(&self.schema.columns[i].name);
@@ -414,12 +459,13 @@ impl Maker<'_> {
                 name.truncate(end.unwrap_or(0));
                 name.push_str(&format!("_{}_key", names.len() + 1));
             }
-            created.indexes.push(format!(
+            let sql = format!(
                 "CREATE UNIQUE INDEX {} ON {} ({})",
                 self.to.quote(&name),
-                self.to.quote(self.name),
+                self.to.quote_table(self.name),
                 self.columns(&columns)
-            ));
+            );
+            created.indexes.push(self.constraint(&columns, None, sql));
             names.insert(name);
         }
     }
@@ -457,7 +503,7 @@ impl Maker<'_> {
         let mut sql = format!(
             "FOREIGN KEY ({}) REFERENCES {} ({})",
             self.columns(&key.columns),
-            self.to.quote(parent),
+            self.to.quote_table(parent),
             parents.join(", ")
         );
         for (event, action) in [("DELETE", &key.on_delete), ("UPDATE", &key.on_update)] {

@@ -33,4 +33,5 @@ mod tx;
 mod value;
 
 pub(super) use driver::MysqlDriver;
+pub(super) use names::quote_table;
 pub use store::MysqlStore;

@@ -22,7 +22,7 @@ pub(super) fn split(table: &str) -> (Option<&str>, &str) {
 }
 
 /// A table's name for SQL. Without a database it is one of the connection's.
-pub(super) fn quote_table(table: &str) -> String {
+pub(in crate::database) fn quote_table(table: &str) -> String {
     match split(table) {
         (Some(database), table) => format!("{}.{}", quote(database), quote(table)),
         (None, table) => quote(table),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use mysql_async::Conn;
+use mysql_async::prelude::Queryable;
 use tokio::sync::Mutex;
 
 use crate::config::ServerUrl;
@@ -12,6 +13,7 @@ use crate::database::{ReadStore, Snapshot};
 use crate::error::{Error, ErrorKind, Result};
 
 use super::connect::{Access, Server};
+use super::error::mysql;
 use super::read::MysqlSnapshot;
 use super::schema;
 use super::tx::Writer;
@@ -67,6 +69,28 @@ impl MysqlStore {
     /// Puts the store's name in front of an error.
     pub(super) fn named(&self, error: Error) -> Error {
         error.at(format!("store {}", self.inner.name))
+    }
+
+    /// Runs a statement that creates or alters a table.
+    ///
+    /// # Errors
+    /// Those of writing; then nothing is done.
+    pub async fn run_ddl(&self, sql: &str) -> Result<()> {
+        let mut conn = self.connect(Access::Write).await?;
+        let done = async {
+            // Otherwise older servers give the first timestamp a default, and a new value at every
+            // update. Where it cannot be set it is so already.
+            let explicit = "SET SESSION explicit_defaults_for_timestamp = ON";
+            if let Err(e) = conn.query_drop(explicit).await
+                && !matches!(e, mysql_async::Error::Server(_))
+            {
+                return Err(mysql("connect")(e));
+            }
+            conn.query_drop(sql)
+                .await
+                .map_err(mysql(format!("run {sql}")))
+        };
+        done.await.map_err(|e| self.named(e))
     }
 
     /// A connection of one's own. Fails with `Store` when the server is too old.

@@ -60,4 +60,5 @@ mod tx;
 mod write;
 
 pub(super) use driver::PgDriver;
+pub(super) use names::quote_table;
 pub use store::PgStore;

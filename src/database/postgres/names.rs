@@ -86,6 +86,11 @@ impl TableName {
     }
 }
 
+/// A table's name as users write it, quoted for SQL.
+pub(in crate::database) fn quote_table(name: &str) -> String {
+    TableName::parse(name).map_or_else(|_| quote(name), |name| name.sql())
+}
+
 /// One part of a name, and what follows it.
 fn part(name: &str) -> Option<(String, &str)> {
     let Some(quoted) = name.strip_prefix('"') else {

@@ -10,6 +10,7 @@ use crate::database::{ReadStore, Snapshot};
 use crate::error::{Error, Result};
 
 use super::connect::{Endpoint, PgConn};
+use super::error::pg;
 use super::read::PgSnapshot;
 use super::schema;
 
@@ -60,6 +61,16 @@ impl PgStore {
     pub(super) async fn connect(&self) -> Result<PgConn> {
         let connected = self.inner.endpoint.connect().await;
         connected.map_err(|e| self.place(e))
+    }
+
+    /// Runs a statement that creates or alters a table.
+    ///
+    /// # Errors
+    /// Those of writing; then nothing is done.
+    pub async fn run_ddl(&self, sql: &str) -> Result<()> {
+        let conn = self.connect().await?;
+        let done = conn.client().batch_execute(sql).await;
+        done.map_err(|e| self.place(pg(format!("run {sql}"))(e)))
     }
 
     /// The error, with the store's name.

@@ -12,6 +12,20 @@ use super::session::Access;
 use super::store::SqliteStore;
 
 impl SqliteStore {
+    /// Runs a statement that creates or alters a table.
+    ///
+    /// # Errors
+    /// Those of writing; then nothing is done.
+    pub async fn run_ddl(&self, sql: &str) -> Result<()> {
+        let sql = sql.to_owned();
+        self.with(Access::Apply, move |session| {
+            let conn = session.conn();
+            conn.execute_batch(&sql)
+                .map_err(sqlite(format!("run {sql}")))
+        })
+        .await
+    }
+
     /// Removes everything that Banyan added for a migration, whatever became of the tables since.
     ///
     /// # Errors
