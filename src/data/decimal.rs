@@ -18,6 +18,12 @@ impl Decimal {
         &self.0
     }
 
+    /// The same number without trailing zeros of the fraction.
+    #[must_use]
+    pub fn trimmed(&self) -> Self {
+        Self(self.normalized().into())
+    }
+
     /// The text without trailing zeros of the fraction: equal numbers give equal texts.
     #[must_use]
     pub fn normalized(&self) -> &str {

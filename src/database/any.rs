@@ -164,11 +164,8 @@ impl AnyStore {
                 Some(Arc::new(form))
             };
         }
-        Some(Arc::new(ServerStoredForm::of(
-            self.engine(),
-            schema,
-            columns,
-        )))
+        let form = ServerStoredForm::of(self.engine(), schema, columns);
+        Some(Arc::new(form.facing(other)))
     }
 
     /// Whether columns of two stores make the same of every value that either can hold.

@@ -67,7 +67,7 @@ pub(super) fn check(sides: Sides) {
     sides.assert_verified();
     assert_eq!(
         sides.source.rows("SELECT name FROM parents WHERE id = 60"),
-        ["new here"]
+        ["\"new here\""]
     );
     sides.assert_still();
 }

@@ -259,6 +259,8 @@ impl Maker<'_> {
         if self.from == self.to
             && self.to != Engine::Postgres
             && let Some(collation) = &column.collation
+            // Of a type that is compared as what it stands for.
+            && *collation != column.declared_type
         {
             let charset = collation.split_once('_').map(|(charset, _)| charset);
             if let (Engine::Mysql, Some(charset)) = (self.to, charset) {

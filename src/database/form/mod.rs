@@ -157,6 +157,11 @@ impl ColumnForm {
         self == other && !self.is_unknown()
     }
 
+    /// Whether decimals keep the zeros behind the point that they are written with.
+    fn keeps_scale(&self) -> bool {
+        matches!(&self.form, Form::Decimal(form) if form.size.is_none())
+    }
+
     /// What the column gives back after the value is written to it; the value itself where it cannot
     /// hold it. See [`Self::take`].
     #[must_use]
@@ -272,13 +277,24 @@ fn literal_text(literal: &Literal, value: &Value) -> Option<String> {
 #[derive(Clone, Debug)]
 pub struct ServerStoredForm {
     forms: Vec<ColumnForm>,
+    /// Whether trailing zeros behind the point say nothing: the other side gives all decimals of a
+    /// column as many digits.
+    pads: bool,
 }
 
 impl ServerStoredForm {
     /// Of columns, in the order of the mapping.
     #[must_use]
     pub fn new(forms: Vec<ColumnForm>) -> Self {
-        Self { forms }
+        Self { forms, pads: false }
+    }
+
+    /// For values that come from a store of this kind. MySQL has no decimals without a scale: `0.4` from
+    /// a `decimal(65,30)` is `0.4` in a `numeric` again, and not a number with thirty digits.
+    #[must_use]
+    pub fn facing(mut self, other: Engine) -> Self {
+        self.pads = other == Engine::Mysql;
+        self
     }
 
     /// Of these columns of a table of a server.
@@ -305,7 +321,12 @@ impl StoredForm for ServerStoredForm {
 
     fn try_stored(&self, column: usize, value: Value) -> Result<Value, Value> {
         match self.forms.get(column) {
-            Some(form) => form.take(value),
+            Some(form) => match form.take(value)? {
+                Value::Decimal(v) if self.pads && form.keeps_scale() => {
+                    Ok(Value::Decimal(v.trimmed()))
+                }
+                value => Ok(value),
+            },
             None => Ok(value),
         }
     }

@@ -241,3 +241,22 @@ proptest! {
         check_pair(&from, &to, &values);
     }
 }
+
+#[test]
+fn zeros_that_another_server_adds_are_taken_off() {
+    let side = |declared| ServerStoredForm::new(vec![ColumnForm::postgres_type(declared)]);
+    let decimal = |text: &str| Value::Decimal(text.parse().unwrap());
+    let shown = |value: Value| match value {
+        Value::Decimal(v) => v.as_str().to_owned(),
+        other => panic!("{other:?}"),
+    };
+    let long = "0.400000000000000000000000000000";
+    let free = side("numeric");
+    assert_eq!(shown(free.as_stored(0, decimal(long))), long);
+    let facing = free.facing(Engine::Mysql);
+    assert_eq!(shown(facing.as_stored(0, decimal(long))), "0.4");
+    assert_eq!(shown(facing.as_stored(0, decimal("100.00"))), "100");
+    // A scale of the column's own stays.
+    let scaled = side("numeric(10,2)").facing(Engine::Mysql);
+    assert_eq!(shown(scaled.as_stored(0, decimal("1.5"))), "1.50");
+}
