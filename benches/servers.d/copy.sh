@@ -56,5 +56,8 @@ copy_prepare() {
   fresh_postgres
   pg source -c "$items_table"
   fill_items source "$1"
+  # Nobody shall pay for writing that down.
+  checkpoint
+  sync
   touch "$dir/copy-made"
 }

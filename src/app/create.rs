@@ -30,7 +30,10 @@ pub(super) async fn missing(
     let source = store(config, &migration.source)?;
     let target = store(config, &migration.target)?;
     let mut rules = Rules::new(config, &state_folder(config)?)?;
-    let specs = draft(&name, migration, &mut rules, &source).await?.spec.tables;
+    let specs = draft(&name, migration, &mut rules, &source)
+        .await?
+        .spec
+        .tables;
     let mut wanted = Vec::new();
     let mut names = Vec::new();
     for spec in &specs {

@@ -15,8 +15,8 @@ use crate::sync::{Engine, EngineOptions, RunOptions, SyncReport, run};
 
 use super::Opened;
 use super::build::join;
-use super::create;
 use super::check::rows_without_key;
+use super::create;
 use super::ending::half_ended;
 use super::lease::Lease;
 use super::notebook::Notebook;
@@ -242,13 +242,15 @@ impl Work<'_> {
         if opened.plan.two_way {
             feeds.push(store(config, &migration.target)?);
         }
+        let ends = [&migration.source, &migration.target];
+        let ends = [store(config, ends[0])?, store(config, ends[1])?];
         let mut engine = Engine::start(
             opened.source,
             opened.target,
             opened.plan,
             EngineOptions {
                 batch_rows: usize::try_from(options.batch_rows).unwrap_or(5_000),
-                chunk_rows: usize::try_from(options.chunk_rows).unwrap_or(10_000),
+                chunk_rows: chunk_rows(options.chunk_rows, &ends),
                 ..EngineOptions::default()
             },
         )
@@ -403,15 +405,37 @@ async fn keep(
     }
 }
 
+/// Between servers a chunk costs round trips; a file is locked while one is written.
+fn chunk_rows(asked: Option<u64>, ends: &[AnyStore; 2]) -> usize {
+    let is_file = |store: &AnyStore| store.engine() == crate::database::Engine::Sqlite;
+    let usual = if ends.iter().any(is_file) {
+        20_000
+    } else {
+        60_000
+    };
+    asked
+        .and_then(|rows| usize::try_from(rows).ok())
+        .unwrap_or(usual)
+}
+
+/// The rows to copy; of large tables of servers about so many.
 async fn count(config: &Config, name: &str, opened: &Opened) -> Result<Option<u64>> {
     let migration = config.migration(name)?;
     let source = store(config, &migration.source)?;
-    let mut snapshot = source.snapshot().await?;
     let mut total = 0;
     for mapping in &opened.plan.mappings {
-        total += snapshot
-            .count(&mapping.source.table.name, mapping.filter_sql.as_deref())
-            .await?;
+        let table = &mapping.source.table.name;
+        let known = match &mapping.filter_sql {
+            None => source.about_rows(table).await?,
+            Some(_) => None,
+        };
+        total += match known {
+            Some(rows) => rows,
+            None => {
+                let mut snapshot = source.snapshot().await?;
+                snapshot.count(table, mapping.filter_sql.as_deref()).await?
+            }
+        };
     }
     Ok(Some(total))
 }

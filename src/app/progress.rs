@@ -62,6 +62,8 @@ impl Meter {
 pub(super) fn note(record: &mut MigrationRecord, observed: &Observed, meter: &mut Meter) {
     record.rows_copied = observed.rows_copied;
     record.progress_percent = if observed.copied {
+        // It may have been an estimate.
+        record.rows_total = record.rows_total.map(|_| record.rows_copied);
         Some(100.0)
     } else {
         record
@@ -133,7 +135,8 @@ fn percent(done: u64, total: u64) -> f64 {
     if total == 0 {
         return 100.0;
     }
-    (100.0 * as_f64(done) / as_f64(total)).min(100.0)
+    // The total may be an estimate: the copy says itself when it is done.
+    (100.0 * as_f64(done) / as_f64(total)).min(99.9)
 }
 
 pub(super) fn now_us() -> i64 {

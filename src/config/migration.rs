@@ -116,8 +116,8 @@ pub enum ForeignKeys {
 pub struct MigrationOptions {
     /// Rows of one write batch, at most. A source transaction is never cut.
     pub batch_rows: u64,
-    /// Rows of one chunk of the snapshot.
-    pub chunk_rows: u64,
+    /// Rows of one chunk of the snapshot; `None`: what suits the stores.
+    pub chunk_rows: Option<u64>,
     /// What is done about foreign keys of the target.
     pub foreign_keys: ForeignKeys,
     /// Rows copied each second, at most; `None` is as fast as it goes.
@@ -130,7 +130,7 @@ impl Default for MigrationOptions {
     fn default() -> Self {
         Self {
             batch_rows: 5_000,
-            chunk_rows: 20_000,
+            chunk_rows: None,
             foreign_keys: ForeignKeys::Check,
             copy_rows_per_s_max: None,
             log_kept_mb_max: 10_240,
@@ -418,7 +418,7 @@ fn read_options(section: &Section<'_>) -> MigrationOptions {
             .unwrap_or(default.batch_rows),
         chunk_rows: section
             .integer("chunk_rows", 1, 1_000_000)
-            .unwrap_or(default.chunk_rows),
+            .or(default.chunk_rows),
         foreign_keys: section
             .choice(
                 "foreign_keys",

@@ -248,6 +248,23 @@ impl AnyStore {
         on!(self, store => store.count_some(table).await)
     }
 
+    /// About how many rows a table has, where the server knows that without counting them all; few
+    /// are counted.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub async fn about_rows(&self, table: &str) -> Result<Option<u64>> {
+        let (rows, more) = self.count_some(table).await?;
+        if !more {
+            return Ok(Some(rows));
+        }
+        match &self.0 {
+            Inner::Sqlite(_) => Ok(None),
+            Inner::Postgres(store, _) => store.estimated_rows(table).await,
+            Inner::Mysql(store, ..) => store.estimated_rows(table).await,
+        }
+    }
+
     /// Rows of a table that violate its foreign keys. Looks for a few seconds at most.
     ///
     /// # Errors

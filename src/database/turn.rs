@@ -11,25 +11,22 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// What one tells the next.
 #[derive(Debug)]
-struct Committed;
+struct Over;
 
-/// The order in which batches that are under way at the same time commit. One that is not committed
-/// keeps all behind it from committing.
+/// A place in a line.
 #[derive(Debug)]
-pub struct Turn {
-    before: Option<oneshot::Receiver<Committed>>,
+struct Place {
+    before: Option<oneshot::Receiver<Over>>,
     /// For the one behind.
-    done: Option<oneshot::Sender<Committed>>,
-    behind: Option<oneshot::Receiver<Committed>>,
+    done: Option<oneshot::Sender<Over>>,
+    behind: Option<oneshot::Receiver<Over>>,
 }
 
-impl Turn {
-    /// Of somebody who is behind nobody.
-    #[must_use]
-    pub fn first() -> Self {
+impl Place {
+    /// In front of everybody, and over before it begins.
+    fn head() -> Self {
         let (done, behind) = oneshot::channel();
-        // Its turn is over before it begins: it only stands at the head of a line.
-        drop(done.send(Committed));
+        drop(done.send(Over));
         Self {
             before: None,
             done: None,
@@ -37,9 +34,7 @@ impl Turn {
         }
     }
 
-    /// The turn behind the last one that this was asked for.
-    #[must_use]
-    pub fn next(&mut self) -> Self {
+    fn next(&mut self) -> Self {
         let (done, behind) = oneshot::channel();
         Self {
             before: self.behind.replace(behind),
@@ -48,11 +43,7 @@ impl Turn {
         }
     }
 
-    /// Waits until everything before is committed.
-    ///
-    /// # Errors
-    /// `Unavailable` when something before is not going to be committed.
-    pub async fn come(&mut self) -> Result<()> {
+    async fn come(&mut self) -> Result<()> {
         if let Some(before) = &mut self.before {
             let result = before.await;
             self.before = None;
@@ -66,12 +57,68 @@ impl Turn {
         Ok(())
     }
 
-    /// It is committed: the next one may.
-    pub fn pass(self) {
-        if let Some(done) = self.done {
+    fn pass(&mut self) {
+        if let Some(done) = self.done.take() {
             // Nobody may be behind.
-            drop(done.send(Committed));
+            drop(done.send(Over));
         }
+    }
+}
+
+/// The order in which batches that are under way at the same time commit. One that is not committed
+/// keeps all behind it from committing.
+#[derive(Debug)]
+pub struct Turn {
+    load: Place,
+    commit: Place,
+}
+
+impl Turn {
+    /// Of somebody who is behind nobody.
+    #[must_use]
+    pub fn first() -> Self {
+        Self {
+            load: Place::head(),
+            commit: Place::head(),
+        }
+    }
+
+    /// The turn behind the last one that this was asked for.
+    #[must_use]
+    pub fn next(&mut self) -> Self {
+        Self {
+            load: self.load.next(),
+            commit: self.commit.next(),
+        }
+    }
+
+    /// Waits until the rows of everything before are in. Rows that are loaded in the order of their
+    /// keys, one batch after the other, leave an index that is full and not half empty; that the one
+    /// before commits meanwhile does no harm.
+    ///
+    /// # Errors
+    /// `Unavailable` when something before is not going to be committed.
+    pub async fn come_to_load(&mut self) -> Result<()> {
+        self.load.come().await
+    }
+
+    /// The rows are in.
+    pub fn loaded(&mut self) {
+        self.load.pass();
+    }
+
+    /// Waits until everything before is committed.
+    ///
+    /// # Errors
+    /// `Unavailable` when something before is not going to be committed.
+    pub async fn come(&mut self) -> Result<()> {
+        self.commit.come().await
+    }
+
+    /// It is committed: the next one may.
+    pub fn pass(mut self) {
+        self.load.pass();
+        self.commit.pass();
     }
 }
 

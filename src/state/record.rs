@@ -35,7 +35,8 @@ pub struct MigrationRecord {
     pub progress_percent: Option<f64>,
     /// Rows copied so far.
     pub rows_copied: u64,
-    /// Rows of the source's tables when the copy began.
+    /// Rows of the source's tables when the copy began; of large tables of servers about so many,
+    /// until the copy is done.
     pub rows_total: Option<u64>,
     /// Changes that were waiting in both feeds when this was written.
     pub lag_rows: Option<u64>,

@@ -1,6 +1,8 @@
 //! Copying, chunk by chunk, beside the normal path.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use datafusion::arrow::array::Array;
@@ -22,13 +24,42 @@ use super::follow::{Applying, at_once};
 /// How long chunks are copied before changes are followed again.
 pub(super) const BURST: Duration = Duration::from_millis(200);
 
-/// The same where nothing is followed until everything is copied.
-const BURST_OF_ONE: Duration = Duration::from_millis(500);
-/// Chunks that are written side by side, at most.
-const COPIES_MAX: usize = 4;
+/// Chunks that are on their way into a store, at most: one that is being loaded, one that commits, one
+/// that is ready.
+const COPIES_MAX: usize = 3;
 
 /// A table of the source, and the key behind which a chunk begins.
 pub(super) type Place = (usize, Option<Key>);
+
+/// What is on its way between the stores.
+pub(super) struct Line {
+    /// In order.
+    writing: VecDeque<Copying>,
+    last: Turn,
+    /// Read, and not being written.
+    read: Option<(Place, Chunk)>,
+    /// What to read next of a table that is under way.
+    next: Option<Place>,
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        Self {
+            writing: VecDeque::new(),
+            last: Turn::first(),
+            read: None,
+            next: None,
+        }
+    }
+}
+
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Line")
+            .field("writing", &self.writing.len())
+            .finish_non_exhaustive()
+    }
+}
 
 /// A chunk that is being written.
 struct Copying {
@@ -153,64 +184,76 @@ impl<S: SyncStore> Engine<S> {
     /// written. Answers whether there was any. Before the first chunk, rows that only the target holds
     /// go the other way: see `adopt`.
     ///
-    /// Where each chunk is as new as can be, nothing is read ahead beyond the end of a burst: a change
+    /// Where each chunk is as new as can be, nothing is under way beyond the end of a burst: a change
     /// of a key whose chunk is read but not written could be told neither from one that the chunk
-    /// holds nor from one that it lacks.
+    /// holds nor from one that it lacks. Where all chunks are of one instant nothing is followed
+    /// meanwhile, and they stay on their way.
     pub async fn copy_chunk(&mut self) -> Result<bool> {
         if self.to_adopt().is_some() {
             self.adopt().await?;
             return Ok(true);
         }
-        let paused = |t| self.plan.units_of(t).any(|u| self.paused.contains_key(&u));
-        let Some(at) = self.copy.next(|t| !paused(t)) else {
-            return Ok(false);
-        };
+        let mut line = std::mem::take(
+            self.copying
+                .get_mut()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
         let begun = Instant::now();
         let one_instant = self.stores[0].copies_one_instant();
-        let burst = if one_instant { BURST_OF_ONE } else { BURST };
         let source = self.stores[0].clone();
         let rows_max = self.options.chunk_rows;
         let read = async |(table, after): Place| -> Result<(Place, Chunk)> {
             let chunk = source.read_chunk(table, after.clone(), rows_max).await?;
             Ok(((table, after), chunk))
         };
-        let mut chunk = self.read_ahead.take().filter(|(place, _)| *place == at);
-        let mut next = chunk.is_none().then_some(at);
-        let mut line: VecDeque<Copying> = VecDeque::new();
-        let mut last = Turn::first();
-        let mut is_begun = false;
+        let is_paused = |table: usize| {
+            let mut units = self.plan.units_of(table);
+            units.any(|u| self.paused.contains_key(&u))
+        };
+        line.read.take_if(|(place, _)| is_paused(place.0));
+        line.next.take_if(|place| is_paused(place.0));
+        let mut progress = !line.writing.is_empty();
         loop {
-            let is_over = is_begun && begun.elapsed() >= burst;
-            let waits = one_instant && is_over;
+            let is_over = progress && begun.elapsed() >= BURST;
+            // Conflicts are worked on while nothing is under way.
+            let conflicts = || self.open.values().any(|c| c.state != OpenState::Parked);
+            if is_over && one_instant && !conflicts() {
+                break;
+            }
             let writers = self.stores[1].writers().clamp(1, COPIES_MAX);
-            if let Some((place, read)) = chunk.take_if(|(place, chunk)| {
-                !waits
-                    && (line.is_empty()
-                        || line.len() < writers && self.is_plain(place.0, &chunk.batch))
+            if let Some((place, read)) = line.read.take_if(|(place, chunk)| {
+                let alone = line.writing.is_empty();
+                let side_by_side =
+                    line.writing.len() < writers && self.is_plain(place.0, &chunk.batch);
+                !(one_instant && is_over) && (alone || side_by_side)
             }) {
+                progress = true;
                 let (batch, mark) = self.chunk_batch(place.0, read).await?;
-                next = mark.upper.clone().map(|key| (mark.table, Some(key)));
-                is_begun = true;
+                line.next = mark.upper.clone().map(|key| (mark.table, Some(key)));
                 let store = self.stores[1].clone();
-                let under_way = Copying::begin(store, batch, mark, last.next()).await;
-                line.push_back(under_way);
+                let turn = line.last.next();
+                line.writing
+                    .push_back(Copying::begin(store, batch, mark, turn).await);
                 continue;
             }
-            let wanted =
-                next.take_if(|_| chunk.is_none() && (!is_over || one_instant && !line.is_empty()));
-            if line.len() < writers
+            if line.read.is_none() && line.next.is_none() && !is_over {
+                line.next = self.next_place(&line.writing);
+            }
+            let wanted = line.next.take_if(|_| line.read.is_none() && !is_over);
+            if line.writing.len() < writers
                 && let Some(place) = &wanted
             {
-                chunk = Some(read(place.clone()).await?);
+                progress = true;
+                line.read = Some(read(place.clone()).await?);
                 continue;
             }
-            let Some(front) = line.pop_front() else {
+            let Some(front) = line.writing.pop_front() else {
                 break;
             };
             let applied = match wanted {
                 Some(place) => {
-                    let (applied, read) = futures::join!(front.applied, read(place));
-                    chunk = Some(read?);
+                    let (applied, chunk) = futures::join!(front.applied, read(place));
+                    line.read = Some(chunk?);
                     applied?
                 }
                 None => front.applied.await?,
@@ -221,11 +264,39 @@ impl<S: SyncStore> Engine<S> {
             self.copy.add(mark);
             self.copy.compact(self.read);
         }
-        self.read_ahead = chunk;
+        self.copying = Mutex::new(line);
         if self.is_copied() {
             self.began.clear();
         }
-        Ok(true)
+        Ok(progress)
+    }
+
+    /// Waits for the chunks that are on their way.
+    pub(super) async fn finish_copying(&mut self) -> Result<()> {
+        let line = std::mem::take(
+            self.copying
+                .get_mut()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+        for copying in line.writing {
+            let applied = copying.applied.await?;
+            let mut mark = copying.mark;
+            mark.target_seq = applied.chunk_end;
+            self.take_in_copied(copying.whole, copying.units, applied);
+            self.copy.add(mark);
+        }
+        Ok(())
+    }
+
+    /// Where to go on reading, behind the chunks that are on their way.
+    fn next_place(&self, writing: &VecDeque<Copying>) -> Option<Place> {
+        self.copy.next(|table| {
+            writing.iter().all(|c| c.mark.table != table)
+                && !self
+                    .plan
+                    .units_of(table)
+                    .any(|u| self.paused.contains_key(&u))
+        })
     }
 
     /// Whether a chunk is written as it was read.

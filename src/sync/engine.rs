@@ -1,16 +1,16 @@
 //! The engine's state.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Mutex;
 
 use crate::data::{FastMap, LogId, Row};
 use crate::database::{
-    ApplyBatch, Chunk, DecisionRecord, OpenConflict, OpenState, Patience, Role, SyncStore, Turn,
-    UnitKey,
+    ApplyBatch, DecisionRecord, OpenConflict, OpenState, Patience, Role, SyncStore, Turn, UnitKey,
 };
 use crate::error::Result;
 
 use super::adopt::Adoption;
-use super::copy::{CopyProgress, Place};
+use super::copy::{CopyProgress, Line};
 use super::plan::Plan;
 use super::report::{SyncReport, TableCounts};
 
@@ -60,8 +60,9 @@ pub struct Engine<S> {
     pub(super) tries: HashMap<(Role, i64), u32>,
     pub(super) half: Vec<DecisionRecord>,
     pub(super) copy: CopyProgress,
-    /// A chunk that is read and not written, where all chunks are of one instant.
-    pub(super) read_ahead: Option<(Place, Chunk)>,
+    /// Chunks on their way, where all chunks are of one instant. (The lock is never taken: futures
+    /// are not to be shared.)
+    pub(super) copying: Mutex<Line>,
     pub(super) adoption: Adoption,
     /// Tables of the source of which the target held rows before their copy began.
     pub(super) copied_before: HashSet<usize>,

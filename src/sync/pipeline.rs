@@ -109,6 +109,7 @@ pub async fn run<S: SyncStore>(
             woken = target.wait(wait_ms) => { woken?; }
         }
     }
+    engine.finish_copying().await?;
     engine.flush().await?;
     let mut report = engine.report();
     report.seconds = begun.elapsed().as_secs_f64();

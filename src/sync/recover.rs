@@ -1,6 +1,7 @@
 //! Starting: everything that matters is read back from the stores.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Mutex;
 
 use crate::data::FastMap;
 use crate::database::{Base, Outcome};
@@ -107,7 +108,7 @@ impl<S: SyncStore> Engine<S> {
             stores,
             copied_before: copied_before.into_iter().collect(),
             copy: CopyProgress::new(plan.mappings.len(), chunks),
-            read_ahead: None,
+            copying: Mutex::default(),
             adoption: Adoption::default(),
             began: HashMap::new(),
             plan,

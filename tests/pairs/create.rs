@@ -18,9 +18,7 @@ pub(super) fn check(sides: Sides) {
     assert_ne!(refused.code, 0, "{refused:?}");
     assert!(refused.errors.contains("--create-tables"), "{refused:?}");
 
-    let report = sides
-        .shop
-        .json(&["copy", "shop", "--create-tables"]);
+    let report = sides.shop.json(&["copy", "shop", "--create-tables"]);
     let created: Vec<&str> = report["created"]
         .as_array()
         .unwrap()
@@ -59,9 +57,13 @@ pub(super) fn check(sides: Sides) {
 
     // And changes go both ways.
     sides.target.sql("UPDATE items SET stars = 6 WHERE id = 6");
-    sides.target.sql("INSERT INTO parents VALUES (60, 'new here', 0)");
+    sides
+        .target
+        .sql("INSERT INTO parents VALUES (60, 'new here', 0)");
     sides.target.sql("INSERT INTO children VALUES (60, 60, 0)");
-    sides.source.sql("UPDATE tags SET weight = 99 WHERE code = 'tag/3'");
+    sides
+        .source
+        .sql("UPDATE tags SET weight = 99 WHERE code = 'tag/3'");
     sides.source.sql("DELETE FROM children WHERE id = 1");
     sides.sync();
     sides.assert_verified();

@@ -63,7 +63,11 @@ impl Section {
         };
         // What would end a cell.
         let whys = whys.replace('|', "\\|");
-        let declared = if declared.is_empty() { "no type" } else { declared };
+        let declared = if declared.is_empty() {
+            "no type"
+        } else {
+            declared
+        };
         let cells = format!("`{declared}` | {back} of {} | {whys}", values.len());
         let cells = cells.replace('\n', " ");
         self.text.push_str(&format!("| {cells} |\n"));

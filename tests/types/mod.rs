@@ -64,9 +64,9 @@ fn check(sides: Sides) {
     }
     for (n, (declared, values)) in cases.iter().enumerate() {
         let t = table(n);
-        sides
-            .source
-            .sql(&format!("CREATE TABLE {t} (id bigint PRIMARY KEY, v {declared})"));
+        sides.source.sql(&format!(
+            "CREATE TABLE {t} (id bigint PRIMARY KEY, v {declared})"
+        ));
         for (id, value) in values.iter().enumerate() {
             let insert = format!("INSERT INTO {t} VALUES ({}, {value})", id + 1);
             sides.source.sql(&insert);
@@ -89,17 +89,30 @@ fn check(sides: Sides) {
         sides.shop.json(&["copy", "shop", "--create-tables"]);
     }
     sync(&sides, &mut fates);
-    for (n, fate) in fates.iter().enumerate().filter(|(_, f)| f.no_table.is_none()) {
+    for (n, fate) in fates
+        .iter()
+        .enumerate()
+        .filter(|(_, f)| f.no_table.is_none())
+    {
         let t = table(n);
         let there: Vec<String> = sides.target.rows(&format!("SELECT id FROM {t}"));
         let all = cases[n].1.len();
-        assert_eq!(there.len() + fate.refused.len(), all, "{}: {fate:?}", cases[n].0);
+        assert_eq!(
+            there.len() + fate.refused.len(),
+            all,
+            "{}: {fate:?}",
+            cases[n].0
+        );
         sides
             .target
             .sql(&format!("INSERT INTO {t} SELECT id + {BACK}, v FROM {t}"));
     }
     sync(&sides, &mut fates);
-    for (n, fate) in fates.iter_mut().enumerate().filter(|(_, f)| f.no_table.is_none()) {
+    for (n, fate) in fates
+        .iter_mut()
+        .enumerate()
+        .filter(|(_, f)| f.no_table.is_none())
+    {
         let same = same(&sides.source, &table(n), cases[n].0);
         let ways = cases[n].1.len();
         for id in (1..).take(ways) {
@@ -120,7 +133,11 @@ fn check(sides: Sides) {
 
 fn configure(sides: &Sides, fates: &[Fate]) {
     let mut rest = String::from("on_conflict = \"park\"\n");
-    for (n, _) in fates.iter().enumerate().filter(|(_, f)| f.no_table.is_none()) {
+    for (n, _) in fates
+        .iter()
+        .enumerate()
+        .filter(|(_, f)| f.no_table.is_none())
+    {
         let t = table(n);
         writeln!(rest, "[[migrations.shop.tables]]\nsource = \"{t}\"").unwrap();
     }
@@ -164,10 +181,16 @@ fn section(sides: &Sides, fates: &[Fate]) -> Section {
     let mut section = Section::new(sides.source.engine, sides.target.engine);
     for (n, fate) in fates.iter().enumerate() {
         let (declared, values) = cases[n];
-        section.add(declared, values, fate.no_table.as_deref(), fate.back, |id| {
-            let refused = |id| fate.refused.get(&id).map(String::as_str);
-            refused(id).or_else(|| refused(id + BACK))
-        });
+        section.add(
+            declared,
+            values,
+            fate.no_table.as_deref(),
+            fate.back,
+            |id| {
+                let refused = |id| fate.refused.get(&id).map(String::as_str);
+                refused(id).or_else(|| refused(id + BACK))
+            },
+        );
     }
     section
 }

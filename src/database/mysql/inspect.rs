@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use super::connect::Access;
 use super::error::{code, mysql};
 use super::log;
-use super::names::{quote, quote_table};
+use super::names::{quote, quote_table, split};
 use super::schema;
 use super::store::MysqlStore;
 
@@ -154,6 +154,23 @@ impl MysqlStore {
             );
         }
         Ok(notes)
+    }
+
+    /// How many rows a table has after the engine's statistics; `None` without any.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub async fn estimated_rows(&self, table: &str) -> Result<Option<u64>> {
+        let (database, name) = split(table);
+        let sql = "SELECT TABLE_ROWS FROM information_schema.TABLES WHERE \
+                   TABLE_SCHEMA = COALESCE(?, DATABASE()) AND TABLE_NAME = ?";
+        let mut conn = self.connect(Access::Read).await?;
+        let rows: Option<Option<u64>> = conn
+            .exec_first(sql, (database, name))
+            .await
+            .map_err(mysql(format!("estimate the rows of table {table}")))
+            .map_err(|e| self.named(e))?;
+        Ok(rows.flatten())
     }
 
     /// How many rows a table has, counted up to a thousand, and whether there may be more.

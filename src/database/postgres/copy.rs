@@ -1,15 +1,15 @@
 //! The rows of a table in key order, from one long `COPY`, handed out piece by piece.
 
 use datafusion::arrow::record_batch::RecordBatch;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::data::Key;
 use crate::data::batch::BatchBuilder;
 use crate::database::SyncTable;
 use crate::database::server::driver::CopyReader;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 
 use super::column::PgColumn;
-use super::connect::PgConn;
 use super::error::pg;
 use super::read;
 use super::rows::CopyRows;
@@ -20,20 +20,28 @@ use super::store::PgStore;
 const BYTES_MAX: usize = 16 << 20;
 
 /// See the module's text. Dropped, its connection is closed and the statement ends.
+#[derive(Debug)]
 pub(in crate::database) struct PgCopy {
-    rows: CopyRows,
-    builder: BatchBuilder,
+    requests: mpsc::Sender<Request>,
     seq: u64,
-    /// What it runs on.
-    _conn: PgConn,
 }
 
-impl std::fmt::Debug for PgCopy {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PgCopy")
-            .field("seq", &self.seq)
-            .finish_non_exhaustive()
-    }
+/// What is to be read.
+#[derive(Clone, Debug)]
+struct Wanted {
+    store: PgStore,
+    sql: String,
+    columns: Vec<PgColumn>,
+    exported: Option<String>,
+    /// What is done, for errors.
+    what: String,
+}
+
+/// Who asks for rows.
+#[derive(Debug)]
+struct Request {
+    rows_max: usize,
+    answer: oneshot::Sender<Result<(RecordBatch, bool)>>,
 }
 
 impl PgCopy {
@@ -57,8 +65,6 @@ impl PgCopy {
         exported: Option<&str>,
         seq: u64,
     ) -> Result<Self> {
-        let conn = store.endpoint().connect().await?;
-        read::begin(&conn, exported).await?;
         let columns: Vec<PgColumn> = table
             .columns
             .iter()
@@ -71,21 +77,85 @@ impl PgCopy {
             filter: table.filter.as_deref(),
             ..Selection::default()
         };
-        let sql = select::copy(&table.schema.name, &columns, selection)?;
-        let what = format!("copy table {}", table.schema.name);
-        let stream = conn
-            .client()
-            .copy_out(sql.as_str())
-            .await
-            .map_err(pg(&what))?;
-        let kinds = columns.iter().map(|c| c.kind).collect();
-        let names = columns.into_iter().map(|c| c.name).collect();
-        Ok(Self {
-            rows: CopyRows::new(stream, kinds, what),
-            builder: BatchBuilder::new(names),
-            seq,
-            _conn: conn,
-        })
+        let wanted = Wanted {
+            store: store.clone(),
+            sql: select::copy(&table.schema.name, &columns, selection)?,
+            columns,
+            exported: exported.map(str::to_owned),
+            what: format!("copy table {}", table.schema.name),
+        };
+        let (requests, asked) = mpsc::channel(1);
+        let (ready, begun) = oneshot::channel();
+        std::thread::Builder::new()
+            .name("banyan-pg-copy".to_owned())
+            .spawn(move || run(wanted, asked, ready))
+            .map_err(|cause| {
+                Error::new(ErrorKind::Unavailable, "a copy's reader cannot start").caused_by(cause)
+            })?;
+        begun.await.map_err(|_| ended())??;
+        Ok(Self { requests, seq })
+    }
+}
+
+fn ended() -> Error {
+    Error::new(ErrorKind::Internal, "a copy's reader has ended on its own")
+}
+
+/// The thread: its connection is read and its rows are taken apart in one place, so that nobody is
+/// woken for each packet.
+fn run(wanted: Wanted, asked: mpsc::Receiver<Request>, ready: oneshot::Sender<Result<()>>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(serve(wanted, asked, ready)),
+        Err(cause) => {
+            let error = Error::new(ErrorKind::Unavailable, "a copy's reader cannot start");
+            drop(ready.send(Err(error.caused_by(cause))));
+        }
+    }
+}
+
+async fn serve(
+    wanted: Wanted,
+    mut asked: mpsc::Receiver<Request>,
+    ready: oneshot::Sender<Result<()>>,
+) {
+    let what = wanted.what.clone();
+    let begun = async {
+        let conn = wanted.store.endpoint().connect().await?;
+        read::begin(&conn, wanted.exported.as_deref()).await?;
+        let stream = conn.client().copy_out(wanted.sql.as_str()).await;
+        Ok((stream.map_err(pg(&what))?, conn))
+    };
+    // The connection lives as long as its rows are read.
+    let (stream, _conn) = match begun.await {
+        Ok(begun) => begun,
+        Err(e) => {
+            drop(ready.send(Err(e)));
+            return;
+        }
+    };
+    let kinds = wanted.columns.iter().map(|c| c.kind).collect();
+    let mut rows = CopyRows::new(stream, kinds, wanted.what);
+    let mut builder = BatchBuilder::new(wanted.columns.into_iter().map(|c| c.name).collect());
+    if ready.send(Ok(())).is_err() {
+        return;
+    }
+    while let Some(Request {
+        rows_max,
+        mut answer,
+    }) = asked.recv().await
+    {
+        let filled = tokio::select! {
+            filled = rows.fill(&mut builder, rows_max.max(1), BYTES_MAX) => filled,
+            () = answer.closed() => return,
+        };
+        let read = filled.and_then(|()| Ok((builder.finish()?, rows.ended())));
+        let failed = read.is_err();
+        if answer.send(read).is_err() || failed {
+            return;
+        }
     }
 }
 
@@ -95,9 +165,9 @@ impl CopyReader for PgCopy {
     }
 
     async fn next(&mut self, rows_max: usize) -> Result<(RecordBatch, bool)> {
-        self.rows
-            .fill(&mut self.builder, rows_max.max(1), BYTES_MAX)
-            .await?;
-        Ok((self.builder.finish()?, self.rows.ended()))
+        let (answer, read) = oneshot::channel();
+        let request = Request { rows_max, answer };
+        self.requests.send(request).await.map_err(|_| ended())?;
+        read.await.map_err(|_| ended())?
     }
 }

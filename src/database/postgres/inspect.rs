@@ -87,6 +87,23 @@ impl PgStore {
         Ok((rows.unsigned_abs(), rows.unsigned_abs() >= COUNT_MAX))
     }
 
+    /// How many rows a table has after the planner's statistics; `None` without any.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub async fn estimated_rows(&self, table: &str) -> Result<Option<u64>> {
+        let conn = self.connect().await?;
+        let sql = "SELECT sum(c.reltuples)::int8 FROM pg_class AS c WHERE c.reltuples > 0 AND c.oid IN \
+                   (SELECT $1::text::regclass UNION SELECT relid FROM \
+                   pg_partition_tree($1::text::regclass) WHERE isleaf)";
+        let name = TableName::parse(table)?.sql();
+        let row = conn.client().query_one(sql, &[&name]).await;
+        let rows: Option<i64> = row
+            .and_then(|row| row.try_get(0))
+            .map_err(|e| self.place(pg(format!("estimate the rows of table {table}"))(e)))?;
+        Ok(rows.map(i64::unsigned_abs))
+    }
+
     /// Rows of a table that violate its foreign keys. Looks for five seconds at most.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ use super::tx::{Failure, PgTx};
 use super::write::{done, every};
 
 /// Bytes that are sent in one piece.
-const PIECE: usize = 256 << 10;
+const PIECE: usize = 64 << 10;
 
 /// How a load ended, beside the server's errors.
 enum Loaded {

@@ -283,24 +283,21 @@ impl<D: Driver> Shared<D> {
                 after,
             });
         }
-        let Some(state) = copying.as_mut() else {
+        // Not back in its place before it stands where it says: whoever gives up, or fails, in the
+        // middle begins anew.
+        let Some(mut state) = copying.take() else {
             return Err(Error::new(ErrorKind::Internal, "a copy without a reader"));
         };
-        let read = state.reader.next(rows_max).await;
-        let (batch, last) = match read {
-            Ok(read) => read,
-            Err(e) => {
-                *copying = None;
-                return Err(e);
-            }
-        };
+        let (batch, last) = state.reader.next(rows_max).await?;
         let seq = state.reader.seq();
         state.after = last_key(&batch, &self.options.tables[table].key)?.or(state.after.take());
         if last {
-            *copying = None;
+            drop(state);
             if table + 1 == self.options.tables.len() {
                 self.driver.end_copy().await?;
             }
+        } else {
+            *copying = Some(state);
         }
         Ok(Chunk { batch, seq, last })
     }

@@ -45,7 +45,14 @@ impl<D: Driver> Shared<D> {
     /// `None`: its turn has not come; nothing is done.
     async fn attempt(&self, batch: &ApplyBatch, turn: &mut Turn) -> Result<Option<Applied>> {
         let mut tx = self.driver.begin(PATIENCE_MS).await?;
+        if batch.copied.is_some() {
+            match tokio::time::timeout(LOCKED_AHEAD, turn.come_to_load()).await {
+                Ok(come) => come?,
+                Err(_) => return Ok(None),
+            }
+        }
         let written = self.write(&mut tx, batch).await?;
+        turn.loaded();
         match tokio::time::timeout(LOCKED_AHEAD, turn.come()).await {
             Ok(come) => come?,
             Err(_) => return Ok(None),
