@@ -45,6 +45,21 @@ pub(super) async fn missing(
         names.push((schema.name.clone(), spec.target.clone()));
         match target.schema(&spec.target).await {
             Ok(_) => {}
+            // An empty table in its place would be taken for one whose rows are all deleted.
+            Err(e) if e.kind() == ErrorKind::NotFound && record.phase.is_installed() => {
+                return Err(Error::new(
+                    ErrorKind::Refused,
+                    format!(
+                        "migration {name}: table {} of the target is not there, and the migration \
+                         has begun",
+                        spec.target
+                    ),
+                )
+                .hint(
+                    "bring it back if it was there; make it yourself if it is new in the migration",
+                )
+                .hint(format!("or begin anew: banyan migration abort {name}")));
+            }
             Err(e) if e.kind() == ErrorKind::NotFound => wanted.push((spec, schema)),
             Err(e) => return Err(e),
         }
@@ -82,14 +97,20 @@ pub(super) async fn missing(
     }
     let foreign_keys = all().flat_map(|c| c.foreign_keys.iter().cloned());
     record.unfinished.extend(foreign_keys);
+    // What a foreign key refers to must be unique first.
+    record.unfinished.sort_by_key(|u| u.parent.is_some());
     state.save(record).await?;
     let mut done = Vec::new();
     for (table, created) in planned {
-        target.run_ddl(&created.table).await?;
         if to == Engine::Sqlite {
-            for index in &created.indexes {
-                target.run_ddl(&index.sql).await?;
-            }
+            let indexes = created.indexes.iter().map(|index| index.sql.as_str());
+            let all: Vec<&str> = std::iter::once(created.table.as_str())
+                .chain(indexes)
+                .collect();
+            let sql = format!("BEGIN IMMEDIATE;\n{};\nCOMMIT", all.join(";\n"));
+            target.run_ddl(&sql).await?;
+        } else {
+            target.run_ddl(&created.table).await?;
         }
         done.push(CreatedTable {
             table,
@@ -106,10 +127,13 @@ pub(super) async fn finish(
     notebook: &mut Notebook<'_>,
 ) -> Result<()> {
     while let Some(next) = record.unfinished.first() {
-        // Somebody may have done it who had no time to write it down.
-        if !next.is_in(&target.schema(&next.table).await?)
-            && let Err(e) = target.run_ddl(&next.sql).await
-        {
+        let is_done = match target.schema(&next.table).await {
+            // Somebody may have done it who had no time to write it down.
+            Ok(schema) => next.is_in(&schema),
+            Err(e) if e.kind() == ErrorKind::NotFound => true,
+            Err(e) => return Err(e),
+        };
+        if !is_done && let Err(e) = target.run_ddl(&next.sql).await {
             return Err(e.hint(format!(
                 "mend what is in its way and start it again: banyan sync {}",
                 record.migration

@@ -136,7 +136,10 @@ pub async fn end(
     }
     record.phase = phase;
     record.ending = None;
-    record.unfinished.clear();
+    // Of an aborted one the tables stay, and a new beginning goes on with them.
+    if phase == Phase::Completed {
+        record.unfinished.clear();
+    }
     record.paused = false;
     record.refused_rules.clear();
     record.paused_tables.clear();

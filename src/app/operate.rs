@@ -41,6 +41,8 @@ pub struct SyncRequest {
 
 /// How often the state is written and wishes are looked at.
 const HOUSEKEEPING: Duration = Duration::from_millis(500);
+/// New tables get their constraints when both sides are level, or so long after the copy.
+const LEVEL_MAX: Duration = Duration::from_secs(30);
 /// Pauses between tries after an error that passes by itself.
 const BACKOFF_MS: [u64; 6] = [100, 200, 500, 1_000, 2_000, 5_000];
 /// Tries, when somebody waits for the end.
@@ -89,7 +91,7 @@ pub async fn sync(
     };
     let mut tries = 0;
     let mut earlier = SyncReport::default();
-    if request.create_tables {
+    if request.create_tables && work.record.ending.is_none() {
         earlier.created = create::missing(config, &state, &mut work.record).await?;
     }
     loop {
@@ -263,8 +265,11 @@ impl Work<'_> {
         });
         let is_unfinished = !self.record.unfinished.is_empty();
         let run_options = RunOptions {
-            until_idle: self.request.until_idle || !recopies.is_empty(),
-            copy_only: (self.request.copy_only || is_unfinished) && recopies.is_empty(),
+            // Rows that were copied at different instants need not fit each other: what they refer
+            // to, or the row that a unique value has moved to, may be among the changes.
+            until_idle: self.request.until_idle || !recopies.is_empty() || is_unfinished,
+            copy_only: self.request.copy_only && recopies.is_empty(),
+            no_longer_than: is_unfinished.then_some(LEVEL_MAX),
             copy_rows_per_s_max: options.copy_rows_per_s_max,
             stop: self.stopped.clone(),
         };
@@ -320,7 +325,8 @@ impl Work<'_> {
         let report = finished?;
         let observed = told.borrow().clone();
         note(&mut self.record, &observed, &mut meter);
-        if engine.is_copied() && self.request.until_idle && !*self.stopped.borrow() {
+        let is_done = engine.is_copied() && self.request.until_idle && !is_unfinished;
+        if is_done && !*self.stopped.borrow() {
             let record = &mut self.record;
             record.lag_rows = Some(0);
             record.lag_ms = Some(0);
@@ -333,7 +339,13 @@ impl Work<'_> {
         if is_unfinished && engine.is_copied() && !is_stopped {
             drop(engine);
             let target = store(config, &migration.target)?;
-            create::finish(&target, &mut self.record, &mut self.notebook).await?;
+            let done = create::finish(&target, &mut self.record, &mut self.notebook).await;
+            match done {
+                Ok(()) => {}
+                Err(e) if self.request.until_idle => return Err(e),
+                // What is in its way may be gone when more changes are carried over.
+                Err(e) => tracing::warn!(%e, "a constraint of a new table is tried again later"),
+            }
             again |= !self.request.copy_only;
         } else if again {
             drop(engine);

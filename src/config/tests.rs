@@ -54,6 +54,7 @@ fn the_template_is_right_as_it_is_and_with_everything_uncommented() {
     assert_eq!(config.rules.len(), 3);
     assert_eq!(config.migrations["orders"].tables.len(), 2);
     let defaults = MigrationOptions {
+        chunk_rows: Some(20_000),
         copy_rows_per_s_max: Some(50_000),
         log_kept_mb_max: 10_240,
         ..MigrationOptions::default()

@@ -12,6 +12,7 @@
 pub mod batch;
 pub mod canonical;
 mod change;
+mod constraint;
 mod decimal;
 mod fast;
 pub mod json;
@@ -21,6 +22,7 @@ mod schema;
 mod value;
 
 pub use change::{Change, Commit, Op};
+pub use constraint::Constraint;
 pub use decimal::Decimal;
 pub use fast::{FastMap, FastSet};
 pub use position::{LogId, Position};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::database::Constraint;
+use crate::data::Constraint;
 use crate::lifecycle::Phase;
 
 /// A table that is paused, and why.

@@ -19,6 +19,8 @@ pub(super) use super::map::halt;
 pub(super) struct Composed {
     pub(super) changes: Vec<RowChange>,
     pub(super) touched: Vec<(UnitKey, Option<i64>)>,
+    /// Keys whose changes end where they began, with the last one's time.
+    pub(super) unchanged: Vec<(UnitKey, Option<i64>)>,
 }
 
 /// A change of a unit's row, in the target table's form.
@@ -98,7 +100,13 @@ impl<S: SyncStore> Engine<S> {
         // What ends where it began is nothing. Of a paused table it is not known: it may have
         // changed in columns that nobody looks at yet.
         merged.retain(|c| {
-            c.before != c.after || c.refused.is_some() || self.paused.contains_key(&c.unit.unit)
+            let counts = c.before != c.after
+                || c.refused.is_some()
+                || self.paused.contains_key(&c.unit.unit);
+            if !counts {
+                out.unchanged.push((c.unit.clone(), c.committed_us));
+            }
+            counts
         });
         for change in &mut merged {
             if let Some(reason) = self.paused.get(&change.unit.unit) {

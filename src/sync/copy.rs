@@ -12,9 +12,10 @@ use crate::data::batch::{to_rows, views};
 use crate::data::order::compare_keys;
 use crate::data::{Key, Row, Value};
 use crate::database::{
-    ApplyBatch, Chunk, ChunkMark, CopiedRows, OpenState, Refusal, Role, SyncStore, Turn, UnitKey,
+    Applied, ApplyBatch, Chunk, ChunkMark, CopiedRows, OpenState, Refusal, Role, SyncStore, Turn,
+    UnitKey,
 };
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::rule::ConflictKind;
 
 use super::compose::{UnitChange, forward_write};
@@ -213,6 +214,7 @@ impl<S: SyncStore> Engine<S> {
         line.read.take_if(|(place, _)| is_paused(place.0));
         line.next.take_if(|place| is_paused(place.0));
         let mut progress = !line.writing.is_empty();
+        let mut failed = None;
         loop {
             let is_over = progress && begun.elapsed() >= BURST;
             // Conflicts are worked on while nothing is under way.
@@ -244,7 +246,10 @@ impl<S: SyncStore> Engine<S> {
                 && let Some(place) = &wanted
             {
                 progress = true;
-                line.read = Some(read(place.clone()).await?);
+                match read(place.clone()).await {
+                    Ok(chunk) => line.read = Some(chunk),
+                    Err(e) => return Err(self.give_up(line, e).await),
+                }
                 continue;
             }
             let Some(front) = line.writing.pop_front() else {
@@ -253,15 +258,18 @@ impl<S: SyncStore> Engine<S> {
             let applied = match wanted {
                 Some(place) => {
                     let (applied, chunk) = futures::join!(front.applied, read(place));
-                    line.read = Some(chunk?);
+                    match chunk {
+                        Ok(chunk) => line.read = Some(chunk),
+                        Err(e) => failed = Some(e),
+                    }
                     applied?
                 }
                 None => front.applied.await?,
             };
-            let mut mark = front.mark;
-            mark.target_seq = applied.chunk_end;
-            self.take_in_copied(front.whole, front.units, applied);
-            self.copy.add(mark);
+            self.is_written(front.mark, front.whole, front.units, applied);
+            if let Some(e) = failed.take() {
+                return Err(self.give_up(line, e).await);
+            }
             self.copy.compact(self.read);
         }
         self.copying = Mutex::new(line);
@@ -278,14 +286,35 @@ impl<S: SyncStore> Engine<S> {
                 .get_mut()
                 .unwrap_or_else(PoisonError::into_inner),
         );
+        self.drain(line).await
+    }
+
+    async fn drain(&mut self, line: Line) -> Result<()> {
         for copying in line.writing {
             let applied = copying.applied.await?;
-            let mut mark = copying.mark;
-            mark.target_seq = applied.chunk_end;
-            self.take_in_copied(copying.whole, copying.units, applied);
-            self.copy.add(mark);
+            self.is_written(copying.mark, copying.whole, copying.units, applied);
         }
         Ok(())
+    }
+
+    /// After an error of reading: what was read before it is written.
+    async fn give_up(&mut self, line: Line, error: Error) -> Error {
+        match self.drain(line).await {
+            Ok(()) => error,
+            Err(earlier) => earlier,
+        }
+    }
+
+    fn is_written(
+        &mut self,
+        mut mark: ChunkMark,
+        whole: Option<usize>,
+        units: Vec<UnitKey>,
+        applied: Applied,
+    ) {
+        mark.target_seq = applied.chunk_end;
+        self.take_in_copied(whole, units, applied);
+        self.copy.add(mark);
     }
 
     /// Where to go on reading, behind the chunks that are on their way.

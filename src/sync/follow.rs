@@ -44,6 +44,8 @@ struct Piece {
     is_any: bool,
     /// Whether more was waiting behind it.
     more: bool,
+    /// Keys whose changes end where they began, with the last one's time.
+    unchanged: Vec<(UnitKey, Option<i64>)>,
     /// What it touches, where that is asked.
     footprint: Footprint,
 }
@@ -101,6 +103,7 @@ impl<S: SyncStore> Engine<S> {
         let mut read = self.read[from.index()];
         let mut checkpoint = self.checkpoint[from.index()];
         let mut pieces = 0;
+        let mut failed = None;
         let mut is_over = false;
         let mut more = false;
         let mut progress = false;
@@ -136,14 +139,15 @@ impl<S: SyncStore> Engine<S> {
             let wanted = next.is_none() && !is_over && (more || line.is_empty());
             let mut found = None;
             if wanted && is_free {
-                found = Some(self.piece(from, read).await?);
+                found = Some(self.piece(from, read, ahead).await);
             } else {
                 let Some(mut front) = line.pop_front() else {
-                    return Ok(progress);
+                    return failed.map_or(Ok(progress), Err);
                 };
                 let applied = if wanted {
-                    let (applied, piece) = futures::join!(front.finish(), self.piece(from, read));
-                    found = Some(piece?);
+                    let (applied, piece) =
+                        futures::join!(front.finish(), self.piece(from, read, ahead));
+                    found = Some(piece);
                     applied?
                 } else {
                     front.finish().await?
@@ -155,7 +159,7 @@ impl<S: SyncStore> Engine<S> {
                     if let (true, Some(piece)) = (conflicts, &mut next) {
                         self.look_again(from, piece);
                     }
-                    if let (true, Some(Some(piece))) = (conflicts, &mut found) {
+                    if let (true, Some(Ok(Some(piece)))) = (conflicts, &mut found) {
                         self.look_again(from, piece);
                     }
                 }
@@ -163,6 +167,11 @@ impl<S: SyncStore> Engine<S> {
             }
             if let Some(found) = found {
                 pieces += 1;
+                // What was read before it is written first, whatever is wrong behind it.
+                let found = found.unwrap_or_else(|e| {
+                    failed = Some(e);
+                    None
+                });
                 is_over |= found.is_none();
                 more = found.as_ref().is_some_and(|p| p.more);
                 read = found.as_ref().map_or(read, |p| p.batch.to);
@@ -182,7 +191,7 @@ impl<S: SyncStore> Engine<S> {
     }
 
     /// Reads and composes what lies behind `read`; `None`: nothing.
-    async fn piece(&mut self, from: Role, read: u64) -> Result<Option<Piece>> {
+    async fn piece(&mut self, from: Role, read: u64, ahead: bool) -> Result<Option<Piece>> {
         let page = self
             .store(from)
             .read_feed(read, self.options.batch_rows)
@@ -197,9 +206,8 @@ impl<S: SyncStore> Engine<S> {
         // That a log grows with what is none of ours is no progress: our own writes make it grow.
         let is_any = !page.commit.changes.is_empty();
         let composed = self.compose(from, page.commit.changes).await?;
-        let target = self.store(from.other());
-        let footprint = if target.writers() > 1 {
-            target.footprint(&composed.changes)
+        let footprint = if ahead {
+            self.store(from.other()).footprint(&composed.changes)
         } else {
             Footprint::default()
         };
@@ -215,6 +223,7 @@ impl<S: SyncStore> Engine<S> {
             },
             is_any,
             more: page.more,
+            unchanged: composed.unchanged,
             footprint,
         }))
     }
@@ -228,6 +237,13 @@ impl<S: SyncStore> Engine<S> {
         batch.changes = left;
         let touched = taken.into_iter().map(|c| (c.unit, c.cause.committed_us));
         batch.touched.extend(touched);
+        for (unit, committed_us) in std::mem::take(&mut piece.unchanged) {
+            if self.is_taken_in(from, &unit, committed_us) {
+                piece.batch.touched.push((unit, committed_us));
+            } else {
+                piece.unchanged.push((unit, committed_us));
+            }
+        }
     }
 
     fn have_read(&mut self, from: Role, to: u64, anchor: Option<i64>) {

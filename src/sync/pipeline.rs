@@ -18,6 +18,8 @@ pub struct RunOptions {
     pub until_idle: bool,
     /// End when everything is copied; nothing is followed.
     pub copy_only: bool,
+    /// End so long after everything is copied, at the latest.
+    pub no_longer_than: Option<Duration>,
     /// Rows copied each second, at most.
     pub copy_rows_per_s_max: Option<u64>,
     /// Becomes true when the program is asked to stop; the step under way is finished.
@@ -48,7 +50,14 @@ pub async fn run<S: SyncStore>(
     let mut last_retry: Option<Instant> = None;
     let mut last_flush = Instant::now();
     let mut idle = 0;
+    let mut copied_at: Option<Instant> = None;
     while !*options.stop.borrow() {
+        if engine.is_copied() {
+            let at = *copied_at.get_or_insert_with(Instant::now);
+            if options.no_longer_than.is_some_and(|d| at.elapsed() >= d) {
+                break;
+            }
+        }
         let mut progress = false;
         if copy_allowed(engine, options, begun) {
             progress = engine.copy_chunk().await?;

@@ -61,6 +61,7 @@ exit code: 2
 --- stdout
 banyan.toml: migrations.shop.tables[0]: store service: there is no table items
   → the database has no tables at all; is target.db the right file?
+  → banyan copy and banyan sync create such tables with --create-tables
 note: stores.service: its journal_mode is delete: readers and writers block each other, your application's and Banyan's
   → run PRAGMA journal_mode = WAL once in this database; it stays
 --- stderr
@@ -71,6 +72,7 @@ exit code: 2
 error: migration shop: store service: there is no table items
 
 hint: the database has no tables at all; is target.db the right file?
+hint: banyan copy and banyan sync create such tables with --create-tables
 ");
 }
 

@@ -76,6 +76,7 @@ banyan.toml: migrations.shop.tables[2]: column total has no counterpart in the t
   → map columns by hand with columns = { target = "source" }; those that are not listed stay behind
 banyan.toml: migrations.shop.tables[3]: table payments: store service: there is no table item
   → did you mean items?
+  → banyan copy and banyan sync create such tables with --create-tables
 --- stderr
 error: banyan.toml: 4 problems found
 "#);
@@ -91,5 +92,6 @@ hint: did you mean name?
 hint: did you mean orders?
 hint: map columns by hand with columns = { target = "source" }; those that are not listed stay behind
 hint: did you mean items?
+hint: banyan copy and banyan sync create such tables with --create-tables
 "#);
 }

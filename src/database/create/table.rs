@@ -14,9 +14,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
-
-use crate::data::{Column, ForeignKey, Generated, TableSchema};
+use crate::data::{Column, Constraint, ForeignKey, Generated, TableSchema};
 use crate::database::Engine;
 use crate::database::form::ColumnForm;
 use crate::database::form::declared::Declared;
@@ -42,36 +40,6 @@ pub struct Created {
     pub foreign_keys: Vec<Constraint>,
     /// What the old table has and the new one has not, in words.
     pub left_out: Vec<String>,
-}
-
-/// What is added to a table that holds its rows already.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Constraint {
-    /// The table.
-    pub table: String,
-    /// The columns that it is over.
-    pub columns: Vec<String>,
-    /// The table that they refer to; `None`: they are unique.
-    pub parent: Option<String>,
-    /// What adds it.
-    pub sql: String,
-}
-
-impl Constraint {
-    /// Whether a table has it.
-    #[must_use]
-    pub fn is_in(&self, schema: &TableSchema) -> bool {
-        let named = |columns: &mut dyn Iterator<Item = Option<usize>>| {
-            let names = columns.map(|c| Some(schema.columns.get(c?)?.name.as_str()));
-            names.eq(self.columns.iter().map(|c| Some(c.as_str())))
-        };
-        if self.parent.is_none() {
-            let mut unique = schema.unique.iter().filter(|u| !u.partial);
-            return unique.any(|u| named(&mut u.columns.iter().copied()));
-        }
-        let mut foreign = schema.foreign_keys.iter();
-        foreign.any(|f| named(&mut f.columns.iter().copied().map(Some)))
-    }
 }
 
 /// The SQL for a table like `schema`, a table of `from`, under this name in a database of `to`.
@@ -101,7 +69,7 @@ pub fn create_table(
             if let Some(sql) = maker.foreign_key(key, &mut created.left_out) {
                 let table = to.quote_table(name);
                 let sql = format!("ALTER TABLE {table} ADD {sql}");
-                let parent = Some(key.parent.clone());
+                let parent = maker.parent(key).map(str::to_owned);
                 let constraint = maker.constraint(&key.columns, parent, sql);
                 created.foreign_keys.push(constraint);
             }
@@ -472,13 +440,17 @@ impl Maker<'_> {
         }
     }
 
-    fn foreign_key(&self, key: &ForeignKey, left_out: &mut Vec<String>) -> Option<String> {
-        let here = self
-            .tables
+    /// What the parent is called here.
+    fn parent(&self, key: &ForeignKey) -> Option<&str> {
+        self.tables
             .iter()
             .find(|(there, _)| *there == key.parent)
             .map(|(_, here)| *here)
-            .or_else(|| (key.parent == self.schema.name).then_some(self.name));
+            .or_else(|| (key.parent == self.schema.name).then_some(self.name))
+    }
+
+    fn foreign_key(&self, key: &ForeignKey, left_out: &mut Vec<String>) -> Option<String> {
+        let here = self.parent(key);
         let names: Vec<&str> = key
             .columns
             .iter()

@@ -48,6 +48,8 @@ struct Inner {
     outbox: Option<Outbox>,
     /// Whether nothing but what we write happens in a transaction of ours.
     is_alone: AtomicBool,
+    /// Whether that was once refused: then it does not hold any more.
+    is_refused: AtomicBool,
     permits: Arc<Semaphore>,
     /// Those that write, while nobody uses them.
     writers: Mutex<Vec<Session>>,
@@ -159,6 +161,7 @@ impl PgConnections {
                 mark,
                 outbox,
                 is_alone: AtomicBool::new(false),
+                is_refused: AtomicBool::new(false),
                 permits: Arc::new(Semaphore::new(WRITERS)),
                 writers: Mutex::default(),
                 readers: Mutex::default(),
@@ -169,7 +172,9 @@ impl PgConnections {
     /// How many transactions may write at once: several only where nothing but what we write
     /// happens in them, neither triggers nor actions of foreign keys.
     pub(super) fn writers(&self) -> usize {
-        if self.inner.is_alone.load(Ordering::Relaxed) {
+        let inner = &self.inner;
+        let alone = inner.is_alone.load(Ordering::Relaxed);
+        if alone && !inner.is_refused.load(Ordering::Relaxed) {
             WRITERS
         } else {
             1
@@ -285,7 +290,11 @@ impl PgConnections {
         Self::optional(client, check).await?;
         let replica = Self::optional(client, replica).await?;
         let alone = replica && self.inner.outbox.is_none();
-        self.inner.is_alone.store(alone, Ordering::Relaxed);
+        if alone {
+            self.inner.is_alone.store(true, Ordering::Relaxed);
+        } else {
+            self.inner.is_refused.store(true, Ordering::Relaxed);
+        }
         if let Some(outbox) = &self.inner.outbox {
             client
                 .batch_execute(&outbox.mark)

@@ -430,7 +430,8 @@ impl<D: Driver> SyncStore for ServerSync<D> {
     }
 
     async fn lock(&self) -> Result<ServerLock<D>> {
-        let tx = self.shared.driver.begin(PATIENCE_OF_LOCKS_MS).await;
+        // The other store may be locked already.
+        let tx = lock::soon(self.shared.driver.begin(PATIENCE_OF_LOCKS_MS)).await;
         Ok(ServerLock::new(
             self.at_store(tx)?,
             Arc::clone(&self.shared),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use tokio::sync::Mutex;
+use tokio::task::JoinSet;
 
 use crate::data::{Key, LogId, Position, Row};
 use crate::database::{
@@ -460,11 +461,23 @@ impl SyncStore for SqliteSync {
     }
 
     async fn apply(&self, batch: ApplyBatch, mut turn: Turn) -> Result<Applied> {
-        turn.come().await?;
-        let shared = Arc::clone(&self.shared);
-        let applied = self.write(move |conn| shared.apply(conn, &batch)).await?;
-        turn.pass();
-        Ok(applied)
+        let store = self.clone();
+        // A task of its own: nobody need poll it while the writer is wanted by others.
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            turn.come().await?;
+            let shared = Arc::clone(&store.shared);
+            let applied = store.write(move |conn| shared.apply(conn, &batch)).await?;
+            turn.pass();
+            Ok(applied)
+        });
+        match task.join_next().await {
+            Some(Ok(applied)) => applied,
+            ended => Err(Error::new(
+                ErrorKind::Internal,
+                format!("writing a batch did not end as it should: {ended:?}"),
+            )),
+        }
     }
 
     async fn lock(&self) -> Result<SqliteLock> {

@@ -93,8 +93,8 @@ fn orders() -> TableSchema {
 
 fn shown(created: &Created) -> String {
     let mut all = vec![created.table.clone()];
-    all.extend(created.indexes.iter().cloned());
-    all.extend(created.foreign_keys.iter().cloned());
+    all.extend(created.indexes.iter().map(|c| c.sql.clone()));
+    all.extend(created.foreign_keys.iter().map(|c| c.sql.clone()));
     all.extend(created.left_out.iter().map(|l| format!("-- {l}")));
     all.join("\n")
 }

@@ -1,6 +1,6 @@
 //! What changes of this store's tables touch: keys, unique values before and after, parents.
 
-use crate::data::{Row, Value};
+use crate::data::{Column, Row, Value};
 use crate::database::{Footprint, RowChange, SyncTable};
 
 /// Of a table as a whole.
@@ -22,6 +22,9 @@ pub(super) fn of(tables: &[SyncTable], changes: &[RowChange]) -> Footprint {
                 if let Some(values) = values(row, cells) {
                     out.write((change.table, n + 1, values));
                 }
+            }
+            for parent in &facts.opaque_parents {
+                out.rely_on((parent, WHOLE));
             }
             for (parent, names, cells) in &facts.parents {
                 if let Some(values) = values(row, cells) {
@@ -49,6 +52,8 @@ struct Facts {
     unique: Vec<Vec<usize>>,
     /// Tables that take part, by index, the columns that are referred to, and our cells.
     parents: Vec<(usize, Vec<String>, Vec<usize>)>,
+    /// Parents by columns that do not take part.
+    opaque_parents: Vec<usize>,
     /// Columns that others refer to.
     referred_to: Vec<(Vec<String>, Vec<usize>)>,
     /// Whether something must be unique that cannot be told from the cells.
@@ -65,21 +70,39 @@ impl Facts {
         let mut facts = Self {
             unique: Vec::new(),
             parents: Vec::new(),
+            opaque_parents: Vec::new(),
             referred_to: Vec::new(),
             is_opaque: false,
         };
-        for unique in &table.schema.unique {
-            match cells(&mut unique.columns.iter().copied()) {
+        // The key that the migration goes by may be another one than the table's primary key.
+        let primary = table.schema.key.iter().copied().map(Some).collect();
+        let others = table.schema.unique.iter().map(|u| u.columns.clone());
+        for columns in others.chain([primary]) {
+            match cells(&mut columns.iter().copied()) {
                 Some(cells) if cells == table.key => {}
                 Some(cells) => facts.unique.push(cells),
                 None => facts.is_opaque = true,
             }
         }
+        // Texts that are the same in capitals.
+        let is_loose = |c: &Column| c.declared_type.contains("citext");
+        facts.is_opaque |= table
+            .columns
+            .iter()
+            .any(|&i| is_loose(&table.schema.columns[i]));
         for foreign in &table.schema.foreign_keys {
             let parent = all.iter().position(|t| t.schema.name == foreign.parent);
             let cells = cells(&mut foreign.columns.iter().copied().map(Some));
             if let (Some(parent), Some(cells)) = (parent, cells) {
                 let names = foreign.parent_columns.clone();
+                let there = &all[parent];
+                let takes_part = |name: &String| {
+                    let mut captured = there.columns.iter();
+                    captured.any(|&c| there.schema.columns[c].name == *name)
+                };
+                if !names.iter().all(takes_part) {
+                    facts.opaque_parents.push(parent);
+                }
                 facts.parents.push((parent, names, cells));
             }
         }

@@ -15,7 +15,7 @@ use super::Shared;
 /// applications wait meanwhile, so a server that does not answer is asked again later.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
 
-async fn soon<R>(answer: impl Future<Output = Result<R>>) -> Result<R> {
+pub(super) async fn soon<R>(answer: impl Future<Output = Result<R>>) -> Result<R> {
     match tokio::time::timeout(ANSWER_MAX, answer).await {
         Ok(result) => result,
         Err(_) => Err(Error::new(
