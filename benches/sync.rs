@@ -150,6 +150,7 @@ async fn throughput(dir: &Path, source: &Path) {
     let options = RunOptions {
         until_idle: true,
         copy_only: false,
+        no_longer_than: None,
         copy_rows_per_s_max: None,
         stop: stop.clone(),
     };
@@ -163,6 +164,7 @@ async fn throughput(dir: &Path, source: &Path) {
     let following = RunOptions {
         until_idle: false,
         copy_only: false,
+        no_longer_than: None,
         copy_rows_per_s_max: None,
         stop,
     };
@@ -177,6 +179,7 @@ async fn throughput(dir: &Path, source: &Path) {
     let options = RunOptions {
         until_idle: true,
         copy_only: false,
+        no_longer_than: None,
         copy_rows_per_s_max: None,
         stop,
     };

@@ -73,3 +73,42 @@ pub(super) fn check(sides: Sides) {
     );
     sides.assert_still();
 }
+
+/// The copies of two tables may be of different instants; what is between them comes with the changes,
+/// before the foreign key is made. And whoever is killed before that has lost nothing.
+pub(super) fn check_while_written(sides: Sides) {
+    sides.source.sql(&schema(sides.source.engine));
+    let seeds = seed(sides.source.engine);
+    sides
+        .source
+        .transaction(&seeds.iter().map(String::as_str).collect::<Vec<_>>());
+    std::fs::write(sides.shop.path("longer.rhai"), RULE).unwrap();
+    sides.configure(CONFIG);
+    let mut child = sides
+        .shop
+        .start(&["sync", "shop", "--create-tables", "--quiet"]);
+    for id in 1000..1080 {
+        sides
+            .source
+            .sql(&format!("INSERT INTO parents VALUES ({id}, 'p {id}', 0)"));
+        sides
+            .source
+            .sql(&format!("INSERT INTO children VALUES ({id}, {id}, 0)"));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    sides
+        .shop
+        .json(&["sync", "shop", "--create-tables", "--until-idle"]);
+    sides.assert_verified();
+    let mut session = sides.target.session();
+    if sides.target.engine == Engine::Sqlite {
+        session.execute("PRAGMA foreign_keys = ON").unwrap();
+    }
+    for wrong in [
+        "INSERT INTO parents VALUES (5000, 'p 1000', 0)",
+        "INSERT INTO children VALUES (5000, 7777, 0)",
+    ] {
+        assert!(session.execute(wrong).is_err(), "{wrong}");
+    }
+}

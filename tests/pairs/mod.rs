@@ -62,6 +62,12 @@ macro_rules! pair {
             }
 
             #[test]
+            fn makes_missing_tables_while_rows_are_written() {
+                let check = super::create::check_while_written;
+                $sides.into_iter().for_each(check);
+            }
+
+            #[test]
             fn leaves_no_trace() {
                 $alone.into_iter().for_each(super::traces::check);
             }

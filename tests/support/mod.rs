@@ -99,6 +99,7 @@ pub(crate) async fn until_idle<S: banyan::database::SyncStore>(
     let options = RunOptions {
         until_idle: true,
         copy_only: false,
+        no_longer_than: None,
         copy_rows_per_s_max: None,
         stop,
     };
