@@ -45,7 +45,7 @@ async fn pauses(on_source: bool, change: &str, mend: &str, mend_target: &str, sa
 
     a.execute_batch(mend).unwrap();
     b.execute_batch(mend_target).unwrap();
-    let report = pair.resumed(&spec).await;
+    let report = Box::pin(pair.resumed(&spec)).await;
     assert!(report.paused.is_empty(), "{:?}", report.paused);
     assert_eq!(report.tables[0].parked, 0);
     same(&pair, "SELECT * FROM t ORDER BY id");
@@ -57,7 +57,7 @@ async fn pauses(on_source: bool, change: &str, mend: &str, mend_target: &str, sa
         .unwrap();
     b.execute_batch("UPDATE t SET a = 'back' WHERE id = 2")
         .unwrap();
-    pair.sync(&spec).await;
+    Box::pin(pair.sync(&spec)).await;
     same(&pair, "SELECT * FROM t ORDER BY id");
     assert_eq!(
         dump(&pair.target(), "SELECT a FROM t WHERE id = 1"),

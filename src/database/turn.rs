@@ -85,7 +85,7 @@ impl Turn {
 
     /// The turn behind the last one that this was asked for.
     #[must_use]
-    pub fn next(&mut self) -> Self {
+    pub fn following(&mut self) -> Self {
         Self {
             load: self.load.next(),
             commit: self.commit.next(),
@@ -162,7 +162,7 @@ mod tests {
     #[tokio::test]
     async fn turns_come_in_order() {
         let mut line = Turn::first();
-        let (mut a, mut b) = (line.next(), line.next());
+        let (mut a, mut b) = (line.following(), line.following());
         let mut waiting = Box::pin(b.come());
         assert!(futures::poll!(&mut waiting).is_pending());
         a.come().await.unwrap();
@@ -174,7 +174,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_not_committed_keeps_back_what_is_behind() {
         let mut line = Turn::first();
-        let (a, mut b, mut c) = (line.next(), line.next(), line.next());
+        let (a, mut b, mut c) = (line.following(), line.following(), line.following());
         drop(a);
         assert_eq!(b.come().await.unwrap_err().kind(), ErrorKind::Unavailable);
         drop(b);

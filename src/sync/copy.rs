@@ -233,7 +233,7 @@ impl<S: SyncStore> Engine<S> {
                 let (batch, mark) = self.chunk_batch(place.0, read).await?;
                 line.next = mark.upper.clone().map(|key| (mark.table, Some(key)));
                 let store = self.stores[1].clone();
-                let turn = line.last.next();
+                let turn = line.last.following();
                 line.writing
                     .push_back(Copying::begin(store, batch, mark, turn).await);
                 continue;

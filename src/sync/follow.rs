@@ -126,7 +126,7 @@ impl<S: SyncStore> Engine<S> {
                     batch.from = checkpoint;
                     checkpoint = batch.to;
                     let store = self.stores[from.other().index()].clone();
-                    let turn = last.next();
+                    let turn = last.following();
                     let applied = at_once(async move { store.apply(batch, turn).await }).await;
                     under_way.applied = Some(applied);
                 }

@@ -60,7 +60,7 @@ pub async fn run<S: SyncStore>(
         }
         let mut progress = false;
         if copy_allowed(engine, options, begun) {
-            progress = engine.copy_chunk().await?;
+            progress = Box::pin(engine.copy_chunk()).await?;
         }
         if options.copy_only {
             observe(engine);
@@ -73,7 +73,7 @@ pub async fn run<S: SyncStore>(
             continue;
         }
         for direction in [Direction::Forward, Direction::Backward] {
-            progress |= engine.step(direction).await?;
+            progress |= Box::pin(engine.step(direction)).await?;
         }
         progress |= patiently(engine.decide().await)?;
         let retried = last_retry.is_none_or(|at| at.elapsed() >= RETRY_WAITING);
