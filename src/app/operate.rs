@@ -85,6 +85,7 @@ pub async fn sync(
         was_planned: record.phase == Phase::Planned,
         record,
         followed: false,
+        was_in_the_way: false,
         notebook: Notebook::new(&state),
         stop,
         stopped,
@@ -163,6 +164,8 @@ struct Work<'a> {
     was_planned: bool,
     /// Whether an engine ran in this process.
     followed: bool,
+    /// Whether a constraint of a new table could not be added: it is tried again now and then.
+    was_in_the_way: bool,
     notebook: Notebook<'a>,
     stop: watch::Sender<bool>,
     stopped: watch::Receiver<bool>,
@@ -267,7 +270,9 @@ impl Work<'_> {
         let run_options = RunOptions {
             // Rows that were copied at different instants need not fit each other: what they refer
             // to, or the row that a unique value has moved to, may be among the changes.
-            until_idle: self.request.until_idle || !recopies.is_empty() || is_unfinished,
+            until_idle: self.request.until_idle
+                || !recopies.is_empty()
+                || is_unfinished && !self.was_in_the_way,
             copy_only: self.request.copy_only && recopies.is_empty(),
             no_longer_than: is_unfinished.then_some(LEVEL_MAX),
             copy_rows_per_s_max: options.copy_rows_per_s_max,
@@ -344,7 +349,10 @@ impl Work<'_> {
                 Ok(()) => {}
                 Err(e) if self.request.until_idle => return Err(e),
                 // What is in its way may be gone when more changes are carried over.
-                Err(e) => tracing::warn!(%e, "a constraint of a new table is tried again later"),
+                Err(e) => {
+                    self.was_in_the_way = true;
+                    tracing::warn!(%e, "a constraint of a new table is tried again later");
+                }
             }
             again |= !self.request.copy_only;
         } else if again {
