@@ -419,7 +419,7 @@ fn no_key(schema: &TableSchema) -> Error {
     ))
 }
 
-fn no_column(schema: &TableSchema, name: &str) -> Error {
+pub(super) fn no_column(schema: &TableSchema, name: &str) -> Error {
     let nearest = schema
         .columns
         .iter()

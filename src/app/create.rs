@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::state::{MigrationRecord, State};
 use crate::sync::CreatedTable;
 
-use super::build::{TableSpec, join};
+use super::build::{TableSpec, join, no_column};
 use super::notebook::Notebook;
 use super::open::{draft, state_folder, store};
 use super::rules::Rules;
@@ -130,7 +130,10 @@ pub(super) async fn finish(
         let is_done = match target.schema(&next.table).await {
             // Somebody may have done it who had no time to write it down.
             Ok(schema) => next.is_in(&schema),
-            Err(e) if e.kind() == ErrorKind::NotFound => true,
+            Err(e) if e.kind() == ErrorKind::NotFound => {
+                tracing::warn!(sql = next.sql, "left out: {e}");
+                true
+            }
             Err(e) => return Err(e),
         };
         if !is_done && let Err(e) = target.run_ddl(&next.sql).await {
@@ -151,12 +154,9 @@ fn mapped(schema: TableSchema, spec: &TableSpec) -> Result<TableSchema> {
         .columns
         .iter()
         .map(|(to, from)| {
-            let column = schema.column(from).ok_or_else(|| {
-                Error::new(
-                    ErrorKind::Config,
-                    format!("table {} has no column {from}", schema.name),
-                )
-            })?;
+            let column = schema
+                .column(from)
+                .ok_or_else(|| no_column(&schema, from))?;
             Ok((column, to))
         })
         .collect::<Result<_>>()?;
@@ -183,8 +183,11 @@ fn mapped(schema: TableSchema, spec: &TableSpec) -> Result<TableSchema> {
     let key: Vec<usize> = if spec.key.is_empty() {
         schema.key.clone()
     } else {
-        let found = spec.key.iter().map(|name| schema.column(name));
-        found.flatten().collect()
+        let found = spec
+            .key
+            .iter()
+            .map(|name| schema.column(name).ok_or_else(|| no_column(&schema, name)));
+        found.collect::<Result<_>>()?
     };
     out.key = key.iter().filter_map(|&i| place(i)).collect();
     if out.key.len() != key.len() {

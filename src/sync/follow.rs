@@ -139,14 +139,14 @@ impl<S: SyncStore> Engine<S> {
             let wanted = next.is_none() && !is_over && (more || line.is_empty());
             let mut found = None;
             if wanted && is_free {
-                found = Some(self.piece(from, read, ahead).await);
+                found = Some(self.piece(from, read, writers > 1).await);
             } else {
                 let Some(mut front) = line.pop_front() else {
                     return failed.map_or(Ok(progress), Err);
                 };
                 let applied = if wanted {
                     let (applied, piece) =
-                        futures::join!(front.finish(), self.piece(from, read, ahead));
+                        futures::join!(front.finish(), self.piece(from, read, writers > 1));
                     found = Some(piece);
                     applied?
                 } else {
@@ -191,7 +191,7 @@ impl<S: SyncStore> Engine<S> {
     }
 
     /// Reads and composes what lies behind `read`; `None`: nothing.
-    async fn piece(&mut self, from: Role, read: u64, ahead: bool) -> Result<Option<Piece>> {
+    async fn piece(&mut self, from: Role, read: u64, several: bool) -> Result<Option<Piece>> {
         let page = self
             .store(from)
             .read_feed(read, self.options.batch_rows)
@@ -206,7 +206,7 @@ impl<S: SyncStore> Engine<S> {
         // That a log grows with what is none of ours is no progress: our own writes make it grow.
         let is_any = !page.commit.changes.is_empty();
         let composed = self.compose(from, page.commit.changes).await?;
-        let footprint = if ahead {
+        let footprint = if several {
             self.store(from.other()).footprint(&composed.changes)
         } else {
             Footprint::default()

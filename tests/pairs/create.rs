@@ -4,7 +4,8 @@ use crate::support::sides::{Engine, Sides};
 
 use super::schema::{CONFIG, RULE, TABLES, schema, seed};
 
-pub(super) fn check(sides: Sides) {
+/// Only the source has its tables.
+fn seed_source(sides: &Sides) {
     sides.source.sql(&schema(sides.source.engine));
     let seeds = seed(sides.source.engine);
     sides
@@ -12,6 +13,20 @@ pub(super) fn check(sides: Sides) {
         .transaction(&seeds.iter().map(String::as_str).collect::<Vec<_>>());
     std::fs::write(sides.shop.path("longer.rhai"), RULE).unwrap();
     sides.configure(CONFIG);
+}
+
+fn assert_kept_out(sides: &Sides, wrong: &[&str]) {
+    let mut session = sides.target.session();
+    if sides.target.engine == Engine::Sqlite {
+        session.execute("PRAGMA foreign_keys = ON").unwrap();
+    }
+    for sql in wrong {
+        assert!(session.execute(sql).is_err(), "{sql}");
+    }
+}
+
+pub(super) fn check(sides: Sides) {
+    seed_source(&sides);
 
     // Nothing is made unless it is asked for, and the error says how to ask.
     let refused = sides.shop.run(&["sync", "shop", "--until-idle"]);
@@ -41,19 +56,15 @@ pub(super) fn check(sides: Sides) {
     sides.assert_verified();
 
     // The unique key, the foreign key, and NOT NULL hold.
-    let mut session = sides.target.session();
-    if sides.target.engine == Engine::Sqlite {
-        session.execute("PRAGMA foreign_keys = ON").unwrap();
-    }
-    for wrong in [
-        "INSERT INTO parents VALUES (500, 'parent 1', 0)",
-        "INSERT INTO children VALUES (500, 777, 0)",
-        "INSERT INTO items VALUES (500, NULL, 0)",
-        "INSERT INTO basket_lines VALUES (0, 0, 'again', 1)",
-    ] {
-        assert!(session.execute(wrong).is_err(), "{wrong}");
-    }
-    drop(session);
+    assert_kept_out(
+        &sides,
+        &[
+            "INSERT INTO parents VALUES (500, 'parent 1', 0)",
+            "INSERT INTO children VALUES (500, 777, 0)",
+            "INSERT INTO items VALUES (500, NULL, 0)",
+            "INSERT INTO basket_lines VALUES (0, 0, 'again', 1)",
+        ],
+    );
 
     // And changes go both ways.
     sides.target.sql("UPDATE items SET stars = 6 WHERE id = 6");
@@ -77,13 +88,7 @@ pub(super) fn check(sides: Sides) {
 /// The copies of two tables may be of different instants; what is between them comes with the changes,
 /// before the foreign key is made. And whoever is killed before that has lost nothing.
 pub(super) fn check_while_written(sides: Sides) {
-    sides.source.sql(&schema(sides.source.engine));
-    let seeds = seed(sides.source.engine);
-    sides
-        .source
-        .transaction(&seeds.iter().map(String::as_str).collect::<Vec<_>>());
-    std::fs::write(sides.shop.path("longer.rhai"), RULE).unwrap();
-    sides.configure(CONFIG);
+    seed_source(&sides);
     let mut child = sides
         .shop
         .start(&["sync", "shop", "--create-tables", "--quiet"]);
@@ -101,14 +106,11 @@ pub(super) fn check_while_written(sides: Sides) {
         .shop
         .json(&["sync", "shop", "--create-tables", "--until-idle"]);
     sides.assert_verified();
-    let mut session = sides.target.session();
-    if sides.target.engine == Engine::Sqlite {
-        session.execute("PRAGMA foreign_keys = ON").unwrap();
-    }
-    for wrong in [
-        "INSERT INTO parents VALUES (5000, 'p 1000', 0)",
-        "INSERT INTO children VALUES (5000, 7777, 0)",
-    ] {
-        assert!(session.execute(wrong).is_err(), "{wrong}");
-    }
+    assert_kept_out(
+        &sides,
+        &[
+            "INSERT INTO parents VALUES (5000, 'p 1000', 0)",
+            "INSERT INTO children VALUES (5000, 7777, 0)",
+        ],
+    );
 }
