@@ -8,6 +8,7 @@ mod conflicts;
 mod create;
 mod encoding;
 mod ending;
+mod flow;
 mod lease;
 mod notebook;
 mod open;
@@ -28,4 +29,6 @@ pub use operate::{SyncRequest, sync};
 pub use progress::Observed;
 pub use resume::resume;
 pub use rules::{RuleWatcher, Rules};
-pub use verify::{VerifyOptions, query, reconcile, verify};
+pub use verify::{VerifyOptions, query, reconcile, remember, verify};
+
+pub use crate::state::{AuditLog, AuditSummary};

@@ -1,21 +1,31 @@
 //! Verifying, repairing and querying what the configuration names.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
+use serde_json::json;
 
 use crate::config::Config;
 use crate::data::{Key, Row};
 use crate::database::{AnySync, Base, Cause, Outcome, RowChange, SyncStore, UnitKey};
 use crate::error::{Error, ErrorKind, Result};
+use crate::state::AuditLog;
 use crate::verify::{
-    Action, Level, Prefer, Progress, QueryOptions, QueryRows, Recheck, ReconcileReport,
-    ReconcileRequest, Repair, RepairOutcome, RepairStore, RepairTable, Report, VerifyRequest,
+    Action, Entry, Flow, Level, PATIENCE, Prefer, Progress, QueryOptions, QueryRows, Recheck,
+    ReconcileReport, ReconcileRequest, Repair, RepairOutcome, RepairStore, RepairTable, Report,
+    Verified, VerifyRequest,
 };
 
 use super::conflicts::conflict_id;
-use super::open::{open, store, stores};
+use super::flow::MigrationFlow;
+use super::open::{open, state_folder, store, stores};
+use super::progress::now_us;
+
+/// Kind of the audit log's entries of which history is made.
+const VERIFIED: &str = "verified";
 
 /// Changes of a feed that are looked at in one go.
 const FEED_ROWS: usize = 10_000;
@@ -35,6 +45,10 @@ pub struct VerifyOptions {
     pub recheck: Recheck,
     /// Whether to count rows first, for progress.
     pub totals: bool,
+    /// How long to wait at most, before each look, for what is on its way.
+    pub patience: Duration,
+    /// Whether the configuration's own checks are run, too; where all tables are compared.
+    pub checks: bool,
 }
 
 impl VerifyOptions {
@@ -48,6 +62,8 @@ impl VerifyOptions {
             differences_max: 10_000,
             recheck: Recheck::default(),
             totals: false,
+            patience: PATIENCE,
+            checks: true,
         }
     }
 
@@ -57,6 +73,7 @@ impl VerifyOptions {
         request.differences_max = self.differences_max;
         request.recheck = self.recheck;
         request.totals = self.totals;
+        request.patience = self.patience;
     }
 }
 
@@ -73,7 +90,44 @@ pub async fn verify(
     let mut request = VerifyRequest::new(&source, &target, &opened.plan.mappings);
     options.fill(&mut request);
     request.progress = progress;
-    crate::verify::verify(request).await
+    let flow = MigrationFlow::of(config, &opened).await?;
+    request.flow = flow.as_ref().map(|flow| flow as &dyn Flow);
+    let mut report = crate::verify::verify(request).await?;
+    if options.checks && options.tables.is_empty() && !config.checks.is_empty() {
+        let stores = stores(config)?;
+        let query = query_options(config);
+        for (name, check) in &config.checks {
+            let check = crate::verify::check(&stores, name, check, &query, options.recheck);
+            report.add_check(check.await?);
+        }
+    }
+    Ok(report)
+}
+
+/// Adds a verification to the migration's history; answers it all, oldest first.
+pub fn remember(config: &Config, migration: &str, report: &Report) -> Result<Vec<Verified>> {
+    let log = AuditLog::in_folder(&state_folder(config)?);
+    let now = now_us();
+    let summary = report.summary(now);
+    let content = json!({"migration": migration, "found": summary});
+    log.append(now, VERIFIED, content)?;
+    let mut history = Vec::new();
+    log.read(|entry| {
+        let content = &entry["content"];
+        if entry["what"] == VERIFIED && content["migration"] == migration {
+            history.extend(serde_json::from_value(content["found"].clone()).ok());
+        }
+    })?;
+    Ok(history)
+}
+
+/// Paths in the configuration start from its folder.
+fn query_options(config: &Config) -> QueryOptions {
+    let folder = config.path.parent().unwrap_or(Path::new(""));
+    QueryOptions {
+        folder: folder.to_owned(),
+        ..QueryOptions::default()
+    }
 }
 
 /// Compares both sides of a migration and repairs what differs.
@@ -92,6 +146,25 @@ pub async fn reconcile(
     let mut request = VerifyRequest::new(&source, &target, &opened.plan.mappings);
     options.fill(&mut request);
     request.progress = progress;
+    let flow = MigrationFlow::of(config, &opened).await?;
+    request.flow = flow.as_ref().map(|flow| flow as &dyn Flow);
+    let audit = AuditLog::in_folder(&state_folder(config)?);
+    let ledger = |entry: Entry<'_>| {
+        let (what, content) = match entry {
+            Entry::Intended(actions) => (
+                "repair-intended",
+                json!({"migration": options.migration, "prefer": prefer, "actions": actions}),
+            ),
+            Entry::Done(outcomes) => {
+                let outcomes: Vec<String> = outcomes.iter().map(ToString::to_string).collect();
+                (
+                    "repair-done",
+                    json!({"migration": options.migration, "outcomes": outcomes}),
+                )
+            }
+        };
+        audit.append(now_us(), what, content)
+    };
     let repair_source = Repairer::new(&opened.source, &opened.target).await?;
     let repair_target = Repairer::new(&opened.target, &opened.source).await?;
     crate::verify::reconcile(ReconcileRequest {
@@ -101,6 +174,7 @@ pub async fn reconcile(
         repair_source: &repair_source,
         repair_target: &repair_target,
         observe,
+        ledger: &ledger,
     })
     .await
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use super::{
-    check, conflict, demo, init, migration, plugin, query, reconcile, script, sync, verify,
+    audit, check, conflict, demo, init, migration, plugin, query, reconcile, script, sync, verify,
 };
 
 /// Moves live tables out of a monolith's database into the databases of new services.
@@ -74,6 +74,7 @@ pub(super) enum Command {
     Sync(sync::SyncArgs),
     Verify(verify::VerifyArgs),
     Reconcile(reconcile::ReconcileArgs),
+    Audit(audit::AuditArgs),
     Query(query::QueryArgs),
     Conflict(conflict::ConflictArgs),
     Migration(migration::MigrationArgs),

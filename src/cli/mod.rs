@@ -5,6 +5,7 @@
 //! below.
 
 mod args;
+mod audit;
 mod check;
 mod conflict;
 mod context;
@@ -84,6 +85,7 @@ fn dispatch(parsed: Arguments, out: &mut dyn Write, errors: &mut dyn Write) -> R
         Command::Sync(args) => sync::run(&args, &mut printer, &progress, config),
         Command::Verify(args) => verify::run(&args, &mut printer, &progress, config),
         Command::Reconcile(args) => reconcile::run(&args, &mut printer, &progress, config),
+        Command::Audit(args) => audit::run(&args, &mut printer, config),
         Command::Query(args) => query::run(&args, &mut printer, config),
         Command::Conflict(args) => conflict::run(&args, &mut printer, config),
         Command::Migration(args) => migration::run(&args, &mut printer, config),

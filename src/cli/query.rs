@@ -1,20 +1,24 @@
 //! `banyan query`
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::app::query;
 use crate::error::{Error, ErrorKind, Result};
-use crate::verify::{JsonRows, QueryOptions, QueryRows, TextRows};
+use crate::verify::{FileForm, FileRows, JsonRows, QueryOptions, QueryRows, TextRows};
 
 use super::Printer;
 use super::context::{block_on, load};
 use super::verify::or_interrupted;
 
 /// Run SQL over all stores: SELECT … FROM monolith.customers a JOIN orders.customers b …
+///
+/// Files are tables, too: FROM 'export.parquet' (.parquet, .csv, .arrow, .ndjson). Beside SQL's own
+/// functions there are row_hash(a, b, …), set_hash(a, b, …) and the table of differences
+/// diff('monolith.customers', 'orders.customers', 'id').
 #[derive(clap::Args, Debug)]
 pub(super) struct QueryArgs {
-    /// One SELECT, WITH or EXPLAIN; tables are named STORE.TABLE
+    /// One SELECT, WITH or EXPLAIN; tables are named STORE.TABLE, files in single quotes
     pub(super) sql: String,
 
     /// Memory for sorts and joins, in MiB; beyond it they spill to disk
@@ -24,6 +28,10 @@ pub(super) struct QueryArgs {
     /// Read columns that hold several kinds of values as text
     #[arg(long)]
     pub(super) mixed_as_text: bool,
+
+    /// Write the rows to this file instead; its ending says how: .csv, .json, .arrow or .parquet
+    #[arg(long, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
 }
 
 pub(super) fn run(
@@ -37,6 +45,23 @@ pub(super) fn run(
         mixed_as_text: args.mixed_as_text,
         ..QueryOptions::default()
     };
+    if let Some(path) = &args.output {
+        // Before the query runs for nothing.
+        FileForm::of(path)?;
+        let rows = block_on(|shutdown| async move {
+            let work = async {
+                let mut rows = query(&config, &args.sql, &options).await?;
+                let mut file = FileRows::create(path, &rows.schema())?;
+                while let Some(batch) = rows.next().await? {
+                    file.push(&batch)?;
+                }
+                file.finish()
+            };
+            or_interrupted(Box::pin(work), &shutdown).await
+        })?;
+        printer.hint(format!("{rows} rows are in {}", path.display()));
+        return Ok(0);
+    }
     let json = printer.is_json();
     let out = printer.out();
     block_on(|shutdown| async move {

@@ -1,13 +1,14 @@
 //! `banyan verify`
 
-use std::io::IsTerminal;
-use std::path::Path;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::time::Duration;
 
-use crate::app::{VerifyOptions, verify};
+use crate::app::{VerifyOptions, remember, verify};
 use crate::error::{Error, ErrorKind, Result};
 use crate::runtime::Shutdown;
-use crate::verify::{Level, Progress as Compared, Recheck, Stage};
+use crate::verify::{Level, PATIENCE, Progress as Compared, Recheck, Stage, TableReport};
 
 use super::context::{block_on, load};
 use super::{Bar, Printer, Progress};
@@ -28,6 +29,14 @@ pub(super) struct VerifyArgs {
     /// List at most so many differences; all are counted
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     pub(super) differences_max: usize,
+
+    /// Leave out the configuration's own [checks]; they run when all tables are compared
+    #[arg(long)]
+    pub(super) no_checks: bool,
+
+    /// Also write the report, with the migration's history, as one page of HTML to this file
+    #[arg(long, value_name = "FILE")]
+    pub(super) report: Option<PathBuf>,
 }
 
 /// Which tables are compared, and how often.
@@ -44,6 +53,10 @@ pub(super) struct ScopeArgs {
     /// Look again so often at most; 0: report what differs at first sight
     #[arg(long, value_name = "N", default_value_t = Recheck::default().tries)]
     pub(super) recheck_tries: u32,
+
+    /// Wait so many seconds at most for what a sync is carrying over, each time
+    #[arg(long, value_name = "S", default_value_t = PATIENCE.as_secs())]
+    pub(super) patience_s: u64,
 }
 
 impl ScopeArgs {
@@ -55,6 +68,7 @@ impl ScopeArgs {
                 tries: self.recheck_tries,
             },
             totals: std::io::stderr().is_terminal(),
+            patience: Duration::from_secs(self.patience_s),
             ..VerifyOptions::new(migration)
         }
     }
@@ -70,13 +84,24 @@ pub(super) fn run(
     let options = VerifyOptions {
         level: args.level,
         differences_max: args.differences_max,
+        checks: !args.no_checks,
         ..args.scope.options(&args.migration)
     };
     let bars = Bars::new(progress);
+    let (settings, options) = (&config, &options);
     let report = block_on(|shutdown| async move {
         let show = |compared| bars.show(&compared);
-        or_interrupted(verify(&config, &options, &show), &shutdown).await
+        or_interrupted(Box::pin(verify(settings, options, &show)), &shutdown).await
     })?;
+    let history = remember(&config, &args.migration, &report);
+    if let Some(path) = &args.report {
+        let page = report.to_html(&args.migration, history.as_deref().unwrap_or_default());
+        write_whole(path, page.as_bytes())?;
+    }
+    if let Err(e) = history {
+        // The comparison is right all the same.
+        tracing::warn!("the verification is not in the history: {e}");
+    }
     if printer.is_json() {
         printer.json(&report)?;
     } else {
@@ -85,7 +110,9 @@ pub(super) fn run(
     if report.consistent {
         return Ok(0);
     }
-    if report.level == Level::Count {
+    if report.tables.iter().all(TableReport::consistent) {
+        // A check failed, and the report says which.
+    } else if report.level == Level::Count {
         printer.hint(format!(
             "which rows: banyan verify {} --level full",
             args.migration
@@ -97,6 +124,25 @@ pub(super) fn run(
         ));
     }
     Ok(1)
+}
+
+/// Writes a file that is there whole or not at all.
+fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
+    let failed = |e: std::io::Error| {
+        Error::new(
+            ErrorKind::Io,
+            format!("{} cannot be written", path.display()),
+        )
+        .caused_by(e)
+    };
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    file.write_all(content).map_err(failed)?;
+    file.persist(path).map_err(|e| failed(e.error))?;
+    Ok(())
 }
 
 /// Ends early when the process is asked to stop.

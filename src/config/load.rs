@@ -8,6 +8,7 @@ use toml::de::DeTable;
 
 use crate::error::{Error, ErrorKind, Result};
 
+use super::check::{self, CheckConfig};
 use super::document::{Document, Section};
 use super::environment::Environment;
 use super::migration::{self, Known, MigrationConfig};
@@ -35,6 +36,8 @@ pub struct Config {
     pub rules: BTreeMap<String, RuleConfig>,
     /// The migrations by name.
     pub migrations: BTreeMap<String, MigrationConfig>,
+    /// The saved checks by name.
+    pub checks: BTreeMap<String, CheckConfig>,
     /// The router, if any.
     pub router: Option<RouterConfig>,
     /// The control API, if any.
@@ -228,6 +231,11 @@ fn read(root: Section<'_>, path: &Path) -> Option<Config> {
         .into_iter()
         .map(|(name, section)| (name, migration::read(section, known)))
         .collect();
+    let checks: BTreeMap<_, _> = root
+        .named_sections("checks")
+        .into_iter()
+        .map(|(name, section)| (name, check::read(section)))
+        .collect();
     let router = root
         .section("router")
         .map(|section| router::read(section, &rules));
@@ -243,6 +251,7 @@ fn read(root: Section<'_>, path: &Path) -> Option<Config> {
         stores: whole(stores)?,
         rules: whole(rules)?,
         migrations: whole(migrations)?,
+        checks: whole(checks)?,
         router: whole_option(router)?,
         control: whole_option(control)?,
     })

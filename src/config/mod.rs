@@ -6,9 +6,10 @@
 //!
 //! - `document`: the parsed tree with lines, and typed access that collects problems.
 //! - `environment`: `${NAME}` in string values.
-//! - `store`, `rule`, `migration`, `router`: one section each, raw → checked.
+//! - `store`, `rule`, `migration`, `check`, `router`: one section each, raw → checked.
 //! - [`Secret`]: what must never reach a log or an error message.
 
+mod check;
 mod document;
 mod environment;
 mod load;
@@ -25,6 +26,7 @@ mod template;
 #[cfg(test)]
 mod tests;
 
+pub use check::{CheckConfig, Expect};
 pub use environment::{Environment, ProcessEnvironment};
 pub use load::{Config, ControlConfig, DEFAULT_FILE, StateConfig};
 pub use migration::{

@@ -7,11 +7,13 @@
 //! - [`Change`], [`Commit`], [`Position`], [`LogId`]: what a feed delivers.
 //! - [`canonical`]: the byte encoding, with its test vectors.
 //! - [`batch`]: rows to Arrow record batches and back.
+//! - [`clock`]: dates and times as text.
 //! - [`order`]: the order of keys, and which cells are equal.
 
 pub mod batch;
 pub mod canonical;
 mod change;
+pub mod clock;
 mod constraint;
 mod decimal;
 mod fast;

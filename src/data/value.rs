@@ -3,7 +3,7 @@
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-use super::Decimal;
+use super::{Decimal, clock};
 
 /// One cell. Equality is identity of content: floats are equal when their bits are (a NaN equals
 /// itself, `-0.0` differs from `0.0`), an integer never equals a float, NULL equals NULL.
@@ -164,10 +164,10 @@ impl fmt::Display for Value {
                 }
                 f.write_str("'")
             }
-            Self::Date(v) => write!(f, "date {v}d"),
-            Self::Time(v) => write!(f, "time {v}us"),
-            Self::Timestamp(v) => write!(f, "timestamp {v}us"),
-            Self::TimestampUtc(v) => write!(f, "timestamp {v}us UTC"),
+            Self::Date(v) => f.write_str(&clock::date_text(*v)),
+            Self::Time(v) => f.write_str(&clock::time_text(*v)),
+            Self::Timestamp(v) => f.write_str(&clock::timestamp_text(*v, "")),
+            Self::TimestampUtc(v) => f.write_str(&clock::timestamp_text(*v, "Z")),
             Self::Uuid(v) => {
                 for (i, byte) in v.iter().enumerate() {
                     if matches!(i, 4 | 6 | 8 | 10) {

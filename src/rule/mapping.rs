@@ -64,6 +64,27 @@ impl MappedTable {
         }
     }
 
+    /// What column `column` holds after `value` was written to it; the error says what it cannot
+    /// hold.
+    fn held(&self, column: usize, value: Value) -> Result<Value, String> {
+        match &self.stored {
+            None => Ok(value),
+            Some(stored) => stored.try_stored(column, value).map_err(|value| {
+                let there = &self.table.columns[column];
+                format!(
+                    "column {} of table {}, {}, cannot hold {value}",
+                    there.name, self.table.name, there.declared_type
+                )
+            }),
+        }
+    }
+
+    /// What a rule answered, as the table will hold it; the error says which cell it cannot hold.
+    pub fn try_store(&self, row: Row) -> Result<Row, String> {
+        let cells = row.into_iter().enumerate();
+        cells.map(|(i, value)| self.held(i, value)).collect()
+    }
+
     /// The key of a row of this side.
     #[must_use]
     pub fn key(&self, row: &[Value]) -> Key {
@@ -271,7 +292,10 @@ impl TableMapping {
                                 format!("answered two rows for table {}", side.table.name),
                             ));
                         }
-                        out[i][target] = Some(side.store(cells.into_iter().flatten().collect()));
+                        let row = side.try_store(cells.into_iter().flatten().collect());
+                        out[i][target] = Some(row.map_err(|message| {
+                            self.error(FailureKind::InvalidOutput, origin, message)
+                        })?);
                     }
                 }
             }
@@ -330,14 +354,13 @@ impl TableMapping {
                                 "answered a row that comes from no input row".to_owned(),
                             ));
                         };
-                        let cells = row
-                            .into_iter()
-                            .zip(&routed.columns)
-                            .map(|(v, &c)| match &self.source.stored {
-                                None => v,
-                                Some(stored) => stored.as_stored(c, v),
-                            })
-                            .collect();
+                        let cells = row.into_iter().zip(&routed.columns);
+                        let cells = cells
+                            .map(|(v, &c)| self.source.held(c, v))
+                            .collect::<Result<Row, String>>()
+                            .map_err(|message| {
+                                self.error(FailureKind::InvalidOutput, origin, message)
+                            })?;
                         *slot = Some(PartialRow {
                             columns: routed.columns.clone(),
                             cells,

@@ -4,6 +4,7 @@
 //! An SQLite file by default (`[state] url`). What keeps rows right lies in the stores themselves,
 //! in the same transactions as the rows; losing the state loses no row.
 
+mod audit;
 mod failure;
 mod probe;
 mod record;
@@ -16,6 +17,7 @@ use sqlx::{ConnectOptions, Row};
 
 use crate::error::{Error, ErrorKind, Result};
 
+pub use audit::{AuditLog, AuditSummary};
 pub use probe::probe;
 pub use record::{MigrationRecord, PausedTable, RefusedRule};
 

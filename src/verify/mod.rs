@@ -16,8 +16,10 @@
 //! COUNT counts. HASH reduces each side to digests of segments where it is read, and looks at rows
 //! only where digests differ. FULL compares every cell, and leaves the digest as evidence.
 
+mod check;
 mod columns;
 mod digest;
+mod flow;
 mod group;
 mod json;
 mod merge;
@@ -36,13 +38,15 @@ mod sorter;
 mod suspect;
 mod table;
 
-pub use query::{JsonRows, QueryOptions, QueryRows, TextRows, query};
+pub use check::{CheckReport, check};
+pub use flow::{Across, Flow, Moving};
+pub use query::{FileForm, FileRows, JsonRows, QueryOptions, QueryRows, TextRows, query};
 pub use reconcile::{
-    Action, Operation, Prefer, ReconcileReport, ReconcileRequest, ReconcileTable, ReconcileWrites,
-    Unrepaired, reconcile,
+    Action, Entry, Operation, Prefer, ReconcileReport, ReconcileRequest, ReconcileTable,
+    ReconcileWrites, Unrepaired, reconcile,
 };
 pub use repair::{Repair, RepairOutcome, RepairStore, RepairTable};
-pub use report::{Difference, Report, TableReport};
-pub use request::{Level, Progress, Recheck, Stage, VerifyRequest};
+pub use report::{Difference, Report, TableReport, Verified};
+pub use request::{Level, PATIENCE, Progress, Recheck, Stage, VerifyRequest};
 pub use run::verify;
 pub use suspect::DifferenceKind;

@@ -7,10 +7,14 @@
 //! joins spill to disk, and a join whose smaller side would not fit is planned as a merge join,
 //! because hash joins do not spill.
 //!
+//! Beside the tables of stores there are files ([`files`]: `FROM 'orders.parquet'`; Parquet, CSV, Arrow,
+//! NDJSON), and the functions [`row_hash`], [`set_hash`] and [`diff`].
+//!
 //! # Types
 //! A column has one Arrow type for a query. Declared integers, floats, text, JSON and bytes are what
-//! they say. The rest (`NUMERIC`, `BOOLEAN`, `DATE`, `DATETIME`, no type) says little in SQLite, so
-//! what the column holds decides, by a look at the data: whole numbers are `Int64`, numbers
+//! they say, and so are a server's dates, times, truth values and decimals (`numeric(12,2)`); a
+//! `numeric` without a scale gets the digits that it needs by a look at the data. The rest (`NUMERIC`,
+//! `BOOLEAN`, `DATE`, `DATETIME`, no type) says little in SQLite, so what the column holds decides, by a look at the data: whole numbers are `Int64`, numbers
 //! `Float64`, text `Utf8` (dates are the text that is there), bytes `Binary`; a `BOOLEAN` of zeros
 //! and ones is `Boolean`. A value that does not fit its column's type is an error that names the
 //! row, never a wrong answer; [`QueryOptions::mixed_as_text`] reads such columns as text.
@@ -19,17 +23,22 @@
 //! a snapshot of its own: tables that are written meanwhile may be seen a moment apart.
 
 mod convert;
+mod diff;
+mod export;
 mod failure;
+mod files;
 mod mentioned;
 mod provider;
 mod pushdown;
 mod render;
 mod row_hash;
 mod scan;
+mod set_hash;
 mod tables;
 mod types;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::SchemaRef;
@@ -43,6 +52,7 @@ use futures::StreamExt;
 use crate::database::ReadStore;
 use crate::error::Result;
 
+pub use export::{FileForm, FileRows};
 pub use render::{JsonRows, TextRows};
 
 /// How a query is run.
@@ -55,6 +65,8 @@ pub struct QueryOptions {
     /// Whether columns that hold values of several kinds are read as text: `1` as `1`, bytes as
     /// `x'00ff'`. Otherwise reading such a column is an error.
     pub mixed_as_text: bool,
+    /// The folder that the paths of files start from.
+    pub folder: PathBuf,
 }
 
 impl Default for QueryOptions {
@@ -63,6 +75,7 @@ impl Default for QueryOptions {
             memory_bytes: 256 * 1024 * 1024,
             spill_bytes_max: 64 * 1024 * 1024 * 1024,
             mixed_as_text: false,
+            folder: PathBuf::new(),
         }
     }
 }
@@ -117,7 +130,8 @@ pub async fn query(
     settings.sql_parser.enable_ident_normalization = false;
     settings.catalog.create_default_catalog_and_schema = false;
     let statement = tables::parse(sql)?;
-    let found = tables::find(stores, &statement, options).await?;
+    let compared = diff::wanted(&statement)?;
+    let found = tables::find(stores, &statement, &compared, options).await?;
     settings.optimizer.prefer_hash_join = !found.too_large_to_hash(options.memory_bytes);
     let runtime = RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(FairSpillPool::new(options.memory_bytes)))
@@ -126,7 +140,9 @@ pub async fn query(
         .map_err(|e| failure::planning(e, &found))?;
     let context = SessionContext::new_with_config_rt(config, runtime);
     context.register_udf(row_hash::function());
+    context.register_udaf(set_hash::function());
     found.register(&context)?;
+    diff::register(&context, &compared, &found).await?;
     let read_only = SQLOptions::new()
         .with_allow_ddl(false)
         .with_allow_dml(false)

@@ -53,6 +53,17 @@ pub struct ReconcileRequest<'a> {
     pub repair_target: &'a dyn RepairStore,
     /// Told about every repair when it is done, or, in a dry run, would be.
     pub observe: &'a mut (dyn FnMut(&Action) + Send),
+    /// Writes down what is about to be written and what became of it; not asked in a dry run.
+    pub ledger: &'a (dyn Fn(Entry<'_>) -> Result<()> + Send + Sync),
+}
+
+/// What is written down of repairs.
+#[derive(Clone, Copy, Debug)]
+pub enum Entry<'a> {
+    /// These are about to be written. If that cannot be written down, they are not.
+    Intended(&'a [Action]),
+    /// What became of them, in the same order.
+    Done(&'a [RepairOutcome]),
 }
 
 impl std::fmt::Debug for ReconcileRequest<'_> {
@@ -206,7 +217,10 @@ async fn write(
         Side::Source => request.repair_source,
     };
     let owned: Vec<Repair> = repairs.iter().map(|(_, r)| (*r).clone()).collect();
+    let actions: Vec<Action> = owned.iter().map(|r| Action::of(pair, side, r)).collect();
+    (request.ledger)(Entry::Intended(&actions))?;
     let outcomes = store.repair(repair_table(pair, side), &owned).await?;
+    (request.ledger)(Entry::Done(&outcomes))?;
     if outcomes.len() != owned.len() {
         return Err(Error::new(
             ErrorKind::Internal,

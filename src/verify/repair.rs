@@ -29,6 +29,16 @@ pub enum RepairOutcome {
     Blocked(String),
 }
 
+impl std::fmt::Display for RepairOutcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Done => f.write_str("done"),
+            Self::Moved => f.write_str("moved"),
+            Self::Blocked(why) => write!(f, "blocked: {why}"),
+        }
+    }
+}
+
 /// Columns of a table, as repairs use them.
 #[derive(Clone, Copy, Debug)]
 pub struct RepairTable<'a> {

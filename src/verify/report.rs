@@ -3,17 +3,21 @@
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
+use super::check::CheckReport;
 use super::json;
 use super::order::differing_columns;
 use super::request::Level;
 use super::suspect::{DifferenceKind, Suspect};
 
+mod html;
 mod text;
+
+pub use html::Verified;
 
 /// The result of a verification. Serializes to the JSON that `banyan verify --format json` prints.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
-    /// Whether no difference was found.
+    /// Whether no difference was found and every check passed.
     pub consistent: bool,
     /// The level of the comparison.
     pub level: Level,
@@ -26,8 +30,20 @@ pub struct Report {
     pub differences_total: u64,
     /// Rows that were changing whenever they were looked at, so that nothing is said about them.
     pub in_flight: u64,
+    /// The user's own checks, by name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<CheckReport>,
     /// How long it took.
     pub seconds: f64,
+}
+
+impl Report {
+    /// Adds a check's result.
+    pub fn add_check(&mut self, check: CheckReport) {
+        self.consistent &= check.passed;
+        self.seconds += check.seconds;
+        self.checks.push(check);
+    }
 }
 
 /// One table.
@@ -47,8 +63,19 @@ pub struct TableReport {
     pub extra_on_target: Option<u64>,
     /// Rows with other content; unknown when only counted.
     pub differs: Option<u64>,
-    /// Rows that were changing whenever they were looked at; they are in none of the other counts.
+    /// Rows about which nothing can be said: they were changing whenever they were looked at, or their
+    /// changes are on their way. They are in none of the other counts.
     pub in_flight: u64,
+    /// Why changes that are on their way did not arrive in time, if so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub late: Option<String>,
+    /// Rows that were compared to the end: those of the larger side but for what is in flight. 0 when
+    /// only counted.
+    pub rows_compared: u64,
+    /// When the source was read: microseconds since 1970 by the clock of the machine that compared.
+    pub compared_at_us: i64,
+    /// For how long the source's snapshot was held, in milliseconds.
+    pub source_held_ms: u64,
     /// How it was compared: `count`, `segment-digests`, `merge`, `sort-merge`, `multiset`.
     pub strategy: &'static str,
     /// blake3 of the target's rows in canonical form, in hex: what was proven equal, if nothing

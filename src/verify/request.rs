@@ -2,10 +2,16 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use crate::database::ReadStore;
 use crate::error::{Error, ErrorKind};
 use crate::rule::mapping::TableMapping;
+
+use super::flow::Flow;
+
+/// How long a verification waits for changes on their way when nobody says otherwise.
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How closely two stores are compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize)]
@@ -58,7 +64,7 @@ impl FromStr for Level {
 
 /// How rows that were found different are looked at again. While a migration syncs, a row may be
 /// on its way: it is reported only if it still differs after a wait *and* neither side changed
-/// meanwhile. A lag longer than the wait can therefore still look like a difference.
+/// meanwhile. Where [`VerifyRequest::flow`] is known, the wait is as long as the sync's lag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Recheck {
     /// The wait before each look, in milliseconds.
@@ -123,6 +129,10 @@ pub struct VerifyRequest<'a> {
     pub recheck: Recheck,
     /// Whether to count the rows first, for [`Progress::rows_total`].
     pub totals: bool,
+    /// What is known of changes on their way; `None`: nobody carries any.
+    pub flow: Option<&'a dyn Flow>,
+    /// How long to wait at most, before each look, for what is on its way.
+    pub patience: Duration,
     /// Told about every batch; must return at once.
     pub progress: &'a (dyn Fn(Progress) + Send + Sync),
 }
@@ -156,6 +166,8 @@ impl<'a> VerifyRequest<'a> {
             differences_max: 10_000,
             recheck: Recheck::default(),
             totals: false,
+            flow: None,
+            patience: PATIENCE,
             progress: &|_| (),
         }
     }

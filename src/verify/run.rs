@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, ErrorKind, Result};
 use crate::rule::mapping::TableMapping;
 
+use super::flow::Across;
 use super::report::{Difference, Report, TableReport};
-use super::request::{Level, Progress, Recheck, Stage, VerifyRequest};
+use super::request::{Level, Progress, Stage, VerifyRequest};
 use super::suspect::DifferenceKind;
-use super::table::{Outcome, Pair};
+use super::table::{Outcome, Pair, Settling, now_us};
 
 /// Compares the target's tables with what the mappings make of the source's.
 ///
@@ -24,17 +25,23 @@ pub async fn verify(request: VerifyRequest<'_>) -> Result<Report> {
         differences: Vec::new(),
         differences_total: 0,
         in_flight: 0,
+        checks: Vec::new(),
         seconds: 0.0,
     };
     let mut pairs = pairs(&request)?;
     let tables = pairs.len();
     for (index, pair) in pairs.iter_mut().enumerate() {
-        let table = if request.level == Level::Count {
-            count(pair, request.recheck).await?
-        } else {
-            let (table, mut outcome) = compare(&request, pair, index, tables).await?;
-            list(&mut report, pair, &mut outcome, request.differences_max)?;
-            table
+        let counted = match request.level {
+            Level::Count => count(pair, request.settling()).await?,
+            Level::Hash | Level::Full => None,
+        };
+        let table = match counted {
+            Some(table) => table,
+            None => {
+                let (table, mut outcome) = compare(&request, pair, index, tables).await?;
+                list(&mut report, pair, &mut outcome, request.differences_max)?;
+                table
+            }
         };
         (request.progress)(Progress {
             table: table.table.clone(),
@@ -53,6 +60,16 @@ pub async fn verify(request: VerifyRequest<'_>) -> Result<Report> {
     }
     report.seconds = started.elapsed().as_secs_f64();
     Ok(report)
+}
+
+impl VerifyRequest<'_> {
+    pub(super) fn settling(&self) -> Settling<'_> {
+        Settling {
+            recheck: self.recheck,
+            flow: self.flow,
+            patience: self.patience,
+        }
+    }
 }
 
 /// The tables that are asked for.
@@ -125,18 +142,29 @@ fn no_table(table: &str, all: &[String]) -> Error {
     }
 }
 
-/// Counts; again after a wait if the counts differ, because rows may be on their way.
-async fn count(pair: &Pair<'_>, recheck: Recheck) -> Result<TableReport> {
+/// Counts; again after a wait if the counts differ, because rows may be on their way. `None`: they
+/// differ, and changes are being carried over, so that numbers alone say nothing.
+async fn count(pair: &Pair<'_>, settling: Settling<'_>) -> Result<Option<TableReport>> {
     let started = Instant::now();
+    let mut read_us = now_us();
     let (mut rows_source, mut rows_target) = pair.counts().await?;
-    for _ in 0..recheck.tries {
+    let mut carried = false;
+    for _ in 0..settling.recheck.tries {
         if rows_source == rows_target {
             break;
         }
-        tokio::time::sleep(Duration::from_millis(recheck.wait_ms)).await;
+        tokio::time::sleep(Duration::from_millis(settling.recheck.wait_ms)).await;
+        carried = !matches!(
+            settling.across().await?,
+            Across::Arrived { carried: false, ref moving } if moving.rows() == 0
+        );
+        read_us = now_us();
         (rows_source, rows_target) = pair.counts().await?;
     }
-    Ok(TableReport {
+    if carried && rows_source != rows_target {
+        return Ok(None);
+    }
+    Ok(Some(TableReport {
         table: pair.name().to_owned(),
         source_table: pair.source.table.clone(),
         rows_source,
@@ -145,11 +173,15 @@ async fn count(pair: &Pair<'_>, recheck: Recheck) -> Result<TableReport> {
         extra_on_target: None,
         differs: None,
         in_flight: 0,
+        late: None,
+        rows_compared: 0,
+        compared_at_us: read_us,
+        source_held_ms: 0,
         strategy: pair.strategy(Level::Count),
         digest: None,
         segments: None,
         seconds: started.elapsed().as_secs_f64(),
-    })
+    }))
 }
 
 /// Compares one table; counts what differs.
@@ -178,10 +210,15 @@ pub(super) async fn compare(
         });
     };
     tell(0, Stage::Compare);
+    // Counts that say nothing are looked into.
+    let level = match request.level {
+        Level::Count => Level::Hash,
+        level => level,
+    };
     let mut outcome = pair
         .compare(
-            request.level,
-            request.recheck,
+            level,
+            request.settling(),
             &|rows| tell(rows, Stage::Compare),
             &|| tell(rows_total.unwrap_or(0), Stage::Recheck),
         )
@@ -205,7 +242,14 @@ pub(super) async fn compare(
         extra_on_target: Some(extra),
         differs: Some(differs),
         in_flight: outcome.in_flight,
-        strategy: pair.strategy(request.level),
+        late: outcome.late.clone(),
+        rows_compared: outcome
+            .rows_source
+            .max(outcome.rows_target)
+            .saturating_sub(outcome.in_flight),
+        compared_at_us: outcome.read_us,
+        source_held_ms: u64::try_from(outcome.held.as_millis()).unwrap_or(u64::MAX),
+        strategy: pair.strategy(level),
         digest,
         segments,
         seconds: started.elapsed().as_secs_f64(),

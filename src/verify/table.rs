@@ -1,7 +1,7 @@
 //! Compares one table with what it should be.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::data::LogicalType;
 use crate::database::{ReadStore, Snapshot};
@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::rule::RuleColumn;
 use crate::rule::mapping::{How, StoredForm, TableMapping};
 
+use super::flow::{Across, Flow, Moving};
 use super::merge::{Merge, Rules};
 use super::reader::{Failure, Reader};
 use super::request::{Level, Recheck};
@@ -44,8 +45,15 @@ pub(super) struct Outcome {
     seen: Suspects,
     /// Rows that differ for certain.
     pub(super) differing: Suspects,
-    /// Rows that changed whenever they were looked at.
+    /// Rows about which nothing is certain: they changed whenever they were looked at, or changes
+    /// were on their way.
     pub(super) in_flight: u64,
+    /// Why changes did not arrive in time, if they did not.
+    pub(super) late: Option<String>,
+    /// When the source was read, in microseconds since 1970 by this machine's clock.
+    pub(super) read_us: i64,
+    /// How long the source's snapshot was held.
+    pub(super) held: Duration,
     /// The digest of the target's rows, and the number of its segments.
     pub(super) digest: Option<(String, u64)>,
 }
@@ -176,7 +184,7 @@ impl<'a> Pair<'a> {
     pub(super) async fn compare(
         &mut self,
         level: Level,
-        recheck: Recheck,
+        settling: Settling<'_>,
         progress: &(dyn Fn(u64) + Sync),
         rechecking: &(dyn Fn() + Sync),
     ) -> Result<Outcome> {
@@ -193,11 +201,11 @@ impl<'a> Pair<'a> {
             other => other,
         };
         let mut outcome = first.map_err(Failure::into_error)?;
-        if recheck.tries == 0 {
+        if settling.recheck.tries == 0 {
             std::mem::swap(&mut outcome.differing, &mut outcome.seen);
         } else if outcome.seen.len() > 0 {
             rechecking();
-            self.settle(&mut outcome, recheck).await?;
+            self.settle(&mut outcome, settling).await?;
         }
         Ok(outcome)
     }
@@ -207,6 +215,7 @@ impl<'a> Pair<'a> {
         level: Level,
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<Outcome, Failure> {
+        let (begun, read_us) = (Instant::now(), now_us());
         let snapshots = self.snapshots().await?;
         let mut found = SuspectWriter::new();
         let whole = Range::default();
@@ -220,6 +229,9 @@ impl<'a> Pair<'a> {
                 seen: found.finish()?,
                 differing: SuspectWriter::new().finish()?,
                 in_flight: 0,
+                late: None,
+                read_us,
+                held: begun.elapsed(),
                 digest: rows.digest,
             });
         }
@@ -249,6 +261,9 @@ impl<'a> Pair<'a> {
             seen: found.finish()?,
             differing: SuspectWriter::new().finish()?,
             in_flight: 0,
+            late: None,
+            read_us,
+            held: begun.elapsed(),
             digest: target.1.rows.digest(),
         })
     }
@@ -288,16 +303,36 @@ impl<'a> Pair<'a> {
         Ok(((source.0, target.0), scanned))
     }
 
-    /// Looks again until all that differs is at rest, or tries run out. Certain is what the last
-    /// two looks saw in the same way.
-    async fn settle(&self, outcome: &mut Outcome, recheck: Recheck) -> Result<()> {
-        for _ in 0..recheck.tries {
-            tokio::time::sleep(Duration::from_millis(recheck.wait_ms)).await;
+    /// Looks again until all that differs is at rest, or tries run out. Certain is what two looks saw in
+    /// the same way, with everything across in between that was committed before the first of them;
+    /// three, while changes are carried over.
+    async fn settle(&self, outcome: &mut Outcome, settling: Settling<'_>) -> Result<()> {
+        let key = &self.source.key;
+        let mut agreed = SuspectWriter::new().finish()?;
+        for _ in 0..settling.recheck.tries {
+            tokio::time::sleep(Duration::from_millis(settling.recheck.wait_ms)).await;
+            let (moving, carried) = match settling.across().await? {
+                Across::Arrived { moving, carried } => (moving, carried),
+                Across::Late(why) => {
+                    outcome.in_flight = outcome.seen.len() - outcome.differing.len();
+                    outcome.late = Some(why);
+                    agreed = SuspectWriter::new().finish()?;
+                    continue;
+                }
+            };
+            outcome.late = None;
             let mut now = self.look_again(&mut outcome.seen).await?;
-            let mut certain = SuspectWriter::new();
-            outcome.in_flight = split(&mut outcome.seen, &mut now, &self.source.key, &mut certain)?;
-            outcome.differing = certain.finish()?;
+            let is_moving =
+                |suspect: &Suspect| self.keyed && moving.has(self.name(), self.target_key(suspect));
+            let twice = agreeing(&mut outcome.seen, &mut now, key, is_moving)?;
+            outcome.differing = if carried {
+                agreeing(&mut agreed, &mut now, key, is_moving)?
+            } else {
+                agreeing(&mut outcome.seen, &mut now, key, is_moving)?
+            };
+            outcome.in_flight = now.len() - outcome.differing.len();
             outcome.seen = now;
+            agreed = twice;
             if outcome.in_flight == 0 {
                 break;
             }
@@ -351,6 +386,12 @@ impl<'a> Pair<'a> {
     }
 }
 
+/// Microseconds since 1970.
+pub(super) fn now_us() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |d| i64::try_from(d.as_micros()).unwrap_or(i64::MAX))
+}
+
 /// Whether two columns hold a value in the same form, as far as their types tell.
 fn same_type(a: &RuleColumn, b: &RuleColumn) -> bool {
     a.declared_type.eq_ignore_ascii_case(&b.declared_type)
@@ -368,16 +409,17 @@ struct Scanned {
     digest: Option<(String, u64)>,
 }
 
-/// Of the rows that differ `now`, those that differed in the same way `before` are certain; the
-/// others are still moving, and counted. Both lists are in order.
-fn split(
+/// Of the rows that differ `now`, those that differed in the same way `before` and are not said to be
+/// moving. Both lists are in order.
+fn agreeing(
     before: &mut Suspects,
     now: &mut Suspects,
     key: &[usize],
-    certain: &mut SuspectWriter,
-) -> Result<u64> {
+    is_moving: impl Fn(&Suspect) -> bool,
+) -> Result<Suspects> {
     before.rewind()?;
-    let mut moving = 0;
+    now.rewind()?;
+    let mut agreeing = SuspectWriter::new();
     let mut old = before.next()?;
     while let Some(suspect) = now.next()? {
         while let Some(o) = &old
@@ -385,14 +427,37 @@ fn split(
         {
             old = before.next()?;
         }
-        match &old {
-            Some(o) if o.compare(&suspect, key).is_eq() && o.same(&suspect) => {
-                certain.push(&suspect)?;
-                // Each copy of a row without a key stands for itself.
-                old = before.next()?;
+        if let Some(o) = &old
+            && o.compare(&suspect, key).is_eq()
+            && o.same(&suspect)
+        {
+            if !is_moving(&suspect) {
+                agreeing.push(&suspect)?;
             }
-            _ => moving += 1,
+            // Each copy of a row without a key stands for itself.
+            old = before.next()?;
         }
     }
-    Ok(moving)
+    agreeing.finish()
+}
+
+/// How rows that differ are looked at again.
+#[derive(Clone, Copy)]
+pub(super) struct Settling<'a> {
+    pub(super) recheck: Recheck,
+    pub(super) flow: Option<&'a dyn Flow>,
+    pub(super) patience: Duration,
+}
+
+impl Settling<'_> {
+    /// Waits for what is on its way.
+    pub(super) async fn across(&self) -> Result<Across> {
+        match self.flow {
+            Some(flow) => flow.across(self.patience).await,
+            None => Ok(Across::Arrived {
+                moving: Moving::default(),
+                carried: false,
+            }),
+        }
+    }
 }

@@ -71,7 +71,7 @@ fn a_row_that_never_rests_is_in_flight() {
     assert!(report.consistent);
     assert_eq!((report.in_flight, report.tables[0].in_flight), (1, 1));
     assert!(
-        report.to_string().contains("1 row kept changing"),
+        report.to_string().contains("1 row was in flight"),
         "{report}"
     );
 }

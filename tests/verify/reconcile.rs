@@ -28,6 +28,7 @@ fn repair(
         repair_source: source,
         repair_target: target,
         observe: &mut |action| actions.push(action.clone()),
+        ledger: &|_| Ok(()),
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -165,6 +166,7 @@ fn rows_that_moved_since_are_left_alone() {
                 repair_source: &source,
                 repair_target: &target,
                 observe: &mut |_| (),
+                ledger: &|_| Ok(()),
             };
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .build()

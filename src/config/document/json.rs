@@ -1,4 +1,4 @@
-//! A table handed on as JSON: a rule's settings.
+//! Values handed on as JSON: a rule's settings, what a check expects.
 
 use toml::de::DeValue;
 
@@ -16,6 +16,22 @@ impl<'a> Section<'a> {
                 self.wrong_type(&place, "a table", value.get_ref());
                 serde_json::Value::Null
             }
+        }
+    }
+
+    /// A string, a number or a truth value, if given and right.
+    pub(in crate::config) fn scalar(
+        &self,
+        key: &'static str,
+        wanted: &str,
+    ) -> Option<serde_json::Value> {
+        let (place, value) = self.entry(key)?;
+        match value.get_ref() {
+            DeValue::Table(_) | DeValue::Array(_) => {
+                self.wrong_type(&place, wanted, value.get_ref());
+                None
+            }
+            value => Some(self.json_at(&place, value)).filter(|value| !value.is_null()),
         }
     }
 

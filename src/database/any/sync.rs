@@ -195,6 +195,14 @@ impl AnySync {
         on!(self, sync => sync.checkpoint().await)
     }
 
+    /// Where this store's log stands: what committed before this call is at or before it.
+    ///
+    /// # Errors
+    /// Those of reading, when capture is not installed included.
+    pub async fn log_end(&self) -> Result<u64> {
+        on!(self, sync => sync.log_end().await)
+    }
+
     /// Tables of which changes may have been missed, and why. They wait until [`Self::resume`].
     ///
     /// # Errors

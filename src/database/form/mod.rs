@@ -15,7 +15,7 @@
 //! A timestamp without zone and one in UTC are never turned into each other: they mean different
 //! things.
 
-pub(in crate::database) mod clock;
+pub(in crate::database) use crate::data::clock;
 pub(in crate::database) mod declared;
 
 mod array;

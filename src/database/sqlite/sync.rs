@@ -174,6 +174,13 @@ impl SqliteSync {
         .await
     }
 
+    /// Where this store's log stands: what committed before this call is at or before it.
+    pub async fn log_end(&self) -> Result<u64> {
+        let shared = Arc::clone(&self.shared);
+        self.read(move |conn| capture::end(conn, &shared.names))
+            .await
+    }
+
     /// Tables of which changes may have been missed, and why. They wait until [`Self::resume`].
     pub async fn gaps(&self) -> Result<Vec<(String, String)>> {
         let captured = self.captured().await?.into_iter();

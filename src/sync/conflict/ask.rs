@@ -1,6 +1,5 @@
 //! Asking the rules, and what happens when one fails.
 
-use crate::data::Row;
 use crate::database::{OpenState, SyncStore};
 use crate::error::Result;
 use crate::rule::{Conflict, OnFailure, Resolve, RuleError, RuleTable, Side, Verdict, builtin};
@@ -61,15 +60,15 @@ impl<S: SyncStore> Engine<S> {
                     // See the module's text; it is asked again.
                     continue;
                 }
-                let stored = |row: Row| -> Row {
-                    match &side.stored {
-                        None => row,
-                        Some(form) => row
-                            .into_iter()
-                            .enumerate()
-                            .map(|(i, v)| form.as_stored(i, v))
-                            .collect(),
-                    }
+                let wait = |reason| Decision::Wait {
+                    state: OpenState::Parked,
+                    reason,
+                };
+                // What a column cannot hold waits for a person; it is not bent, and not tried.
+                let refused = |message: String| {
+                    wait(format!(
+                        "rule {rule} answered a row that cannot be written: {message}"
+                    ))
                 };
                 let result = |row, outcome, beside| Decision::Result {
                     row,
@@ -81,14 +80,17 @@ impl<S: SyncStore> Engine<S> {
                     Verdict::Source => result(w.mapped.clone(), "source", None),
                     Verdict::Target => result(w.seen[1].clone(), "target", None),
                     Verdict::Delete => result(None, "delete", None),
-                    Verdict::Merged(row) => result(Some(stored(row)), "merged", None),
-                    Verdict::KeepBoth { row, other } => {
-                        result(Some(stored(row)), "both", Some(stored(other)))
-                    }
-                    Verdict::Park(reason) => Decision::Wait {
-                        state: OpenState::Parked,
-                        reason,
+                    Verdict::Merged(row) => match side.try_store(row) {
+                        Ok(row) => result(Some(row), "merged", None),
+                        Err(message) => refused(message),
                     },
+                    Verdict::KeepBoth { row, other } => {
+                        match (side.try_store(row), side.try_store(other)) {
+                            (Ok(row), Ok(other)) => result(Some(row), "both", Some(other)),
+                            (Err(message), _) | (_, Err(message)) => refused(message),
+                        }
+                    }
+                    Verdict::Park(reason) => wait(reason),
                 });
             }
         }

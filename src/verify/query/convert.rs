@@ -3,16 +3,19 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    ArrayRef, BinaryBuilder, BooleanBuilder, Date32Builder, Float64Builder, Int64Builder,
-    StringBuilder, TimestampMicrosecondBuilder, UInt64Builder, new_null_array,
+    ArrayRef, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Decimal256Builder,
+    Float64Builder, Int64Builder, StringBuilder, Time64MicrosecondBuilder,
+    TimestampMicrosecondBuilder, UInt64Builder, new_null_array,
 };
-use datafusion::arrow::datatypes::{DataType, TimeUnit};
+use datafusion::arrow::datatypes::{DataType, TimeUnit, i256};
 
 use crate::data::Value;
 use crate::data::batch::ColumnView;
 use crate::data::canonical::ValueRef;
 
 use super::types::ColumnType;
+
+const DAY_US: i64 = 86_400_000_000;
 
 /// A value that does not fit its column's type.
 #[derive(Debug, PartialEq, Eq)]
@@ -68,6 +71,26 @@ pub(super) fn convert(
             ValueRef::Value(Value::Date(v)) => Some(*v),
             _ => None,
         }),
+        DataType::Time64(TimeUnit::Microsecond) => {
+            build!(Time64MicrosecondBuilder::new(), |v| match v {
+                ValueRef::Value(Value::Time(v)) if (0..DAY_US).contains(v) => Some(*v),
+                _ => None,
+            })
+        }
+        DataType::Decimal128(precision, scale) => {
+            let builder = Decimal128Builder::new().with_data_type(column.arrow.clone());
+            build!(builder, |v| i128::from_str_radix(
+                &digits(v, *precision, *scale)?,
+                10
+            )
+            .ok())
+        }
+        DataType::Decimal256(precision, scale) => {
+            let builder = Decimal256Builder::new().with_data_type(column.arrow.clone());
+            build!(builder, |v| i256::from_string(&digits(
+                v, *precision, *scale
+            )?))
+        }
         DataType::Timestamp(TimeUnit::Microsecond, zone) => {
             let utc = zone.is_some();
             build!(
@@ -135,11 +158,25 @@ fn text(value: ValueRef<'_>) -> Option<String> {
     match value {
         ValueRef::Text(v) => Some(v.to_owned()),
         ValueRef::Value(Value::Json(v)) => Some(v.clone()),
-        ValueRef::Value(v @ (Value::Uuid(_) | Value::Decimal(_) | Value::Time(_))) => {
-            Some(v.to_string())
-        }
+        ValueRef::Value(v @ (Value::Uuid(_) | Value::Decimal(_))) => Some(v.to_string()),
         _ => None,
     }
+}
+
+/// The digits of a decimal, its point moved to its end by `scale`; `None` where there are more of them
+/// than the type holds.
+fn digits(value: ValueRef<'_>, precision: u8, scale: i8) -> Option<String> {
+    let ValueRef::Value(Value::Decimal(decimal)) = value else {
+        return None;
+    };
+    let text = decimal.normalized();
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let room = usize::try_from(scale).ok()?.checked_sub(fraction.len())?;
+    let digits = format!("{whole}{fraction}{}", "0".repeat(room));
+    let number = digits.trim_start_matches('-');
+    let is_number = number.bytes().all(|b| b.is_ascii_digit());
+    let significant = number.trim_start_matches('0').len();
+    (is_number && significant <= usize::from(precision)).then_some(digits)
 }
 
 /// Text of any value: text as it is, numbers in digits, bytes as `x'00ff'`.

@@ -1,6 +1,7 @@
 //! DataFusion's errors in our words.
 
 use std::error::Error as _;
+use std::path::Path;
 
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
@@ -78,6 +79,14 @@ pub(super) fn planning(error: DataFusionError, found: &Found) -> Error {
             .hint("use SELECT, WITH or EXPLAIN");
     }
     Error::new(ErrorKind::Usage, format!("the query cannot be run: {text}"))
+}
+
+/// An error of a file that cannot be read as a table.
+pub(super) fn file(error: &DataFusionError, path: &Path) -> Error {
+    Error::new(
+        ErrorKind::Value,
+        format!("the file {}: {}", path.display(), plain(error)),
+    )
 }
 
 /// An error of a query that is running.

@@ -42,6 +42,14 @@ impl Mentioned {
         Self { words, all }
     }
 
+    /// Every column.
+    pub(super) fn all() -> Self {
+        Self {
+            words: HashSet::new(),
+            all: true,
+        }
+    }
+
     /// Whether the query may read a column of this name.
     pub(super) fn may_read(&self, column: &str) -> bool {
         self.all || self.words.contains(column)

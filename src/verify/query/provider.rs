@@ -81,14 +81,6 @@ impl StoreTable {
         self.rows.unwrap_or(0).saturating_mul(width)
     }
 
-    /// Its columns, as `table.column`.
-    pub(super) fn column_names(&self) -> Vec<String> {
-        let columns = self.table.columns.iter();
-        columns
-            .map(|c| format!("{}.{}", self.table.name, c.name))
-            .collect()
-    }
-
     fn filters(&self) -> Filters<'_> {
         Filters {
             schema: &self.table,

@@ -22,7 +22,7 @@ fn unshowable(e: impl std::error::Error + Send + Sync + 'static) -> Error {
 }
 
 /// The names of the columns, each once: a second `id` is `id_2`.
-fn names(schema: &SchemaRef) -> Vec<String> {
+pub(super) fn names(schema: &SchemaRef) -> Vec<String> {
     let mut taken = HashSet::new();
     let mut names = Vec::new();
     for field in schema.fields() {
@@ -58,15 +58,23 @@ impl JsonRows {
     pub fn push(&mut self, batch: &RecordBatch) -> Result<String> {
         let mut out = String::new();
         for row in 0..batch.num_rows() {
-            let mut object = Map::new();
-            for (name, column) in self.names.iter().zip(batch.columns()) {
-                object.insert(name.clone(), json_cell(column.as_ref(), row)?);
-            }
             out.push_str(if self.any { ",\n  " } else { "[\n  " });
             self.any = true;
-            out.push_str(&Json::Object(object).to_string());
+            out.push_str(&Json::Object(self.row(batch, row)?).to_string());
         }
         Ok(out)
+    }
+
+    /// One row as an object.
+    pub(in crate::verify) fn row(
+        &self,
+        batch: &RecordBatch,
+        row: usize,
+    ) -> Result<Map<String, Json>> {
+        let cells = self.names.iter().zip(batch.columns());
+        cells
+            .map(|(name, column)| Ok((name.clone(), json_cell(column.as_ref(), row)?)))
+            .collect()
     }
 
     /// What follows the last row.

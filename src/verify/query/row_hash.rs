@@ -8,8 +8,8 @@ use std::sync::Arc;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, StringBuilder};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, Float64Type, Int64Type, Time64MicrosecondType, TimeUnit,
-    TimestampMicrosecondType, UInt64Type,
+    DataType, Date32Type, Decimal128Type, Decimal256Type, Float64Type, Int64Type,
+    Time64MicrosecondType, TimeUnit, TimestampMicrosecondType, UInt64Type,
 };
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{
@@ -49,19 +49,32 @@ impl ScalarUDFImpl for RowHash {
         let columns: Vec<ArrayRef> = args
             .args
             .into_iter()
-            .map(|arg| plain(&arg.into_array(rows)?))
+            .map(|arg| arg.into_array(rows))
             .collect::<Result<_>>()?;
         let mut hashes = StringBuilder::with_capacity(rows, rows * 64);
-        let mut bytes = Vec::new();
-        for row in 0..rows {
-            bytes.clear();
-            for column in &columns {
-                encode(&mut bytes, column, row)?;
-            }
-            hashes.append_value(blake3::hash(&bytes).to_hex().as_str());
-        }
+        each_row(&columns, rows, |bytes| {
+            hashes.append_value(blake3::hash(bytes).to_hex().as_str());
+        })?;
         Ok(ColumnarValue::Array(Arc::new(hashes.finish())))
     }
+}
+
+/// The canonical bytes of each row of these columns, in order.
+pub(super) fn each_row(
+    columns: &[ArrayRef],
+    rows: usize,
+    mut take: impl FnMut(&[u8]),
+) -> Result<()> {
+    let columns: Vec<ArrayRef> = columns.iter().map(plain).collect::<Result<_>>()?;
+    let mut bytes = Vec::new();
+    for row in 0..rows {
+        bytes.clear();
+        for column in &columns {
+            encode(&mut bytes, column, row)?;
+        }
+        take(&bytes);
+    }
+    Ok(())
 }
 
 /// One type for each kind of value: every width of integer is `Int64`, every form of text `Utf8`.
@@ -124,18 +137,24 @@ fn encode(out: &mut Vec<u8>, array: &ArrayRef, row: usize) -> Result<()> {
             }
         }
         DataType::Decimal128(..) => {
-            let text = array.as_primitive::<Decimal128Type>().value_as_string(row);
-            Value::Decimal(
-                text.parse::<Decimal>()
-                    .map_err(|e| DataFusionError::External(Box::new(e)))?,
-            )
+            decimal(&array.as_primitive::<Decimal128Type>().value_as_string(row))?
+        }
+        DataType::Decimal256(..) => {
+            decimal(&array.as_primitive::<Decimal256Type>().value_as_string(row))?
         }
         other => {
             return Err(DataFusionError::Execution(format!(
-                "row_hash does not take {other}; cast it to text first"
+                "row_hash and set_hash do not take {other}; cast it to text first"
             )));
         }
     };
     canonical::encode_value(out, &value);
     Ok(())
+}
+
+fn decimal(text: &str) -> Result<Value> {
+    let decimal = text.parse::<Decimal>();
+    Ok(Value::Decimal(
+        decimal.map_err(|e| DataFusionError::External(Box::new(e)))?,
+    ))
 }

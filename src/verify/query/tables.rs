@@ -15,7 +15,9 @@ use crate::database::ReadStore;
 use crate::error::{Error, ErrorKind, Result};
 
 use super::QueryOptions;
+use super::diff::{self, Wanted};
 use super::failure;
+use super::files;
 use super::mentioned::Mentioned;
 use super::provider::StoreTable;
 
@@ -28,8 +30,18 @@ pub(super) const ANY_STORE: &str = " any store ";
 #[derive(Debug)]
 pub(super) struct Found {
     stores: Vec<String>,
-    /// Schema, name as written, table.
-    tables: Vec<(String, String, Arc<StoreTable>)>,
+    tables: Vec<FoundTable>,
+}
+
+#[derive(Debug)]
+struct FoundTable {
+    /// The store's name, or [`ANY_STORE`].
+    schema: String,
+    /// As it is written in the query.
+    name: String,
+    provider: Arc<dyn TableProvider>,
+    /// Of all of it in memory, roughly.
+    bytes: u64,
 }
 
 /// Reads the text of a query: exactly one statement.
@@ -58,21 +70,42 @@ fn reads(statement: &Statement) -> bool {
     }
 }
 
-/// Looks up every table that the statement names.
+/// Looks up every table that the statement names, also those that it compares with `diff`.
 pub(super) async fn find(
     stores: &[Arc<dyn ReadStore>],
     statement: &Statement,
+    compared: &[Wanted],
     options: &QueryOptions,
 ) -> Result<Found> {
-    let (references, _) = resolve_table_references(statement, false).map_err(failure::syntax)?;
+    let (mut references, _) =
+        resolve_table_references(statement, false).map_err(failure::syntax)?;
+    for wanted in compared {
+        references.extend(wanted.tables()?);
+    }
+    references.sort();
+    references.dedup();
     let mut found = Found {
         stores: stores.iter().map(|s| s.name().to_owned()).collect(),
         tables: Vec::new(),
     };
     let joined = references.len() > 1;
-    let mentioned = Mentioned::of(statement);
+    let mentioned = if compared.is_empty() {
+        Mentioned::of(statement)
+    } else {
+        Mentioned::all()
+    };
     for reference in &references {
         let (schema, store, table) = match reference {
+            TableReference::Bare { table } if files::is_file(table) => {
+                let (provider, bytes) = files::open(table, &options.folder).await?;
+                found.tables.push(FoundTable {
+                    schema: ANY_STORE.to_owned(),
+                    name: table.to_string(),
+                    provider,
+                    bytes,
+                });
+                continue;
+            }
             TableReference::Bare { table } => {
                 let Some(store) = holder(stores, table).await? else {
                     if is_table_function(table) {
@@ -87,7 +120,7 @@ pub(super) async fn find(
                 let store = stores
                     .iter()
                     .find(|s| s.name() == &**schema)
-                    .ok_or_else(|| no_store(&found.stores, schema))?;
+                    .ok_or_else(|| no_store(&found.stores, schema, table))?;
                 (&**schema, store, table)
             }
         };
@@ -95,18 +128,23 @@ pub(super) async fn find(
         let Some(name) = spelt(&names, table) else {
             return Err(no_table(stores, Some(store), table).await?);
         };
-        let provider = StoreTable::open(store, name, options, &mentioned, joined).await?;
-        let entry = (schema.to_owned(), table.to_string(), Arc::new(provider));
-        found.tables.push(entry);
+        let opened = StoreTable::open(store, name, options, &mentioned, joined).await?;
+        found.tables.push(FoundTable {
+            schema: schema.to_owned(),
+            name: table.to_string(),
+            bytes: opened.bytes_estimated(),
+            provider: Arc::new(opened),
+        });
     }
     Ok(found)
 }
 
 fn is_table_function(name: &str) -> bool {
-    SessionContext::new()
-        .state()
-        .table_functions()
-        .contains_key(&name.to_ascii_lowercase())
+    name.eq_ignore_ascii_case(diff::NAME)
+        || SessionContext::new()
+            .state()
+            .table_functions()
+            .contains_key(&name.to_ascii_lowercase())
 }
 
 async fn tables_of(store: &Arc<dyn ReadStore>) -> Result<Vec<String>> {
@@ -153,8 +191,12 @@ async fn holder<'s>(
     }
 }
 
-fn no_store(stores: &[String], name: &str) -> Error {
+fn no_store(stores: &[String], name: &str, table: &str) -> Error {
     let error = Error::new(ErrorKind::NotFound, format!("there is no store {name:?}"));
+    let file = format!("{name}.{table}");
+    if files::is_file(&file) {
+        return error.hint(format!("a file's name stands in quotes: '{file}'"));
+    }
     match failure::nearest(name, stores) {
         Some(nearest) => error.hint(format!("did you mean {nearest:?}?")),
         None => error.hint(format!("the stores are {}", stores.join(", "))),
@@ -218,13 +260,10 @@ impl Found {
         let schemas = self.stores.iter().map(String::as_str).chain([ANY_STORE]);
         for name in schemas {
             let schema = MemorySchemaProvider::new();
-            for (in_schema, table, provider) in &self.tables {
-                if in_schema == name {
-                    let provider: Arc<dyn TableProvider> = Arc::<StoreTable>::clone(provider);
-                    schema
-                        .register_table(table.clone(), provider)
-                        .map_err(failure::syntax)?;
-                }
+            for table in self.tables.iter().filter(|t| t.schema == name) {
+                schema
+                    .register_table(table.name.clone(), Arc::clone(&table.provider))
+                    .map_err(failure::syntax)?;
             }
             catalog
                 .register_schema(name, Arc::new(schema))
@@ -237,11 +276,7 @@ impl Found {
     /// Whether the smaller sides of joins may not fit into a quarter of the memory, so that they
     /// must not be held in hash tables.
     pub(super) fn too_large_to_hash(&self, memory_bytes: usize) -> bool {
-        let mut sizes: Vec<u64> = self
-            .tables
-            .iter()
-            .map(|(_, _, t)| t.bytes_estimated())
-            .collect();
+        let mut sizes: Vec<u64> = self.tables.iter().map(|t| t.bytes).collect();
         sizes.sort_unstable();
         sizes.pop();
         sizes.iter().sum::<u64>() > memory_bytes as u64 / 4
@@ -249,9 +284,24 @@ impl Found {
 
     /// All columns, as `table.column`.
     pub(super) fn columns(&self) -> Vec<String> {
-        self.tables
-            .iter()
-            .flat_map(|(_, _, t)| t.column_names())
-            .collect()
+        let columns = |table: &FoundTable| -> Vec<String> {
+            let schema = table.provider.schema();
+            let fields = schema.fields().iter();
+            fields
+                .map(|f| format!("{}.{}", table.name, f.name()))
+                .collect()
+        };
+        self.tables.iter().flat_map(columns).collect()
+    }
+
+    /// The columns of one of the tables.
+    pub(super) fn columns_of(&self, table: &TableReference) -> Vec<String> {
+        let schema = table.schema().unwrap_or(ANY_STORE);
+        let mut tables = self.tables.iter();
+        let found = tables.find(|t| t.schema == schema && t.name == table.table());
+        found.map_or_else(Vec::new, |t| {
+            let schema = t.provider.schema();
+            schema.fields().iter().map(|f| f.name().clone()).collect()
+        })
     }
 }

@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use datafusion::arrow::datatypes::{DataType, TimeUnit};
+use datafusion::arrow::datatypes::{
+    DECIMAL128_MAX_PRECISION, DECIMAL256_MAX_PRECISION, DataType, TimeUnit,
+};
 use futures::StreamExt;
 
 use crate::data::batch::{self, ColumnView};
 use crate::data::canonical::ValueRef;
-use crate::data::{Column, LogicalType, TableSchema};
+use crate::data::{Column, LogicalType, TableSchema, Value};
 use crate::database::{ReadRequest, ReadStore};
 use crate::error::Result;
 
@@ -36,7 +38,8 @@ pub(super) async fn decide(
         .iter()
         .enumerate()
         .map(|(i, column)| {
-            declared_type(column).filter(|_| !mixed_as_text || is_guaranteed(schema, i))
+            let guaranteed = is_guaranteed(schema, i);
+            declared_type(column, guaranteed).filter(|_| !mixed_as_text || guaranteed)
         })
         .collect();
     let open: Vec<usize> = (0..declared.len())
@@ -68,13 +71,45 @@ pub(super) async fn decide(
         .collect())
 }
 
-/// The type of a declaration that means one thing.
-fn declared_type(column: &Column) -> Option<DataType> {
-    match column.logical {
-        LogicalType::Int => Some(DataType::Int64),
-        LogicalType::Float => Some(DataType::Float64),
-        LogicalType::Text | LogicalType::Json => Some(DataType::Utf8),
-        LogicalType::Bytes => Some(DataType::Binary),
+/// The type of a declaration that means one thing; of a server's columns all do, but decimals that
+/// were declared without a scale.
+fn declared_type(column: &Column, guaranteed: bool) -> Option<DataType> {
+    Some(match column.logical {
+        LogicalType::Int => DataType::Int64,
+        LogicalType::Float => DataType::Float64,
+        LogicalType::Text | LogicalType::Json => DataType::Utf8,
+        LogicalType::Bytes => DataType::Binary,
+        _ if !guaranteed => return None,
+        LogicalType::Bool => DataType::Boolean,
+        LogicalType::UInt => DataType::UInt64,
+        LogicalType::Date => DataType::Date32,
+        LogicalType::Time => DataType::Time64(TimeUnit::Microsecond),
+        LogicalType::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
+        LogicalType::TimestampUtc => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        LogicalType::Uuid => DataType::Utf8,
+        LogicalType::Decimal => {
+            let (precision, scale) = declared_digits(&column.declared_type)?;
+            decimal_type(precision.checked_sub(scale)?, scale)?
+        }
+        _ => return None,
+    })
+}
+
+/// Precision and scale of `numeric(12,2)`.
+fn declared_digits(declared: &str) -> Option<(usize, usize)> {
+    let (_, rest) = declared.split_once('(')?;
+    let (digits, _) = rest.split_once(')')?;
+    let (precision, scale) = digits.split_once(',').unwrap_or((digits, "0"));
+    Some((precision.trim().parse().ok()?, scale.trim().parse().ok()?))
+}
+
+/// The narrowest decimal type with so many digits before and behind the point.
+fn decimal_type(whole: usize, scale: usize) -> Option<DataType> {
+    let precision = u8::try_from((whole + scale).max(1)).ok()?;
+    let scale = i8::try_from(scale).ok()?;
+    match precision {
+        0..=DECIMAL128_MAX_PRECISION => Some(DataType::Decimal128(precision, scale)),
+        39..=DECIMAL256_MAX_PRECISION => Some(DataType::Decimal256(precision, scale)),
         _ => None,
     }
 }
@@ -97,6 +132,8 @@ struct Seen {
     kinds: BTreeSet<&'static str>,
     /// An integer other than 0 and 1.
     beyond_bool: bool,
+    /// The most digits of a decimal before and behind the point.
+    digits: (usize, usize),
 }
 
 impl Seen {
@@ -123,7 +160,14 @@ impl Seen {
                         ValueRef::Float(_) => "float",
                         ValueRef::Text(_) => "text",
                         ValueRef::Bytes(_) => "bytes",
-                        ValueRef::Value(v) => v.type_name(),
+                        ValueRef::Value(v) => {
+                            if let Value::Decimal(decimal) = v {
+                                let (whole, scale) = digits(decimal.as_str());
+                                self.digits.0 = self.digits.0.max(whole);
+                                self.digits.1 = self.digits.1.max(scale);
+                            }
+                            v.type_name()
+                        }
                     };
                     self.kinds.insert(kind);
                 }
@@ -143,16 +187,26 @@ impl Seen {
                 DataType::Float64
             }
             ([], LogicalType::Bytes) | (["bytes"], _) => DataType::Binary,
+            (["decimal"], _) => {
+                decimal_type(self.digits.0, self.digits.1).unwrap_or(DataType::Utf8)
+            }
             (["date"], _) => DataType::Date32,
+            (["time"], _) => DataType::Time64(TimeUnit::Microsecond),
             (["timestamp"], _) => DataType::Timestamp(TimeUnit::Microsecond, None),
             (["timestamp-utc"], _) => {
                 DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
             }
-            ([] | ["text" | "json" | "uuid" | "decimal" | "time"], _) => DataType::Utf8,
+            ([] | ["text" | "json" | "uuid"], _) => DataType::Utf8,
             _ => return (DataType::Utf8, mixed_as_text),
         };
         (arrow, false)
     }
+}
+
+/// Digits before and behind the point.
+fn digits(decimal: &str) -> (usize, usize) {
+    let (whole, fraction) = decimal.split_once('.').unwrap_or((decimal, ""));
+    (whole.trim_start_matches('-').len(), fraction.len())
 }
 
 /// Reads these columns once and notes what they hold.

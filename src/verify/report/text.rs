@@ -15,6 +15,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.tables_as_text(f)?;
         self.differences_as_text(f)?;
+        self.checks_as_text(f)?;
         let rows: u64 = self
             .tables
             .iter()
@@ -28,6 +29,11 @@ impl fmt::Display for Report {
         } else if self.differences_total > 0 {
             let differences = count(self.differences_total, "difference", "differences");
             write!(f, "NOT consistent: {differences} in {tables}, {rows}")?;
+        } else if self.tables.iter().all(TableReport::consistent) {
+            write!(
+                f,
+                "NOT consistent: no difference in {tables}, {rows}, but a check failed"
+            )?;
         } else {
             write!(f, "NOT consistent: the numbers of rows differ")?;
         }
@@ -35,9 +41,14 @@ impl fmt::Display for Report {
         if self.in_flight > 0 {
             writeln!(
                 f,
-                "{} kept changing while being compared and could not be judged",
-                count(self.in_flight, "row", "rows")
+                "{} in flight: nothing is said about them",
+                count(self.in_flight, "row was", "rows were")
             )?;
+        }
+        for table in &self.tables {
+            if let Some(why) = &table.late {
+                writeln!(f, "  {}: {why}", table.table)?;
+            }
         }
         Ok(())
     }
@@ -88,6 +99,30 @@ impl Report {
                 }
             }
             writeln!(f)?;
+        }
+        Ok(())
+    }
+
+    fn checks_as_text(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.checks.is_empty() {
+            writeln!(f)?;
+        }
+        for check in &self.checks {
+            let verdict = if check.passed { "ok" } else { "FAILED" };
+            write!(f, "check {}  {verdict}", check.check)?;
+            if check.passed {
+                writeln!(f)?;
+                continue;
+            }
+            let rows = count(check.rows_total, "row", "rows");
+            writeln!(f, ": expected {}, found {rows}", check.expected)?;
+            for row in &check.rows {
+                writeln!(f, "    {}", cells(row))?;
+            }
+            let shown = check.rows.len() as u64;
+            if check.rows_total > shown {
+                writeln!(f, "    … and {} more", grouped(check.rows_total - shown))?;
+            }
         }
         Ok(())
     }
@@ -165,7 +200,7 @@ fn cells(cells: &Map<String, Json>) -> String {
     cells.join(", ")
 }
 
-fn shown(value: &Json) -> String {
+pub(super) fn shown(value: &Json) -> String {
     let text = match value {
         Json::Null => "NULL".to_owned(),
         other => other.to_string(),
@@ -176,7 +211,7 @@ fn shown(value: &Json) -> String {
     text.chars().take(CELL_CHARS).chain(['…']).collect()
 }
 
-fn known(n: Option<u64>) -> String {
+pub(super) fn known(n: Option<u64>) -> String {
     n.map_or_else(|| "-".to_owned(), grouped)
 }
 
@@ -185,7 +220,7 @@ fn count(n: u64, one: &str, many: &str) -> String {
 }
 
 /// `1234567` as `1,234,567`.
-fn grouped(n: u64) -> String {
+pub(super) fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {

@@ -136,6 +136,11 @@ impl<D: Driver> ServerSync<D> {
         self.at_store(done.await)
     }
 
+    /// Where this store's log stands: what committed before this call is at or before it.
+    pub(in crate::database) async fn log_end(&self) -> Result<u64> {
+        self.at_store(self.shared.driver.end().await)
+    }
+
     /// Tables of which changes may have been missed, and why.
     pub(in crate::database) async fn gaps(&self) -> Result<Vec<(String, String)>> {
         let captured = self.captured().await?.into_iter();

@@ -5,12 +5,12 @@
 //! exactly what writing writes, so that a text that is read always comes back.
 
 /// Microseconds in a day.
-pub(in crate::database) const DAY: i64 = 86_400_000_000;
+pub const DAY: i64 = 86_400_000_000;
 
 const INFINITE: [&str; 2] = ["infinity", "-infinity"];
 
 /// `YYYY-MM-DD` of days since 1970.
-pub(in crate::database) fn date_text(days: i32) -> String {
+pub fn date_text(days: i32) -> String {
     match days {
         i32::MAX => INFINITE[0].to_owned(),
         i32::MIN => INFINITE[1].to_owned(),
@@ -19,7 +19,7 @@ pub(in crate::database) fn date_text(days: i32) -> String {
 }
 
 /// `HH:MM:SS` of microseconds since midnight.
-pub(in crate::database) fn time_text(us: i64) -> String {
+pub fn time_text(us: i64) -> String {
     let sign = if us < 0 { "-" } else { "" };
     let us = us.unsigned_abs();
     let (s, us) = (us / 1_000_000, us % 1_000_000);
@@ -32,7 +32,7 @@ pub(in crate::database) fn time_text(us: i64) -> String {
 }
 
 /// `YYYY-MM-DD HH:MM:SS` of microseconds since 1970, and the zone behind it.
-pub(in crate::database) fn timestamp_text(us: i64, zone: &str) -> String {
+pub fn timestamp_text(us: i64, zone: &str) -> String {
     match us {
         i64::MAX => INFINITE[0].to_owned(),
         i64::MIN => INFINITE[1].to_owned(),
@@ -49,7 +49,7 @@ pub(in crate::database) fn timestamp_text(us: i64, zone: &str) -> String {
 
 /// Days since 1970 as a date of the proleptic Gregorian calendar (Howard Hinnant,
 /// "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`).
-pub(in crate::database) fn civil_date(days: i64) -> String {
+pub fn civil_date(days: i64) -> String {
     let z = days + 719_468;
     let era = z.div_euclid(146_097);
     let doe = z.rem_euclid(146_097);
@@ -89,7 +89,7 @@ fn days(text: &str) -> Option<i64> {
 }
 
 /// What [`date_text`] wrote.
-pub(in crate::database) fn date(text: &str) -> Option<i32> {
+pub fn date(text: &str) -> Option<i32> {
     match INFINITE.iter().position(|i| *i == text) {
         Some(0) => Some(i32::MAX),
         Some(_) => Some(i32::MIN),
@@ -98,7 +98,7 @@ pub(in crate::database) fn date(text: &str) -> Option<i32> {
 }
 
 /// What [`time_text`] wrote.
-pub(in crate::database) fn time(text: &str) -> Option<i64> {
+pub fn time(text: &str) -> Option<i64> {
     let (negative, digits) = text.strip_prefix('-').map_or((false, text), |d| (true, d));
     let (clock, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
     if fraction.len() > 6 {
@@ -116,7 +116,7 @@ pub(in crate::database) fn time(text: &str) -> Option<i64> {
 }
 
 /// What [`timestamp_text`] wrote with this zone.
-pub(in crate::database) fn timestamp(text: &str, zone: &str) -> Option<i64> {
+pub fn timestamp(text: &str, zone: &str) -> Option<i64> {
     match INFINITE.iter().position(|i| *i == text) {
         Some(0) => return Some(i64::MAX),
         Some(_) => return Some(i64::MIN),

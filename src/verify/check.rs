@@ -1,0 +1,120 @@
+//! Checks of the user's own: a query over all stores, and what it must answer.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use serde_json::{Map, Value as Json};
+
+use crate::config::{CheckConfig, Expect};
+use crate::data::Decimal;
+use crate::database::ReadStore;
+use crate::error::Result;
+
+use super::query::{JsonRows, QueryOptions, query};
+use super::request::Recheck;
+
+/// Rows that a report shows.
+const ROWS_SHOWN: usize = 20;
+
+/// What became of a check.
+#[derive(Clone, Debug, Serialize)]
+pub struct CheckReport {
+    /// Its name in the configuration.
+    pub check: String,
+    /// Whether the query answered what is expected.
+    pub passed: bool,
+    /// What is expected: `empty`, `one row`, or a value as JSON.
+    pub expected: String,
+    /// How many rows the query answered.
+    pub rows_total: u64,
+    /// The first of them.
+    pub rows: Vec<Map<String, Json>>,
+    /// How often the query ran: what is on its way between two stores may make it fail for a moment.
+    pub runs: u32,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+/// Runs a check, again after a wait while it does not pass.
+///
+/// Fails as [`query`] does: a check that cannot be run has not passed.
+pub async fn check(
+    stores: &[Arc<dyn ReadStore>],
+    name: &str,
+    config: &CheckConfig,
+    options: &QueryOptions,
+    recheck: Recheck,
+) -> Result<CheckReport> {
+    let begun = Instant::now();
+    let mut runs = 0;
+    loop {
+        runs += 1;
+        let mut report = run(stores, name, config, options)
+            .await
+            .map_err(|e| e.at(format_args!("checks.{name}")))?;
+        if report.passed || runs > recheck.tries {
+            report.runs = runs;
+            report.seconds = begun.elapsed().as_secs_f64();
+            return Ok(report);
+        }
+        tokio::time::sleep(Duration::from_millis(recheck.wait_ms)).await;
+    }
+}
+
+async fn run(
+    stores: &[Arc<dyn ReadStore>],
+    name: &str,
+    config: &CheckConfig,
+    options: &QueryOptions,
+) -> Result<CheckReport> {
+    let mut answer = query(stores, &config.sql, options).await?;
+    let form = JsonRows::new(&answer.schema());
+    let (mut rows, mut rows_total) = (Vec::new(), 0);
+    while let Some(batch) = answer.next().await? {
+        rows_total += batch.num_rows() as u64;
+        for row in 0..batch.num_rows().min(ROWS_SHOWN - rows.len()) {
+            rows.push(form.row(&batch, row)?);
+        }
+    }
+    let passed = match &config.expect {
+        Expect::Empty => rows_total == 0,
+        Expect::OneRow => rows_total == 1,
+        Expect::Value(expected) => {
+            rows_total == 1
+                && rows[0].len() == 1
+                && rows[0].values().all(|found| is_same(found, expected))
+        }
+    };
+    Ok(CheckReport {
+        check: name.to_owned(),
+        passed,
+        expected: config.expect.to_string(),
+        rows_total,
+        rows,
+        runs: 0,
+        seconds: 0.0,
+    })
+}
+
+/// Whether the values are the same; numbers by what they are worth. Decimals come as text.
+fn is_same(found: &Json, expected: &Json) -> bool {
+    if found == expected {
+        return true;
+    }
+    if !expected.is_number() {
+        return false;
+    }
+    let text = |value: &Json| match value {
+        Json::Number(number) => Some(number.to_string()),
+        Json::String(text) => Some(text.clone()),
+        _ => None,
+    };
+    let (Some(found), Some(expected)) = (text(found), text(expected)) else {
+        return false;
+    };
+    match (found.parse::<Decimal>(), expected.parse::<Decimal>()) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => matches!((found.parse::<f64>(), expected.parse::<f64>()), (Ok(a), Ok(b)) if a == b),
+    }
+}

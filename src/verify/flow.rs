@@ -1,0 +1,71 @@
+//! What is on its way between the two sides.
+//!
+//! While a migration syncs, a row that differs may just not have arrived. No wait is long enough to tell:
+//! a sync can lag by any time. So whoever knows the sync says when everything that was committed before
+//! a moment has got across, both ways ([`Flow::across`]); a row that differed before that moment and
+//! differs in the same way after it was not on its way.
+//!
+//! What it rests on: changes become visible in a store before, or a moment after, they can be read from
+//! its log; the time between two looks ([`super::Recheck::wait_ms`]) is longer than that moment. Where
+//! commits wait for a standby's acknowledgement after they are in the log, PostgreSQL's stores wait for
+//! the transactions that were under way.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+
+use crate::data::Key;
+use crate::error::Result;
+
+/// Tells when changes have got across.
+pub trait Flow: Send + Sync {
+    /// Waits until everything that either side committed before this call is on the other side, for
+    /// so long at most.
+    fn across(&self, patience: Duration) -> BoxFuture<'_, Result<Across>>;
+}
+
+/// How it went.
+#[derive(Clone, Debug)]
+pub enum Across {
+    /// Everything has arrived but the changes of some rows.
+    Arrived {
+        /// Those rows.
+        moving: Moving,
+        /// Whether changes are being carried over: then rows may be on their way again already.
+        carried: bool,
+    },
+    /// It has not, within the patience; why, as far as known.
+    Late(String),
+}
+
+/// Rows of the target of which changes are known to be on their way: a conflict is about to be
+/// decided, or nobody carries changes over at the moment.
+#[derive(Clone, Debug, Default)]
+pub struct Moving {
+    rows: HashSet<(String, Key)>,
+    tables: HashSet<String>,
+}
+
+impl Moving {
+    /// A row of a table of the target.
+    pub fn add(&mut self, table: &str, key: Key) {
+        self.rows.insert((table.to_owned(), key));
+    }
+
+    /// Any row of a table of the target.
+    pub fn add_table(&mut self, table: &str) {
+        self.tables.insert(table.to_owned());
+    }
+
+    /// How many rows are named.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub(super) fn has(&self, table: &str, key: Key) -> bool {
+        self.tables.contains(table)
+            || !self.rows.is_empty() && self.rows.contains(&(table.to_owned(), key))
+    }
+}
