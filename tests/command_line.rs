@@ -48,6 +48,7 @@ Commands:
   sync       Copy what is not copied yet, then follow changes
   verify     Compare both sides of a migration; exit 1 when they differ
   reconcile  Compare both sides and repair what differs; exit 1 when something could not be repaired
+  audit      The log of repairs and verifications, in which nothing can be changed unnoticed
   query      Run SQL over all stores: SELECT … FROM monolith.customers a JOIN orders.customers b …
   conflict   The recorded and the parked conflicts
   migration  The life of a migration
@@ -171,7 +172,7 @@ exit code: 2
 --- stdout
 banyan.toml: line 2: stores.shop.url: found shop.db, which is no URL; wanted sqlite:PATH, postgres://… or mysql://…
 banyan.toml: line 3: stores.shop.capture: found "logs"; did you mean "log"? allowed: auto, log, trigger
-banyan.toml: line 4: migration: is no known key; did you mean "migrations"? allowed: control, migrations, router, rules, state, stores
+banyan.toml: line 4: migration: is no known key; did you mean "migrations"? allowed: checks, control, migrations, router, rules, state, stores
 --- stderr
 error: banyan.toml has 3 mistakes
 "#);

@@ -21,6 +21,8 @@ use super::open::{open, state_folder};
 
 /// How often the checkpoints are looked at.
 const POLL: Duration = Duration::from_millis(50);
+/// How long a sync that is being started anew may be away.
+const RESTART: Duration = Duration::from_secs(3);
 /// Changes that are read in one go.
 const PAGE_ROWS: usize = 10_000;
 /// So many rows that wait are told apart; of more, nothing is said about any.
@@ -60,11 +62,18 @@ impl<'a> MigrationFlow<'a> {
             };
             if forward && backward {
                 let mut moving = Moving::default();
+                if !carried {
+                    return Ok(Across::Still(moving));
+                }
                 self.add_undecided(&mut moving).await?;
-                return Ok(Across::Arrived { moving, carried });
+                return Ok(Across::Carried(moving));
             }
             if !carried {
-                return self.read_ahead().await;
+                let still = self.read_ahead().await?;
+                let waits = !matches!(&still, Across::Still(moving) if moving.is_empty());
+                if !waits || !self.comes_back().await? {
+                    return Ok(still);
+                }
             }
             if Instant::now() >= deadline {
                 return Ok(Across::Late(format!(
@@ -74,6 +83,18 @@ impl<'a> MigrationFlow<'a> {
             }
             tokio::time::sleep(POLL).await;
         }
+    }
+
+    /// Whether a sync begins within a moment: one that is being started anew is no standstill.
+    async fn comes_back(&self) -> Result<bool> {
+        let deadline = Instant::now() + RESTART;
+        while Instant::now() < deadline {
+            if self.is_held()? {
+                return Ok(true);
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        Ok(false)
     }
 
     /// Rows whose conflict is still to be decided, or waits for another row.
@@ -95,7 +116,6 @@ impl<'a> MigrationFlow<'a> {
     async fn read_ahead(&self) -> Result<Across> {
         let (opened, _) = open(self.config, &self.opened.plan.migration).await?;
         let mut moving = Moving::default();
-        self.add_undecided(&mut moving).await?;
         for role in Role::BOTH {
             if role == Role::Target && !opened.plan.two_way {
                 continue;
@@ -130,10 +150,7 @@ impl<'a> MigrationFlow<'a> {
                 }
             }
         }
-        Ok(Across::Arrived {
-            moving,
-            carried: false,
-        })
+        Ok(Across::Still(moving))
     }
 }
 

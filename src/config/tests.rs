@@ -215,7 +215,7 @@ transform = "nothing"
 where = ""
 "#;
     insta::assert_snapshot!(report(text), @r#"
-line 2: store: is no known key; did you mean "stores"? allowed: control, migrations, router, rules, state, stores
+line 2: store: is no known key; did you mean "stores"? allowed: checks, control, migrations, router, rules, state, stores
 line 6: stores.orders.url: found orders.db, which is no URL; wanted sqlite:PATH, postgres://… or mysql://…
 line 7: stores.orders.captur: is no known key; did you mean "capture"? allowed: capture, url
 line 9: rules.vip_merge: has plugin and script; only one may be given

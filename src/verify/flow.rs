@@ -28,19 +28,17 @@ pub trait Flow: Send + Sync {
 /// How it went.
 #[derive(Clone, Debug)]
 pub enum Across {
-    /// Everything has arrived but the changes of some rows.
-    Arrived {
-        /// Those rows.
-        moving: Moving,
-        /// Whether changes are being carried over: then rows may be on their way again already.
-        carried: bool,
-    },
+    /// Everything has arrived, and changes are being carried over: rows may be on their way again
+    /// already. A conflict about these rows is about to be decided.
+    Carried(Moving),
+    /// Nobody carries changes over at the moment; those of these rows wait. Two sides that differ for
+    /// that stay different until somebody does.
+    Still(Moving),
     /// It has not, within the patience; why, as far as known.
     Late(String),
 }
 
-/// Rows of the target of which changes are known to be on their way: a conflict is about to be
-/// decided, or nobody carries changes over at the moment.
+/// Rows of the target of which changes are known to be on their way, or to wait.
 #[derive(Clone, Debug, Default)]
 pub struct Moving {
     rows: HashSet<(String, Key)>,
@@ -56,6 +54,12 @@ impl Moving {
     /// Any row of a table of the target.
     pub fn add_table(&mut self, table: &str) {
         self.tables.insert(table.to_owned());
+    }
+
+    /// Whether no row is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.tables.is_empty()
     }
 
     /// How many rows are named.

@@ -154,10 +154,7 @@ async fn count(pair: &Pair<'_>, settling: Settling<'_>) -> Result<Option<TableRe
             break;
         }
         tokio::time::sleep(Duration::from_millis(settling.recheck.wait_ms)).await;
-        carried = !matches!(
-            settling.across().await?,
-            Across::Arrived { carried: false, ref moving } if moving.rows() == 0
-        );
+        carried = !matches!(settling.across().await?, Across::Still(_));
         read_us = now_us();
         (rows_source, rows_target) = pair.counts().await?;
     }
@@ -173,6 +170,7 @@ async fn count(pair: &Pair<'_>, settling: Settling<'_>) -> Result<Option<TableRe
         extra_on_target: None,
         differs: None,
         in_flight: 0,
+        waiting: 0,
         late: None,
         rows_compared: 0,
         compared_at_us: read_us,
@@ -242,6 +240,7 @@ pub(super) async fn compare(
         extra_on_target: Some(extra),
         differs: Some(differs),
         in_flight: outcome.in_flight,
+        waiting: outcome.waiting,
         late: outcome.late.clone(),
         rows_compared: outcome
             .rows_source

@@ -48,6 +48,8 @@ pub(super) struct Outcome {
     /// Rows about which nothing is certain: they changed whenever they were looked at, or changes
     /// were on their way.
     pub(super) in_flight: u64,
+    /// Rows that differ because their changes wait for a sync, and none runs.
+    pub(super) waiting: u64,
     /// Why changes did not arrive in time, if they did not.
     pub(super) late: Option<String>,
     /// When the source was read, in microseconds since 1970 by this machine's clock.
@@ -229,6 +231,7 @@ impl<'a> Pair<'a> {
                 seen: found.finish()?,
                 differing: SuspectWriter::new().finish()?,
                 in_flight: 0,
+                waiting: 0,
                 late: None,
                 read_us,
                 held: begun.elapsed(),
@@ -261,6 +264,7 @@ impl<'a> Pair<'a> {
             seen: found.finish()?,
             differing: SuspectWriter::new().finish()?,
             in_flight: 0,
+            waiting: 0,
             late: None,
             read_us,
             held: begun.elapsed(),
@@ -311,25 +315,37 @@ impl<'a> Pair<'a> {
         let mut agreed = SuspectWriter::new().finish()?;
         for _ in 0..settling.recheck.tries {
             tokio::time::sleep(Duration::from_millis(settling.recheck.wait_ms)).await;
-            let (moving, carried) = match settling.across().await? {
-                Across::Arrived { moving, carried } => (moving, carried),
-                Across::Late(why) => {
-                    outcome.in_flight = outcome.seen.len() - outcome.differing.len();
-                    outcome.late = Some(why);
-                    agreed = SuspectWriter::new().finish()?;
-                    continue;
-                }
-            };
+            let across = settling.across().await?;
+            if let Across::Late(why) = across {
+                outcome.in_flight = outcome.seen.len() - outcome.differing.len();
+                outcome.late = Some(why);
+                agreed = SuspectWriter::new().finish()?;
+                continue;
+            }
             outcome.late = None;
             let mut now = self.look_again(&mut outcome.seen).await?;
-            let is_moving =
-                |suspect: &Suspect| self.keyed && moving.has(self.name(), self.target_key(suspect));
-            let twice = agreeing(&mut outcome.seen, &mut now, key, is_moving)?;
-            outcome.differing = if carried {
-                agreeing(&mut agreed, &mut now, key, is_moving)?
-            } else {
-                agreeing(&mut outcome.seen, &mut now, key, is_moving)?
+            let is_of = |moving: &Moving, suspect: &Suspect| {
+                self.keyed && moving.has(self.name(), self.target_key(suspect))
             };
+            let waits = std::cell::Cell::new(0);
+            let twice = match &across {
+                Across::Carried(moving) => {
+                    let at_rest = |suspect: &Suspect| !is_of(moving, suspect);
+                    let twice = agreeing(&mut outcome.seen, &mut now, key, at_rest)?;
+                    outcome.differing = agreeing(&mut agreed, &mut now, key, at_rest)?;
+                    twice
+                }
+                Across::Still(moving) => {
+                    let counted = |suspect: &Suspect| {
+                        waits.set(waits.get() + u64::from(is_of(moving, suspect)));
+                        true
+                    };
+                    outcome.differing = agreeing(&mut outcome.seen, &mut now, key, counted)?;
+                    SuspectWriter::new().finish()?
+                }
+                Across::Late(_) => SuspectWriter::new().finish()?,
+            };
+            outcome.waiting = waits.get();
             outcome.in_flight = now.len() - outcome.differing.len();
             outcome.seen = now;
             agreed = twice;
@@ -409,13 +425,13 @@ struct Scanned {
     digest: Option<(String, u64)>,
 }
 
-/// Of the rows that differ `now`, those that differed in the same way `before` and are not said to be
-/// moving. Both lists are in order.
+/// Of the rows that differ `now`, those that differed in the same way `before` and are at rest, which is
+/// asked of these alone. Both lists are in order.
 fn agreeing(
     before: &mut Suspects,
     now: &mut Suspects,
     key: &[usize],
-    is_moving: impl Fn(&Suspect) -> bool,
+    at_rest: impl Fn(&Suspect) -> bool,
 ) -> Result<Suspects> {
     before.rewind()?;
     now.rewind()?;
@@ -431,7 +447,7 @@ fn agreeing(
             && o.compare(&suspect, key).is_eq()
             && o.same(&suspect)
         {
-            if !is_moving(&suspect) {
+            if at_rest(&suspect) {
                 agreeing.push(&suspect)?;
             }
             // Each copy of a row without a key stands for itself.
@@ -454,10 +470,7 @@ impl Settling<'_> {
     pub(super) async fn across(&self) -> Result<Across> {
         match self.flow {
             Some(flow) => flow.across(self.patience).await,
-            None => Ok(Across::Arrived {
-                moving: Moving::default(),
-                carried: false,
-            }),
+            None => Ok(Across::Still(Moving::default())),
         }
     }
 }

@@ -504,7 +504,7 @@ fn kinds_that_only_other_engines_hold_have_their_types() {
     };
     insta::assert_snapshot!(json("SELECT * FROM t WHERE id = 1"), @r#"
     [
-      {"id":1,"b":true,"u":18446744073709551614,"d":"1.50","day":"1970-01-02","at":"1970-01-01T00:00:01","utc":"1970-01-01T00:00:00.000001Z","uuid":"07070707-0707-0707-0707-070707070707","j":"{}","t":"time 1us"}
+      {"id":1,"b":true,"u":18446744073709551614,"d":"1.50","day":"1970-01-02","at":"1970-01-01T00:00:01","utc":"1970-01-01T00:00:00.000001Z","uuid":"07070707-0707-0707-0707-070707070707","j":"{}","t":"00:00:00.000001"}
     ]
     "#);
     // The hash of a cell is that of the value it holds.

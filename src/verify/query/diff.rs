@@ -133,7 +133,8 @@ impl Wanted {
             .filter_map(|a| Some((a.clone(), find(columns_b, a)?)))
             .collect();
         let q = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
-        let differs = |(a, b): &(String, String)| format!("a.{} IS DISTINCT FROM b.{}", q(a), q(b));
+        let differs =
+            |(a, b): &(String, String)| format!("(a.{} IS DISTINCT FROM b.{})", q(a), q(b));
         let mut list: Vec<String> = key
             .iter()
             .map(|(a, b)| format!("coalesce(a.{}, b.{}) AS {}", q(a), q(b), q(a)))
@@ -164,7 +165,7 @@ impl Wanted {
         }
         let on: Vec<String> = key
             .iter()
-            .map(|(a, b)| format!("a.{} IS NOT DISTINCT FROM b.{}", q(a), q(b)))
+            .map(|(a, b)| format!("(a.{} IS NOT DISTINCT FROM b.{})", q(a), q(b)))
             .collect();
         let mut conditions = vec![
             "a.\" in a\" IS NULL".to_owned(),
@@ -219,7 +220,10 @@ pub(super) async fn register(
 struct Diff(HashMap<Wanted, Arc<dyn TableProvider>>);
 
 impl TableFunctionImpl for Diff {
-    fn call_with_args(&self, args: TableFunctionArgs<'_, '_>) -> PlanResult<Arc<dyn TableProvider>> {
+    fn call_with_args(
+        &self,
+        args: TableFunctionArgs<'_, '_>,
+    ) -> PlanResult<Arc<dyn TableProvider>> {
         let texts: Option<Vec<&str>> = args
             .exprs()
             .iter()

@@ -45,6 +45,14 @@ impl fmt::Display for Report {
                 count(self.in_flight, "row was", "rows were")
             )?;
         }
+        let waiting: u64 = self.tables.iter().map(|t| t.waiting).sum();
+        if waiting > 0 {
+            writeln!(
+                f,
+                "{} only for a sync to carry their changes over; none is running",
+                count(waiting, "row waits", "rows wait")
+            )?;
+        }
         for table in &self.tables {
             if let Some(why) = &table.late {
                 writeln!(f, "  {}: {why}", table.table)?;

@@ -67,22 +67,7 @@ impl Shared {
         let result = (|| {
             let log = self.installed(conn)?;
             self.check_epoch(conn, epoch)?;
-            let names: Vec<&str> = self
-                .options
-                .tables
-                .iter()
-                .map(|t| t.schema.name.as_str())
-                .collect();
-            let ids = feed::table_ids(conn, &self.names, &names)?;
-            let feed_tables = ids
-                .into_iter()
-                .zip(&self.options.tables)
-                .map(|(id, t)| FeedTable {
-                    id,
-                    width: t.columns.len(),
-                    key: t.key.clone(),
-                })
-                .collect();
+            let feed_tables = self.feed_tables(conn)?;
             if let Ok(mut feed) = self.feed.lock() {
                 *feed = feed_tables;
             }
@@ -114,6 +99,20 @@ impl Shared {
         finish(conn, result)
     }
 
+    fn feed_tables(&self, conn: &rusqlite::Connection) -> Result<Vec<FeedTable>> {
+        let tables = &self.options.tables;
+        let names: Vec<&str> = tables.iter().map(|t| t.schema.name.as_str()).collect();
+        let ids = feed::table_ids(conn, &self.names, &names)?;
+        let known = ids.into_iter().zip(tables);
+        Ok(known
+            .map(|(id, t)| FeedTable {
+                id,
+                width: t.columns.len(),
+                key: t.key.clone(),
+            })
+            .collect())
+    }
+
     pub(super) fn feed(
         &self,
         conn: &rusqlite::Connection,
@@ -138,10 +137,14 @@ impl Shared {
                     *known = version;
                 }
             }
-            let feed = self
+            let mut feed = self
                 .feed
                 .lock()
                 .map_err(|e| Error::new(ErrorKind::Internal, e.to_string()))?;
+            if feed.is_empty() {
+                // Of a reader that is no engine, and has recovered nothing.
+                *feed = self.feed_tables(conn)?;
+            }
             self.same_log(conn, after)?;
             let in_one_piece =
                 self.outrun.load(Ordering::Relaxed) || after < feed::whole(conn, &self.names)?;
