@@ -6,7 +6,7 @@
 //! it; [`ColumnView`] reads either.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use datafusion::arrow::array::{
     Array, ArrayRef, BinaryArray, BinaryBuilder, Float64Array, Float64Builder, Int64Array,
@@ -41,7 +41,8 @@ enum ColumnBuilder {
     Float(Float64Builder),
     Text(StringBuilder),
     Bytes(BinaryBuilder),
-    Mixed(BinaryBuilder),
+    /// The cells, and room for the next one.
+    Mixed(BinaryBuilder, Vec<u8>),
 }
 
 impl BatchBuilder {
@@ -121,8 +122,8 @@ impl ColumnBuilder {
             (Self::Text(b), ValueRef::Text(v)) => b.append_value(v),
             (Self::Text(b), ValueRef::Null) => b.append_null(),
             (Self::Bytes(b), ValueRef::Bytes(v)) => b.append_value(v),
-            (Self::Bytes(b) | Self::Mixed(b), ValueRef::Null) => b.append_null(),
-            (Self::Mixed(b), value) => append_mixed(b, value),
+            (Self::Bytes(b) | Self::Mixed(b, _), ValueRef::Null) => b.append_null(),
+            (Self::Mixed(b, room), value) => append_mixed(b, room, value),
             (Self::Nulls(n), value) => {
                 let n = *n;
                 *self = Self::start(n, value);
@@ -150,21 +151,27 @@ impl ColumnBuilder {
             ValueRef::Float(_) => with!(Float, Float64Builder::new()),
             ValueRef::Text(_) => with!(Text, StringBuilder::new()),
             ValueRef::Bytes(_) => with!(Bytes, BinaryBuilder::new()),
-            ValueRef::Null | ValueRef::Value(_) => with!(Mixed, BinaryBuilder::new()),
+            ValueRef::Null | ValueRef::Value(_) => {
+                let mut b = BinaryBuilder::new();
+                for _ in 0..nulls {
+                    b.append_null();
+                }
+                Self::Mixed(b, Vec::new())
+            }
         }
     }
 
     fn make_mixed(&mut self) {
         let (array, _) = std::mem::replace(self, Self::Nulls(0)).finish();
         let view = ColumnView::plain(&array);
-        let mut b = BinaryBuilder::new();
+        let (mut b, mut room) = (BinaryBuilder::new(), Vec::new());
         for i in 0..array.len() {
             match view.get(i) {
                 ValueRef::Null => b.append_null(),
-                value => append_mixed(&mut b, value),
+                value => append_mixed(&mut b, &mut room, value),
             }
         }
-        *self = Self::Mixed(b);
+        *self = Self::Mixed(b, room);
     }
 
     fn finish(self) -> (ArrayRef, bool) {
@@ -174,15 +181,15 @@ impl ColumnBuilder {
             Self::Float(mut b) => (Arc::new(b.finish()), false),
             Self::Text(mut b) => (Arc::new(b.finish()), false),
             Self::Bytes(mut b) => (Arc::new(b.finish()), false),
-            Self::Mixed(mut b) => (Arc::new(b.finish()), true),
+            Self::Mixed(mut b, _) => (Arc::new(b.finish()), true),
         }
     }
 }
 
-fn append_mixed(b: &mut BinaryBuilder, value: ValueRef<'_>) {
-    let mut bytes = Vec::with_capacity(24);
-    canonical::encode_value_exact(&mut bytes, value);
-    b.append_value(bytes);
+fn append_mixed(b: &mut BinaryBuilder, room: &mut Vec<u8>, value: ValueRef<'_>) {
+    room.clear();
+    canonical::encode_value_exact(room, value);
+    b.append_value(room);
 }
 
 /// Reads the cells of one column of a batch made by [`BatchBuilder`].
@@ -200,8 +207,40 @@ pub enum ColumnView<'a> {
     Bytes(&'a BinaryArray),
     /// Mixed kinds that can be read in place: each cell is NULL or its exact canonical bytes.
     MixedRef(&'a BinaryArray),
-    /// Mixed kinds, decoded ahead.
-    Mixed(Vec<Value>),
+    /// Mixed kinds that cannot: decoded when a cell is asked for.
+    Mixed(MixedCells<'a>),
+}
+
+/// Cells as their exact canonical bytes, and their values once somebody has asked for one.
+#[derive(Debug)]
+pub struct MixedCells<'a> {
+    bytes: &'a BinaryArray,
+    values: OnceLock<Vec<Value>>,
+}
+
+impl<'a> MixedCells<'a> {
+    /// NULL, or the exact canonical bytes of a cell.
+    #[must_use]
+    pub fn bytes(&self) -> &'a BinaryArray {
+        self.bytes
+    }
+
+    fn values(&self) -> &[Value] {
+        self.values.get_or_init(|| {
+            let cells = self.bytes.iter();
+            let decoded = |bytes: &[u8]| match canonical::decode(bytes) {
+                Ok(mut values) if values.len() == 1 => values.pop().unwrap_or(Value::Null),
+                // Bytes that no encoder wrote are no value of any store's: they equal nothing.
+                _ => Value::Other(Box::new(super::OtherValue {
+                    kind: "damaged".to_owned(),
+                    bytes: bytes.to_vec(),
+                })),
+            };
+            cells
+                .map(|cell| cell.map_or(Value::Null, decoded))
+                .collect()
+        })
+    }
 }
 
 impl<'a> ColumnView<'a> {
@@ -221,15 +260,10 @@ impl<'a> ColumnView<'a> {
             if bytes.iter().all(in_place) {
                 return Ok(Self::MixedRef(bytes));
             }
-            let mut values = Vec::with_capacity(bytes.len());
-            for i in 0..bytes.len() {
-                if bytes.is_null(i) {
-                    values.push(Value::Null);
-                } else {
-                    values.append(&mut canonical::decode(bytes.value(i))?);
-                }
-            }
-            return Ok(Self::Mixed(values));
+            return Ok(Self::Mixed(MixedCells {
+                bytes,
+                values: OnceLock::new(),
+            }));
         }
         match array.data_type() {
             DataType::Null
@@ -300,7 +334,21 @@ impl<'a> ColumnView<'a> {
                     canonical::decode_ref(a.value(row)).unwrap_or(ValueRef::Null)
                 }
             }
-            Self::Mixed(values) => (&values[row]).into(),
+            Self::Mixed(cells) => (&cells.values()[row]).into(),
+        }
+    }
+}
+
+impl ColumnView<'_> {
+    /// Appends the cell in its canonical form.
+    pub fn encode(&self, row: usize, out: &mut Vec<u8>) {
+        match self {
+            Self::MixedRef(bytes) | Self::Mixed(MixedCells { bytes, .. })
+                if bytes.is_valid(row) =>
+            {
+                canonical::encode_from_exact(out, bytes.value(row));
+            }
+            _ => canonical::encode_value(out, self.get(row)),
         }
     }
 }

@@ -115,6 +115,9 @@ const JSON: u8 = 0x0d;
 const ARRAY: u8 = 0x0e;
 const OTHER: u8 = 0x0f;
 
+/// Bytes before the payload: the tag, and the payload's length.
+const HEAD: usize = 5;
+
 fn put(out: &mut Vec<u8>, tag: u8, payload: &[u8]) {
     let len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
     out.push(tag);
@@ -194,6 +197,27 @@ fn encode_with(out: &mut Vec<u8>, value: ValueRef<'_>, exact: bool) {
                 put(out, OTHER, &inner);
             }
         },
+    }
+}
+
+/// Appends one value in canonical form, given as [`encode_value_exact`] wrote it, without decoding it
+/// where the two forms are one.
+pub fn encode_from_exact(out: &mut Vec<u8>, exact: &[u8]) {
+    match exact.first() {
+        // Digits without a point have one form.
+        Some(&DECIMAL) if !exact.contains(&b'.') => out.extend_from_slice(exact),
+        Some(&DECIMAL) => {
+            let digits = exact.get(HEAD..).unwrap_or_default();
+            let zeros = digits.iter().rev().take_while(|d| **d == b'0').count();
+            let mut kept = digits.len() - zeros;
+            kept -= usize::from(digits.get(kept.wrapping_sub(1)) == Some(&b'.'));
+            put(out, DECIMAL, &digits[..kept]);
+        }
+        Some(&(UINT | ARRAY)) => match decode_one(exact) {
+            Some((value, _)) => encode_value(out, &value),
+            None => out.extend_from_slice(exact),
+        },
+        _ => out.extend_from_slice(exact),
     }
 }
 

@@ -18,6 +18,16 @@ impl Decimal {
         &self.0
     }
 
+    /// Of digits that are in the form described above already; what reads servers writes them so.
+    #[must_use]
+    pub(crate) fn of_plain(digits: String) -> Self {
+        debug_assert_eq!(
+            digits.parse::<Self>().map(|d| d.0).ok().as_deref(),
+            Some(digits.as_str())
+        );
+        Self(digits)
+    }
+
     /// The same number without trailing zeros of the fraction.
     #[must_use]
     pub fn trimmed(&self) -> Self {

@@ -54,6 +54,9 @@ fn equal_cells(
         | (ColumnView::MixedRef(a), ColumnView::MixedRef(b)) => {
             equal_binary(a, at_a, b, at_b, rows)
         }
+        (ColumnView::Mixed(a), ColumnView::Mixed(b)) => {
+            equal_binary(a.bytes(), at_a, b.bytes(), at_b, rows)
+        }
         _ => false,
     };
     if whole {

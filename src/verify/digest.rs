@@ -110,7 +110,7 @@ impl Segmenter {
                 }
             }
             for view in views {
-                canonical::encode_value(&mut self.buffer, view.get(row));
+                view.encode(row, &mut self.buffer);
             }
             if self.buffer.len() >= PIECE_BYTES {
                 self.hasher.update(&self.buffer);

@@ -126,7 +126,15 @@ pub(super) async fn installed(conn: &mut Conn, outbox: &Outbox) -> Result<Option
     };
     Ok(match (is("outbox"), is("log")) {
         (true, _) => Some(true),
-        (false, true) => Some(false),
+        (false, true) => {
+            // Its table comes before the outbox: interrupted in between, nothing is decided yet.
+            let sql = format!("SELECT 1 FROM {} LIMIT 1", outbox.sql("log"));
+            let begun: Option<u8> = conn
+                .query_first(sql)
+                .await
+                .map_err(mysql("look whether the log has begun"))?;
+            begun.map(|_| false)
+        }
         (false, false) => None,
     })
 }

@@ -92,7 +92,7 @@ pub(super) fn value(kind: Kind, raw: Option<&[u8]>) -> Result<Value> {
         },
         Kind::Numeric => {
             let text = numeric::decode(raw).ok_or_else(|| damaged(kind, raw))?;
-            Value::Decimal(text.parse::<Decimal>()?)
+            Value::Decimal(Decimal::of_plain(text))
         }
         Kind::Date => Value::Date(days(i32::from_be_bytes(fixed(kind, raw)?))?),
         Kind::Time => Value::Time(i64::from_be_bytes(fixed(kind, raw)?)),

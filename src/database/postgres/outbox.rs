@@ -84,7 +84,13 @@ pub(super) async fn installed(client: &Client, names: &CaptureNames) -> Result<O
         .map_err(|cause| failure::sql("Banyan's own tables cannot be looked for", cause))?;
     Ok(match (row.get(0), row.get(1)) {
         (true, _) => Some(true),
-        (false, true) => Some(false),
+        (false, true) => {
+            // Its table comes before the outbox: interrupted in between, nothing is decided yet.
+            let sql = format!("SELECT EXISTS (SELECT FROM {})", names.table("log"));
+            let begun = client.query_one(&sql, &[]).await;
+            let begun = begun.map_err(pg("look whether the log has begun"))?;
+            begun.get::<_, bool>(0).then_some(false)
+        }
         (false, false) => None,
     })
 }
