@@ -115,7 +115,10 @@ impl Access {
             Kind::Mysql => {
                 for sql in [
                     format!("CREATE USER IF NOT EXISTS '{app}'@'%' IDENTIFIED BY '{APP_PASSWORD}'"),
-                    format!("GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO '{app}'@'%'"),
+                    // RELOAD: for the first copy from MySQL, which has no snapshot with its position.
+                    format!(
+                        "GRANT REPLICATION SLAVE, REPLICATION CLIENT, RELOAD ON *.* TO '{app}'@'%'"
+                    ),
                 ] {
                     admin.execute(&sql).unwrap();
                 }

@@ -218,6 +218,23 @@ impl Log {
             let hint = error.hints().last().cloned().unwrap_or_default();
             found.problem(error.to_string(), hint);
         }
+        if !maria {
+            // What roles grant is not listed there: no reason to refuse the start.
+            let may: Option<u8> = conn
+                .query_first(
+                    "SELECT 1 FROM information_schema.USER_PRIVILEGES \
+                     WHERE PRIVILEGE_TYPE IN ('RELOAD', 'FLUSH_TABLES') LIMIT 1",
+                )
+                .await
+                .map_err(mysql("read the privileges"))?;
+            if may.is_none() {
+                found.note(
+                    "the user may have no right to hold commits back for the moment in which the \
+                     first copy from here begins",
+                    "GRANT RELOAD ON *.* TO the user of the store's url, if banyan sync asks for it",
+                );
+            }
+        }
         Ok(())
     }
 }
