@@ -190,6 +190,10 @@ fn add(opened: &Opened, from: Role, table: usize, row: &crate::data::Row, moving
 }
 
 impl Flow for MigrationFlow<'_> {
+    fn is_carried(&self) -> Result<bool> {
+        self.is_held()
+    }
+
     fn across(&self, patience: Duration) -> BoxFuture<'_, Result<Across>> {
         Box::pin(self.wait(patience))
     }

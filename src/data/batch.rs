@@ -211,11 +211,11 @@ pub enum ColumnView<'a> {
     Mixed(MixedCells<'a>),
 }
 
-/// Cells as their exact canonical bytes, and their values once somebody has asked for one.
+/// Cells as their exact canonical bytes, and the values of those that somebody has asked for.
 #[derive(Debug)]
 pub struct MixedCells<'a> {
     bytes: &'a BinaryArray,
-    values: OnceLock<Vec<Value>>,
+    values: OnceLock<Vec<OnceLock<Value>>>,
 }
 
 impl<'a> MixedCells<'a> {
@@ -225,20 +225,23 @@ impl<'a> MixedCells<'a> {
         self.bytes
     }
 
-    fn values(&self) -> &[Value] {
-        self.values.get_or_init(|| {
-            let cells = self.bytes.iter();
-            let decoded = |bytes: &[u8]| match canonical::decode(bytes) {
+    fn value(&self, row: usize) -> &Value {
+        let values = self
+            .values
+            .get_or_init(|| vec![OnceLock::new(); self.bytes.len()]);
+        values[row].get_or_init(|| {
+            if self.bytes.is_null(row) {
+                return Value::Null;
+            }
+            let bytes = self.bytes.value(row);
+            match canonical::decode(bytes) {
                 Ok(mut values) if values.len() == 1 => values.pop().unwrap_or(Value::Null),
                 // Bytes that no encoder wrote are no value of any store's: they equal nothing.
                 _ => Value::Other(Box::new(super::OtherValue {
                     kind: "damaged".to_owned(),
                     bytes: bytes.to_vec(),
                 })),
-            };
-            cells
-                .map(|cell| cell.map_or(Value::Null, decoded))
-                .collect()
+            }
         })
     }
 }
@@ -334,7 +337,7 @@ impl<'a> ColumnView<'a> {
                     canonical::decode_ref(a.value(row)).unwrap_or(ValueRef::Null)
                 }
             }
-            Self::Mixed(cells) => (&cells.values()[row]).into(),
+            Self::Mixed(cells) => cells.value(row).into(),
         }
     }
 }

@@ -56,6 +56,12 @@ pub trait Snapshot: Send {
     /// Where the store's log stood at that instant, if a migration captures changes there.
     fn position(&self) -> Option<Position>;
 
+    /// What tells this instant from others: two snapshots of one store with the same text see the same
+    /// data. `None`: it cannot be told.
+    fn moment(&self) -> Option<&str> {
+        None
+    }
+
     /// The number of rows of a table, or of those that `filter` selects.
     fn count<'a>(
         &'a mut self,

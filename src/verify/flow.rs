@@ -20,6 +20,9 @@ use crate::error::Result;
 
 /// Tells when changes have got across.
 pub trait Flow: Send + Sync {
+    /// Whether somebody carries changes over.
+    fn is_carried(&self) -> Result<bool>;
+
     /// Waits until everything that either side committed before this call is on the other side, for
     /// so long at most.
     fn across(&self, patience: Duration) -> BoxFuture<'_, Result<Across>>;

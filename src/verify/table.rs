@@ -17,6 +17,9 @@ use super::segments::{Digests, differing_ranges};
 use super::side::{Range, Side, map_rows};
 use super::suspect::{Suspect, SuspectWriter, Suspects};
 
+/// The wait before a second look where nobody carries changes over: the two sides' snapshots are not
+/// of one instant.
+const STILL: Duration = Duration::from_millis(200);
 /// Suspects that are closer than this are looked at again in one read.
 const NEAR_ROWS: u64 = 1000;
 
@@ -52,6 +55,8 @@ pub(super) struct Outcome {
     pub(super) waiting: u64,
     /// Why changes did not arrive in time, if they did not.
     pub(super) late: Option<String>,
+    /// What tells the instants of the first look from others, where both stores can tell.
+    moments: Option<(String, String)>,
     /// When the source was read, in microseconds since 1970 by this machine's clock.
     pub(super) read_us: i64,
     /// How long the source's snapshot was held.
@@ -219,6 +224,10 @@ impl<'a> Pair<'a> {
     ) -> Result<Outcome, Failure> {
         let (begun, read_us) = (Instant::now(), now_us());
         let snapshots = self.snapshots().await?;
+        let moments = match (snapshots.0.moment(), snapshots.1.moment()) {
+            (Some(source), Some(target)) => Some((source.to_owned(), target.to_owned())),
+            _ => None,
+        };
         let mut found = SuspectWriter::new();
         let whole = Range::default();
         if level != Level::Hash || !self.ranged() {
@@ -233,6 +242,7 @@ impl<'a> Pair<'a> {
                 in_flight: 0,
                 waiting: 0,
                 late: None,
+                moments,
                 read_us,
                 held: begun.elapsed(),
                 digest: rows.digest,
@@ -266,6 +276,7 @@ impl<'a> Pair<'a> {
             in_flight: 0,
             waiting: 0,
             late: None,
+            moments,
             read_us,
             held: begun.elapsed(),
             digest: target.1.rows.digest(),
@@ -314,7 +325,19 @@ impl<'a> Pair<'a> {
         let key = &self.source.key;
         let mut agreed = SuspectWriter::new().finish()?;
         for _ in 0..settling.recheck.tries {
-            tokio::time::sleep(Duration::from_millis(settling.recheck.wait_ms)).await;
+            let mut wait = Duration::from_millis(settling.recheck.wait_ms);
+            if !settling.is_carried()? {
+                wait = wait.min(STILL);
+                if self.is_unchanged(outcome).await? {
+                    // A second look would see what the first one saw.
+                    std::mem::swap(&mut outcome.differing, &mut outcome.seen);
+                    outcome.in_flight = 0;
+                    let across = settling.across().await?;
+                    outcome.waiting = self.waiting(&across, &mut outcome.differing)?;
+                    return Ok(());
+                }
+            }
+            tokio::time::sleep(wait).await;
             let across = settling.across().await?;
             if let Across::Late(why) = across {
                 outcome.in_flight = outcome.seen.len() - outcome.differing.len();
@@ -324,36 +347,53 @@ impl<'a> Pair<'a> {
             }
             outcome.late = None;
             let mut now = self.look_again(&mut outcome.seen).await?;
-            let is_of = |moving: &Moving, suspect: &Suspect| {
-                self.keyed && moving.has(self.name(), self.target_key(suspect))
-            };
-            let waits = std::cell::Cell::new(0);
-            let twice = match &across {
+            agreed = match &across {
                 Across::Carried(moving) => {
-                    let at_rest = |suspect: &Suspect| !is_of(moving, suspect);
+                    let at_rest = |suspect: &Suspect| !self.is_of(moving, suspect);
                     let twice = agreeing(&mut outcome.seen, &mut now, key, at_rest)?;
                     outcome.differing = agreeing(&mut agreed, &mut now, key, at_rest)?;
                     twice
                 }
-                Across::Still(moving) => {
-                    let counted = |suspect: &Suspect| {
-                        waits.set(waits.get() + u64::from(is_of(moving, suspect)));
-                        true
-                    };
-                    outcome.differing = agreeing(&mut outcome.seen, &mut now, key, counted)?;
+                Across::Still(_) | Across::Late(_) => {
+                    outcome.differing = agreeing(&mut outcome.seen, &mut now, key, |_| true)?;
                     SuspectWriter::new().finish()?
                 }
-                Across::Late(_) => SuspectWriter::new().finish()?,
             };
-            outcome.waiting = waits.get();
+            outcome.waiting = self.waiting(&across, &mut outcome.differing)?;
             outcome.in_flight = now.len() - outcome.differing.len();
             outcome.seen = now;
-            agreed = twice;
             if outcome.in_flight == 0 {
                 break;
             }
         }
         Ok(())
+    }
+
+    fn is_of(&self, moving: &Moving, suspect: &Suspect) -> bool {
+        self.keyed && moving.has(self.name(), self.target_key(suspect))
+    }
+
+    /// How many of the rows that differ wait for a sync, where none runs.
+    fn waiting(&self, across: &Across, differing: &mut Suspects) -> Result<u64> {
+        let mut waiting = 0;
+        if let Across::Still(moving) = across
+            && !moving.is_empty()
+        {
+            differing.rewind()?;
+            while let Some(suspect) = differing.next()? {
+                waiting += u64::from(self.is_of(moving, &suspect));
+            }
+        }
+        Ok(waiting)
+    }
+
+    /// Whether both stores hold what they held at the first look, as far as they can tell.
+    async fn is_unchanged(&self, outcome: &Outcome) -> Result<bool> {
+        let Some((source, target)) = &outcome.moments else {
+            return Ok(false);
+        };
+        let now = self.snapshots().await?;
+        Ok(now.0.moment() == Some(source) && now.1.moment() == Some(target))
     }
 
     async fn look_again(&self, pending: &mut Suspects) -> Result<Suspects> {
@@ -466,6 +506,10 @@ pub(super) struct Settling<'a> {
 }
 
 impl Settling<'_> {
+    fn is_carried(&self) -> Result<bool> {
+        self.flow.map_or(Ok(false), Flow::is_carried)
+    }
+
     /// Waits for what is on its way.
     pub(super) async fn across(&self) -> Result<Across> {
         match self.flow {

@@ -30,6 +30,8 @@ pub(super) struct PgSnapshot {
     conn: PgConn,
     endpoint: Arc<Endpoint>,
     pid: i32,
+    /// Which transactions it sees.
+    seen: String,
     state: State,
     schemas: HashMap<String, Arc<TableSchema>>,
 }
@@ -54,16 +56,18 @@ impl PgSnapshot {
         let what = || pg("begin a snapshot");
         let conn = endpoint.connect().await?;
         begin(&conn, exported).await?;
-        let pid = conn
+        let row = conn
             .client()
-            .query_one("SELECT pg_backend_pid()", &[])
+            .query_one("SELECT pg_backend_pid(), pg_current_snapshot()::text", &[])
             .await
-            .and_then(|row| row.try_get(0))
             .map_err(what())?;
+        let pid = row.try_get(0).map_err(what())?;
+        let seen = row.try_get(1).map_err(what())?;
         Ok(Self {
             conn,
             endpoint: Arc::clone(endpoint),
             pid,
+            seen,
             state: State::Free,
             schemas: HashMap::new(),
         })
@@ -154,6 +158,10 @@ pub(super) async fn begin(conn: &PgConn, exported: Option<&str>) -> Result<()> {
 impl Snapshot for PgSnapshot {
     fn position(&self) -> Option<Position> {
         None
+    }
+
+    fn moment(&self) -> Option<&str> {
+        Some(&self.seen)
     }
 
     fn count<'a>(
