@@ -7,13 +7,13 @@ use serde_json::Value as Json;
 
 use crate::support::{app, dump};
 
-struct Ran {
-    code: i32,
-    out: String,
-    err: String,
+pub(super) struct Ran {
+    pub(super) code: i32,
+    pub(super) out: String,
+    pub(super) err: String,
 }
 
-fn banyan(folder: &Path, arguments: &[&str]) -> Ran {
+pub(super) fn banyan(folder: &Path, arguments: &[&str]) -> Ran {
     let output = Command::new(env!("CARGO_BIN_EXE_banyan"))
         .args(arguments)
         .current_dir(folder)
@@ -28,7 +28,7 @@ fn banyan(folder: &Path, arguments: &[&str]) -> Ran {
     }
 }
 
-fn json(folder: &Path, arguments: &[&str]) -> (i32, Json) {
+pub(super) fn json(folder: &Path, arguments: &[&str]) -> (i32, Json) {
     let ran = banyan(folder, &[arguments, &["--format", "json"]].concat());
     let json = serde_json::from_str(&ran.out);
     (
@@ -53,7 +53,7 @@ fn without_seconds(text: &str) -> String {
     out
 }
 
-fn shop() -> tempfile::TempDir {
+pub(super) fn shop() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for store in ["monolith", "service"] {
         let conn = rusqlite::Connection::open(folder.path().join(format!("{store}.db"))).unwrap();
@@ -79,7 +79,7 @@ fn shop() -> tempfile::TempDir {
     folder
 }
 
-fn damage(folder: &Path) {
+pub(super) fn damage(folder: &Path) {
     app(&folder.join("service.db"))
         .execute_batch(
             "PRAGMA foreign_keys = OFF;

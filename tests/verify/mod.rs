@@ -2,7 +2,9 @@
 
 mod command;
 mod compare;
+mod evidence;
 mod fidelity;
+mod live;
 mod memory;
 mod moving;
 mod query;
