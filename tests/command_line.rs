@@ -205,6 +205,7 @@ exit code: 2
       "line": 4,
       "message": "is no known key",
       "allowed": [
+        "checks",
         "control",
         "migrations",
         "router",
