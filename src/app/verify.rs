@@ -45,6 +45,10 @@ pub struct VerifyOptions {
     pub recheck: Recheck,
     /// Whether to count rows first, for progress.
     pub totals: bool,
+    /// Only rows for which this SQL is true, in both stores.
+    pub filter: Option<String>,
+    /// Rows that are read of each side in a second, at most.
+    pub rows_per_s_max: Option<u64>,
     /// How long to wait at most, before each look, for what is on its way.
     pub patience: Duration,
     /// Whether the configuration's own checks are run, too; where all tables are compared.
@@ -62,6 +66,8 @@ impl VerifyOptions {
             differences_max: 10_000,
             recheck: Recheck::default(),
             totals: false,
+            filter: None,
+            rows_per_s_max: None,
             patience: PATIENCE,
             checks: true,
         }
@@ -74,6 +80,8 @@ impl VerifyOptions {
         request.recheck = self.recheck;
         request.totals = self.totals;
         request.patience = self.patience;
+        request.filter.clone_from(&self.filter);
+        request.rows_per_s_max = self.rows_per_s_max;
     }
 }
 
@@ -93,7 +101,8 @@ pub async fn verify(
     let flow = MigrationFlow::of(config, &opened).await?;
     request.flow = flow.as_ref().map(|flow| flow as &dyn Flow);
     let mut report = crate::verify::verify(request).await?;
-    if options.checks && options.tables.is_empty() && !config.checks.is_empty() {
+    let whole = options.tables.is_empty() && options.filter.is_none();
+    if options.checks && whole && !config.checks.is_empty() {
         let stores = stores(config)?;
         let query = query_options(config);
         for (name, check) in &config.checks {

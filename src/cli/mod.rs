@@ -22,6 +22,7 @@ mod script;
 mod sync;
 mod trial;
 mod verify;
+mod watch;
 
 use std::ffi::OsString;
 use std::io::{self, Write};

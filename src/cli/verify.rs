@@ -6,11 +6,13 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::app::{VerifyOptions, remember, verify};
+use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::runtime::Shutdown;
-use crate::verify::{Level, PATIENCE, Progress as Compared, Recheck, Stage, TableReport};
+use crate::verify::{Level, PATIENCE, Progress as Compared, Recheck, Report, Stage, TableReport};
 
 use super::context::{block_on, load};
+use super::watch::{self, WatchArgs};
 use super::{Bar, Printer, Progress};
 
 /// Compare both sides of a migration; exit 1 when they differ
@@ -34,6 +36,13 @@ pub(super) struct VerifyArgs {
     #[arg(long)]
     pub(super) no_checks: bool,
 
+    /// Compare again and again until stopped; a line a time, an alert when something is wrong
+    #[arg(long)]
+    pub(super) continuous: bool,
+
+    #[command(flatten)]
+    pub(super) watch: WatchArgs,
+
     /// Also write the report, with the migration's history, as one page of HTML to this file
     #[arg(long, value_name = "FILE")]
     pub(super) report: Option<PathBuf>,
@@ -54,6 +63,14 @@ pub(super) struct ScopeArgs {
     #[arg(long, value_name = "N", default_value_t = Recheck::default().tries)]
     pub(super) recheck_tries: u32,
 
+    /// Only rows for which this SQL is true in both databases: --where "id = 7"
+    #[arg(long = "where", value_name = "SQL")]
+    pub(super) filter: Option<String>,
+
+    /// Read so many rows of each side in a second at most
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) rows_per_s_max: Option<u64>,
+
     /// Wait so many seconds at most for what a sync is carrying over, each time
     #[arg(long, value_name = "S", default_value_t = PATIENCE.as_secs())]
     pub(super) patience_s: u64,
@@ -68,6 +85,8 @@ impl ScopeArgs {
                 tries: self.recheck_tries,
             },
             totals: std::io::stderr().is_terminal(),
+            filter: self.filter.clone(),
+            rows_per_s_max: self.rows_per_s_max,
             patience: Duration::from_secs(self.patience_s),
             ..VerifyOptions::new(migration)
         }
@@ -87,21 +106,16 @@ pub(super) fn run(
         checks: !args.no_checks,
         ..args.scope.options(&args.migration)
     };
+    if args.continuous {
+        return watch::run(args, &options, &config, printer);
+    }
     let bars = Bars::new(progress);
     let (settings, options) = (&config, &options);
     let report = block_on(|shutdown| async move {
         let show = |compared| bars.show(&compared);
         or_interrupted(Box::pin(verify(settings, options, &show)), &shutdown).await
     })?;
-    let history = remember(&config, &args.migration, &report);
-    if let Some(path) = &args.report {
-        let page = report.to_html(&args.migration, history.as_deref().unwrap_or_default());
-        write_whole(path, page.as_bytes())?;
-    }
-    if let Err(e) = history {
-        // The comparison is right all the same.
-        tracing::warn!("the verification is not in the history: {e}");
-    }
+    keep(&config, args, &report)?;
     if printer.is_json() {
         printer.json(&report)?;
     } else {
@@ -124,6 +138,20 @@ pub(super) fn run(
         ));
     }
     Ok(1)
+}
+
+/// Adds the report to the history, and writes the page that is asked for.
+pub(super) fn keep(config: &Config, args: &VerifyArgs, report: &Report) -> Result<()> {
+    let history = remember(config, &args.migration, report);
+    if let Some(path) = &args.report {
+        let page = report.to_html(&args.migration, history.as_deref().unwrap_or_default());
+        write_whole(path, page.as_bytes())?;
+    }
+    if let Err(e) = history {
+        // The comparison is right all the same.
+        tracing::warn!("the verification is not in the history: {e}");
+    }
+    Ok(())
 }
 
 /// Writes a file that is there whole or not at all.

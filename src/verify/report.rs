@@ -30,6 +30,9 @@ pub struct Report {
     pub differences_total: u64,
     /// Rows that were changing whenever they were looked at, so that nothing is said about them.
     pub in_flight: u64,
+    /// How much of the rows is proven equal, in percent of the larger sides, rounded down: rows that
+    /// differ and rows in flight are not. When only counted, of the rows that have a counterpart by number.
+    pub consistency_percent: f64,
     /// The user's own checks, by name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<CheckReport>,
@@ -38,6 +41,20 @@ pub struct Report {
 }
 
 impl Report {
+    /// Adds a table's result.
+    pub(super) fn add_table(&mut self, table: TableReport) {
+        self.consistent &= table.consistent();
+        self.differences_total += table.differences();
+        self.in_flight += table.in_flight;
+        self.tables.push(table);
+        let all: u64 = self.tables.iter().map(TableReport::rows).sum();
+        let equal: u64 = self.tables.iter().map(TableReport::equal).sum();
+        // In hundredths, rounded down: all but one of a million rows are not 100 %.
+        let hundredths = (u128::from(equal) * 10_000).checked_div(u128::from(all));
+        let hundredths = u32::try_from(hundredths.unwrap_or(10_000)).unwrap_or(0);
+        self.consistency_percent = f64::from(hundredths) / 100.0;
+    }
+
     /// Adds a check's result.
     pub fn add_check(&mut self, check: CheckReport) {
         self.consistent &= check.passed;
@@ -90,6 +107,21 @@ pub struct TableReport {
 }
 
 impl TableReport {
+    /// Rows of the larger side, those of the other that have no counterpart included.
+    fn rows(&self) -> u64 {
+        let missing = self.missing_on_target.unwrap_or(0);
+        let extra = self.extra_on_target.unwrap_or(0);
+        (self.rows_source + extra).max(self.rows_target + missing)
+    }
+
+    /// Rows that are proven equal.
+    fn equal(&self) -> u64 {
+        match self.missing_on_target {
+            None => self.rows_source.min(self.rows_target),
+            Some(_) => (self.rows()).saturating_sub(self.differences() + self.in_flight),
+        }
+    }
+
     /// Whether no difference was found.
     #[must_use]
     pub fn consistent(&self) -> bool {

@@ -129,6 +129,12 @@ pub struct VerifyRequest<'a> {
     pub recheck: Recheck,
     /// Whether to count the rows first, for [`Progress::rows_total`].
     pub totals: bool,
+    /// Only rows for which this SQL is true, in both stores: over columns that both tables have, in words
+    /// that both databases know.
+    pub filter: Option<String>,
+    /// Rows that are read of each side in a second, at most; `None`: as fast as it goes. The snapshots
+    /// are held so much longer.
+    pub rows_per_s_max: Option<u64>,
     /// What is known of changes on their way; `None`: nobody carries any.
     pub flow: Option<&'a dyn Flow>,
     /// How long to wait at most, before each look, for what is on its way.
@@ -166,6 +172,8 @@ impl<'a> VerifyRequest<'a> {
             differences_max: 10_000,
             recheck: Recheck::default(),
             totals: false,
+            filter: None,
+            rows_per_s_max: None,
             flow: None,
             patience: PATIENCE,
             progress: &|_| (),

@@ -25,6 +25,7 @@ pub async fn verify(request: VerifyRequest<'_>) -> Result<Report> {
         differences: Vec::new(),
         differences_total: 0,
         in_flight: 0,
+        consistency_percent: 100.0,
         checks: Vec::new(),
         seconds: 0.0,
     };
@@ -53,10 +54,7 @@ pub async fn verify(request: VerifyRequest<'_>) -> Result<Report> {
                 .then(|| table.rows_source.max(table.rows_target)),
             stage: Stage::Done,
         });
-        report.consistent &= table.consistent();
-        report.differences_total += table.differences();
-        report.in_flight += table.in_flight;
-        report.tables.push(table);
+        report.add_table(table);
     }
     report.seconds = started.elapsed().as_secs_f64();
     Ok(report)
@@ -100,7 +98,7 @@ pub(super) fn pairs<'a>(request: &VerifyRequest<'a>) -> Result<Vec<Pair<'a>>> {
         .iter()
         .flat_map(|m| (0..m.targets.len()).map(move |target| (m, target)))
         .filter(|(m, target)| wanted(m, *target))
-        .map(|(m, target)| Pair::new(request.source, request.target, m, target))
+        .map(|(m, target)| Pair::new(request, m, target))
         .collect())
 }
 

@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::data::LogicalType;
-use crate::database::{ReadStore, Snapshot};
+use crate::database::Snapshot;
 use crate::error::Result;
 use crate::rule::RuleColumn;
 use crate::rule::mapping::{How, StoredForm, TableMapping};
+use crate::runtime::{SystemClock, Throttle};
 
 use super::flow::{Across, Flow, Moving};
 use super::merge::{Merge, Rules};
 use super::reader::{Failure, Reader};
-use super::request::{Level, Recheck};
+use super::request::{Level, Recheck, VerifyRequest};
 use super::segments::{Digests, differing_ranges};
 use super::side::{Range, Side, map_rows};
 use super::suspect::{Suspect, SuspectWriter, Suspects};
@@ -37,6 +38,8 @@ pub(super) struct Pair<'a> {
     stored: Option<Arc<dyn StoredForm>>,
     /// Whether a key of one side means the same when it bounds a read of the other.
     alike: bool,
+    /// How fast either side is read.
+    rows_per_s_max: Option<u64>,
 }
 
 /// What a comparison found.
@@ -69,11 +72,11 @@ type Snapshots = (Box<dyn Snapshot>, Box<dyn Snapshot>);
 
 impl<'a> Pair<'a> {
     pub(super) fn new(
-        source: &'a dyn ReadStore,
-        target: &'a dyn ReadStore,
+        request: &VerifyRequest<'a>,
         mapping: &'a TableMapping,
         target_index: usize,
     ) -> Self {
+        let (source, target) = (request.source, request.target);
         let to = &mapping.targets[target_index];
         let from = &mapping.source;
         let columns = |table: &crate::rule::RuleTable| -> Vec<String> {
@@ -108,7 +111,10 @@ impl<'a> Pair<'a> {
                 columns: columns(&from.table),
                 names: names.clone(),
                 key: key.clone(),
-                filter: mapping.filter_sql.clone(),
+                filter: match (&mapping.filter_sql, &request.filter) {
+                    (Some(a), Some(b)) => Some(format!("({a}\n) AND ({b}\n)")),
+                    (a, b) => a.clone().or_else(|| b.clone()),
+                },
                 mapping: by_row.then(|| (mapping.clone(), target_index)),
                 sorted: !keyed,
             },
@@ -118,14 +124,24 @@ impl<'a> Pair<'a> {
                 columns: names.clone(),
                 names,
                 key,
-                filter: None,
+                filter: request.filter.clone(),
                 mapping: None,
                 sorted: !keyed,
             },
             keyed,
             stored,
             alike,
+            rows_per_s_max: request.rows_per_s_max,
         }
+    }
+
+    fn throttle(&self) -> Option<Arc<Throttle>> {
+        let most = self.rows_per_s_max?;
+        Some(Arc::new(Throttle::new(
+            Arc::new(SystemClock::new()),
+            most,
+            most / 10,
+        )))
     }
 
     /// The table's name in reports.
@@ -179,8 +195,10 @@ impl<'a> Pair<'a> {
                 }
             }
         };
-        let (rows_source, rows_target) =
-            futures::join!(rows, target.count(&self.target.table, None));
+        let (rows_source, rows_target) = futures::join!(
+            rows,
+            target.count(&self.target.table, self.target.filter.as_deref())
+        );
         Ok((
             rows_source.map_err(|e| e.at(format_args!("store {}", self.source.store.name())))?,
             rows_target.map_err(|e| e.at(format_args!("store {}", self.target.store.name())))?,
@@ -253,6 +271,7 @@ impl<'a> Pair<'a> {
                 snapshot,
                 side.request(&whole),
                 Digests::new(side.rows(true)),
+                self.throttle(),
             )
         };
         let (source, target) = (
@@ -293,7 +312,12 @@ impl<'a> Pair<'a> {
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<(Snapshots, Scanned), Failure> {
         let start = |side: &Side<'_>, snapshot, digest| {
-            Reader::start(snapshot, side.request(range), side.rows(digest))
+            Reader::start(
+                snapshot,
+                side.request(range),
+                side.rows(digest),
+                self.throttle(),
+            )
         };
         let source = start(&self.source, snapshots.0, false);
         let target = start(&self.target, snapshots.1, digest);

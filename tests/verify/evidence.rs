@@ -240,6 +240,17 @@ fn files_are_tables_and_results_are_files() {
             serde_json::json!({"id": 2, "name": "Bob", "vip": false})
         );
     }
+    // Files alone ask nothing of the stores.
+    let away = |from: &str, to: &str| {
+        for name in ["monolith.db", "service.db"] {
+            let path = |ending: &str| folder.path().join(format!("{name}{ending}"));
+            std::fs::rename(path(from), path(to)).unwrap();
+        }
+    };
+    away("", ".away");
+    let sql = "SELECT count(*) n FROM diff('''customers.csv''', '''customers.parquet''', 'id')";
+    assert_eq!(json(folder.path(), &["query", sql]).1[0]["n"], 0);
+    away(".away", "");
     // What fails leaves no file, and what was there stays.
     let before = std::fs::read(folder.path().join("customers.csv")).unwrap();
     let wrong = "SELECT 1 / (id - 2) FROM monolith.customers";

@@ -106,6 +106,11 @@ pub(super) async fn find(
                 });
                 continue;
             }
+            TableReference::Bare { table }
+                if !compared.is_empty() && table.eq_ignore_ascii_case(diff::NAME) =>
+            {
+                continue;
+            }
             TableReference::Bare { table } => {
                 let Some(store) = holder(stores, table).await? else {
                     if is_table_function(table) {

@@ -1,0 +1,170 @@
+//! `banyan verify --continuous`
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+use crate::app::{VerifyOptions, verify};
+use crate::config::Config;
+use crate::error::{Error, ErrorKind, Result, Retry};
+use crate::verify::Report;
+
+use super::Printer;
+use super::context::block_on;
+use super::verify::{VerifyArgs, keep};
+
+/// How long an alert's command may take.
+const ALERT_MAX: Duration = Duration::from_secs(30);
+
+/// How often, and what happens when something is wrong.
+#[derive(clap::Args, Debug)]
+pub(super) struct WatchArgs {
+    /// Wait so many seconds between one comparison's end and the next one's begin
+    #[arg(long, value_name = "S", default_value_t = 60, requires = "continuous")]
+    pub(super) interval_s: u64,
+
+    /// Alert when less than this is proven equal, or a check fails
+    #[arg(
+        long,
+        value_name = "PERCENT",
+        default_value_t = 100.0,
+        requires = "continuous"
+    )]
+    pub(super) alert_below: f64,
+
+    /// Run this by the shell for an alert, with the report as JSON on its stdin
+    #[arg(long, value_name = "COMMAND", requires = "continuous")]
+    pub(super) alert_command: Option<String>,
+
+    /// End after so many comparisons
+    #[arg(long, value_name = "N", requires = "continuous")]
+    pub(super) sweeps: Option<u64>,
+}
+
+/// Compares until the process is asked to stop; the exit code is that of the last comparison.
+pub(super) fn run(
+    args: &VerifyArgs,
+    options: &VerifyOptions,
+    config: &Config,
+    printer: &mut Printer<'_>,
+) -> Result<u8> {
+    let options = VerifyOptions {
+        totals: false,
+        ..options.clone()
+    };
+    block_on(|shutdown| async move {
+        let mut code = 0;
+        let mut sweeps = 0;
+        loop {
+            let swept = tokio::select! {
+                report = Box::pin(verify(config, &options, &|_| ())) => report,
+                () = shutdown.requested() => break,
+            };
+            match swept {
+                Ok(report) => {
+                    code = u8::from(!report.consistent);
+                    keep(config, args, &report)?;
+                    if printer.is_json() {
+                        let line = serde_json::to_string(&report).map_err(|e| {
+                            Error::new(ErrorKind::Internal, "the report has no JSON form")
+                                .caused_by(e)
+                        })?;
+                        printer.line(&line)?;
+                    } else {
+                        printer.line(&line(&report))?;
+                    }
+                    if is_alarming(&report, args.watch.alert_below) {
+                        alert(args, &report).await;
+                    }
+                }
+                // A store that is away comes back; anything else will be as wrong the next time.
+                Err(e) if e.kind().retry() == Retry::Backoff => {
+                    code = e.kind().exit_code();
+                    tracing::warn!("this comparison was given up: {e}");
+                }
+                Err(e) => return Err(e),
+            }
+            sweeps += 1;
+            if args.watch.sweeps.is_some_and(|most| sweeps >= most) {
+                break;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_secs(args.watch.interval_s)) => {}
+                () = shutdown.requested() => break,
+            }
+        }
+        Ok(code)
+    })
+}
+
+fn line(report: &Report) -> String {
+    let failed: Vec<&str> = report
+        .checks
+        .iter()
+        .filter(|c| !c.passed)
+        .map(|c| c.check.as_str())
+        .collect();
+    let mut line = format!(
+        "{}: {} % proven equal, {} differences, {} in flight ({} in {:.1} s)",
+        if report.consistent {
+            "consistent"
+        } else {
+            "NOT consistent"
+        },
+        report.consistency_percent,
+        report.differences_total,
+        report.in_flight,
+        report.level,
+        report.seconds
+    );
+    if !failed.is_empty() {
+        line.push_str(&format!("; failed checks: {}", failed.join(", ")));
+    }
+    line
+}
+
+/// Rows in flight are not proven equal, but they are no reason to wake anybody.
+fn is_alarming(report: &Report, below: f64) -> bool {
+    let is_low = report.consistency_percent < below && report.differences_total > 0;
+    is_low
+        || report.checks.iter().any(|c| !c.passed)
+        || report.tables.iter().any(|t| !t.consistent()) && report.consistency_percent < below
+}
+
+async fn alert(args: &VerifyArgs, report: &Report) {
+    tracing::error!(
+        migration = args.migration,
+        consistency_percent = report.consistency_percent,
+        differences = report.differences_total,
+        "the two sides are not consistent"
+    );
+    let Some(command) = &args.watch.alert_command else {
+        return;
+    };
+    match tokio::time::timeout(ALERT_MAX, told(command, report)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(e)) => tracing::error!("the alert's command failed: {e}"),
+        Err(_) => tracing::error!("the alert's command was given up after {ALERT_MAX:?}"),
+    }
+}
+
+async fn told(command: &str, report: &Report) -> std::io::Result<()> {
+    let mut child = Command::new("sh")
+        .args(["-c", command])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()?;
+    if let Some(mut stdin) = child.stdin.take() {
+        let json = serde_json::to_vec(report)?;
+        // One that reads nothing has its reasons.
+        drop(stdin.write_all(&json).await);
+    }
+    let status = child.wait().await?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(std::io::Error::other(status.to_string()))
+}
