@@ -4,6 +4,7 @@
 //! other store's log stood. While none does, what lies behind the checkpoints is read, and names the rows
 //! that wait.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -32,13 +33,19 @@ const MOVING_ROWS_MAX: usize = 1_000_000;
 pub(super) struct MigrationFlow<'a> {
     config: &'a Config,
     opened: &'a Opened,
+    /// Whether one that was waited for did not come.
+    is_gone: AtomicBool,
 }
 
 impl<'a> MigrationFlow<'a> {
     /// `None` where nothing is captured, so that nothing is on its way.
     pub(super) async fn of(config: &'a Config, opened: &'a Opened) -> Result<Option<Self>> {
         let installed = opened.is_installed().await?;
-        Ok(installed.then_some(Self { config, opened }))
+        Ok(installed.then(|| Self {
+            config,
+            opened,
+            is_gone: AtomicBool::new(false),
+        }))
     }
 
     fn is_held(&self) -> Result<bool> {
@@ -87,6 +94,9 @@ impl<'a> MigrationFlow<'a> {
 
     /// Whether a sync begins within a moment: one that is being started anew is no standstill.
     async fn comes_back(&self) -> Result<bool> {
+        if self.is_gone.load(Ordering::Relaxed) {
+            return self.is_held();
+        }
         let deadline = Instant::now() + RESTART;
         while Instant::now() < deadline {
             if self.is_held()? {
@@ -94,6 +104,7 @@ impl<'a> MigrationFlow<'a> {
             }
             tokio::time::sleep(POLL).await;
         }
+        self.is_gone.store(true, Ordering::Relaxed);
         Ok(false)
     }
 
@@ -101,11 +112,18 @@ impl<'a> MigrationFlow<'a> {
     async fn add_undecided(&self, moving: &mut Moving) -> Result<()> {
         for sync in [&self.opened.source, &self.opened.target] {
             for conflict in sync.open_conflicts().await? {
-                if conflict.state != OpenState::Parked
-                    && let Some(table) = self.opened.target.tables().get(conflict.unit.unit)
-                {
-                    moving.add(&table.schema.name, conflict.unit.key);
+                let unit = conflict.unit.unit;
+                if conflict.state == OpenState::Parked || unit >= self.opened.plan.units.len() {
+                    continue;
                 }
+                // The rows that a row is split into are decided one by one; nothing tells here which
+                // of the other tables' rows belong to it.
+                for target in &self.opened.plan.mapping(unit).targets {
+                    if target.table.name != self.opened.plan.units[unit].name {
+                        moving.add_table(&target.table.name);
+                    }
+                }
+                moving.add(&self.opened.plan.units[unit].name, conflict.unit.key);
             }
         }
         Ok(())

@@ -19,8 +19,22 @@ pub struct Lease {
 impl Lease {
     /// Takes the lease; `Ok(None)` when another process holds it.
     pub fn take(folder: &Path, migration: &str) -> Result<Option<Self>> {
-        let held = Self::lock(folder, migration, File::try_lock)?;
-        Ok(held.map(|file| Self { _file: file }))
+        let path = folder.join(format!("{migration}.lock"));
+        let failed = |e: std::io::Error| {
+            Error::new(ErrorKind::Io, format!("cannot lock {}", path.display())).caused_by(e)
+        };
+        std::fs::create_dir_all(folder).map_err(failed)?;
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self { _file: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(e)) => Err(failed(e)),
+        }
     }
 
     /// Takes the lease, or fails with `Refused`. One who only asks who works holds it for a moment.
@@ -40,30 +54,20 @@ impl Lease {
         })
     }
 
-    /// Whether a process works on the migration.
+    /// Whether a process works on the migration. Nothing is written.
     pub fn is_held(folder: &Path, migration: &str) -> Result<bool> {
-        Ok(Self::lock(folder, migration, File::try_lock_shared)?.is_none())
-    }
-
-    fn lock(
-        folder: &Path,
-        migration: &str,
-        lock: impl Fn(&File) -> std::result::Result<(), TryLockError>,
-    ) -> Result<Option<File>> {
         let path = folder.join(format!("{migration}.lock"));
         let failed = |e: std::io::Error| {
-            Error::new(ErrorKind::Io, format!("cannot lock {}", path.display())).caused_by(e)
+            Error::new(ErrorKind::Io, format!("cannot look at {}", path.display())).caused_by(e)
         };
-        std::fs::create_dir_all(folder).map_err(failed)?;
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(failed)?;
-        match lock(&file) {
-            Ok(()) => Ok(Some(file)),
-            Err(TryLockError::WouldBlock) => Ok(None),
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            Err(e) => return Err(failed(e)),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
             Err(TryLockError::Error(e)) => Err(failed(e)),
         }
     }

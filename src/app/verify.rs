@@ -12,11 +12,12 @@ use crate::config::Config;
 use crate::data::{Key, Row};
 use crate::database::{AnySync, Base, Cause, Outcome, RowChange, SyncStore, UnitKey};
 use crate::error::{Error, ErrorKind, Result};
+use crate::rule::mapping::{MappedTable, TableMapping};
 use crate::state::AuditLog;
 use crate::verify::{
-    Action, Entry, Flow, Level, PATIENCE, Prefer, Progress, QueryOptions, QueryRows, Recheck,
-    ReconcileReport, ReconcileRequest, Repair, RepairOutcome, RepairStore, RepairTable, Report,
-    Verified, VerifyRequest,
+    Action, Entry, Flow, Ledger, Level, PART_ROWS, PATIENCE, Prefer, Progress, QueryOptions,
+    QueryRows, Recheck, ReconcileReport, ReconcileRequest, Repair, RepairOutcome, RepairStore,
+    RepairTable, Report, Verified, VerifyRequest,
 };
 
 use super::conflicts::conflict_id;
@@ -49,6 +50,10 @@ pub struct VerifyOptions {
     pub filter: Option<String>,
     /// Rows that are read of each side in a second, at most.
     pub rows_per_s_max: Option<u64>,
+    /// Rows of each side that are compared from one snapshot, about.
+    pub part_rows: u64,
+    /// Whether to go on where a verification of the same was interrupted.
+    pub resume: bool,
     /// How long to wait at most, before each look, for what is on its way.
     pub patience: Duration,
     /// Whether the configuration's own checks are run, too; where all tables are compared.
@@ -68,9 +73,46 @@ impl VerifyOptions {
             totals: false,
             filter: None,
             rows_per_s_max: None,
+            part_rows: PART_ROWS,
+            resume: false,
             patience: PATIENCE,
             checks: true,
         }
+    }
+
+    /// What is compared, and how closely: what an interrupted verification found is only taken over into
+    /// one of the same.
+    fn compared(&self, mappings: &[TableMapping]) -> String {
+        let tables: Vec<String> = mappings
+            .iter()
+            .map(|m| {
+                let columns = |t: &MappedTable| -> Vec<String> {
+                    let columns = t.table.columns.iter();
+                    columns
+                        .map(|c| format!("{} {}", c.name, c.declared_type))
+                        .collect()
+                };
+                let targets: Vec<_> = m
+                    .targets
+                    .iter()
+                    .map(|t| (&t.table.name, columns(t)))
+                    .collect();
+                format!(
+                    "{} {:?} {targets:?} {:?}",
+                    m.source.table.name,
+                    columns(&m.source),
+                    m.filter_sql
+                )
+            })
+            .collect();
+        let digest = blake3::hash(tables.join("\n").as_bytes());
+        format!(
+            "{} {:?} {:?} {}",
+            self.level,
+            self.tables,
+            self.filter,
+            digest.to_hex()
+        )
     }
 
     fn fill(&self, request: &mut VerifyRequest<'_>) {
@@ -82,6 +124,7 @@ impl VerifyOptions {
         request.patience = self.patience;
         request.filter.clone_from(&self.filter);
         request.rows_per_s_max = self.rows_per_s_max;
+        request.part_rows = self.part_rows;
     }
 }
 
@@ -100,13 +143,30 @@ pub async fn verify(
     request.progress = progress;
     let flow = MigrationFlow::of(config, &opened).await?;
     request.flow = flow.as_ref().map(|flow| flow as &dyn Flow);
+    let path = state_folder(config)?.join(format!("{}.verify", options.migration));
+    let compared = options.compared(&opened.plan.mappings);
+    let ledger = Ledger::open(&path, &compared, options.resume)?;
+    if ledger.is_none() && options.resume {
+        return Err(Error::new(
+            ErrorKind::Refused,
+            format!(
+                "migration {} is being verified by another process",
+                options.migration
+            ),
+        ));
+    }
+    request.ledger = ledger.as_ref();
     let mut report = crate::verify::verify(request).await?;
+    if let Some(ledger) = ledger {
+        ledger.finish()?;
+    }
     let whole = options.tables.is_empty() && options.filter.is_none();
     if options.checks && whole && !config.checks.is_empty() {
         let stores = stores(config)?;
         let query = query_options(config);
         for (name, check) in &config.checks {
-            let check = crate::verify::check(&stores, name, check, &query, options.recheck);
+            let flow = flow.as_ref().map(|f| (f as &dyn Flow, options.patience));
+            let check = crate::verify::check(&stores, name, check, &query, options.recheck, flow);
             report.add_check(check.await?);
         }
     }

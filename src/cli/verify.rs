@@ -9,7 +9,9 @@ use crate::app::{VerifyOptions, remember, verify};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::runtime::Shutdown;
-use crate::verify::{Level, PATIENCE, Progress as Compared, Recheck, Report, Stage, TableReport};
+use crate::verify::{
+    Level, PART_ROWS, PATIENCE, Progress as Compared, Recheck, Report, Stage, TableReport,
+};
 
 use super::context::{block_on, load};
 use super::watch::{self, WatchArgs};
@@ -35,6 +37,14 @@ pub(super) struct VerifyArgs {
     /// Leave out the configuration's own [checks]; they run when all tables are compared
     #[arg(long)]
     pub(super) no_checks: bool,
+
+    /// Go on where a verification of the same was interrupted; what it had compared stays as old as it is
+    #[arg(long, conflicts_with = "continuous")]
+    pub(super) resume: bool,
+
+    /// Compare so many rows of a table from one snapshot, about; an interrupted one goes on behind them
+    #[arg(long, value_name = "N", default_value_t = PART_ROWS, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) part_rows: u64,
 
     /// Compare again and again until stopped; a line a time, an alert when something is wrong
     #[arg(long)]
@@ -104,6 +114,8 @@ pub(super) fn run(
         level: args.level,
         differences_max: args.differences_max,
         checks: !args.no_checks,
+        part_rows: args.part_rows,
+        resume: args.resume,
         ..args.scope.options(&args.migration)
     };
     if args.continuous {
@@ -121,8 +133,11 @@ pub(super) fn run(
     } else {
         printer.line(report.to_string().trim_end())?;
     }
+    if !report.decided() {
+        printer.hint("the sync lags or stands still; wait longer with --patience-s, or look at it");
+    }
     if report.consistent {
-        return Ok(0);
+        return Ok(u8::from(!report.decided()));
     }
     if report.tables.iter().all(TableReport::consistent) {
         // A check failed, and the report says which.
@@ -167,7 +182,10 @@ fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    let mut file = tempfile::Builder::new()
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666))
+        .tempfile_in(folder)
+        .map_err(failed)?;
     file.write_all(content).map_err(failed)?;
     file.persist(path).map_err(|e| failed(e.error))?;
     Ok(())

@@ -64,7 +64,7 @@ pub(super) fn run(
             };
             match swept {
                 Ok(report) => {
-                    code = u8::from(!report.consistent);
+                    code = u8::from(!report.consistent || !report.decided());
                     keep(config, args, &report)?;
                     if printer.is_json() {
                         let line = serde_json::to_string(&report).map_err(|e| {

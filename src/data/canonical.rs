@@ -205,7 +205,9 @@ fn encode_with(out: &mut Vec<u8>, value: ValueRef<'_>, exact: bool) {
 pub fn encode_from_exact(out: &mut Vec<u8>, exact: &[u8]) {
     match exact.first() {
         // Digits without a point have one form.
-        Some(&DECIMAL) if !exact.contains(&b'.') => out.extend_from_slice(exact),
+        Some(&DECIMAL) if !exact.get(HEAD..).is_some_and(|d| d.contains(&b'.')) => {
+            out.extend_from_slice(exact);
+        }
         Some(&DECIMAL) => {
             let digits = exact.get(HEAD..).unwrap_or_default();
             let zeros = digits.iter().rev().take_while(|d| **d == b'0').count();

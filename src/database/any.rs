@@ -19,7 +19,9 @@ use super::mysql::{MysqlDriver, MysqlStore};
 use super::postgres::{PgDriver, PgStore};
 use super::server::ServerSync;
 use super::sqlite::{Affinity, SqliteFilter, SqliteStore, SqliteStoredForm};
-use super::{Captures, Engine, Inspection, Lag, Orphans, ReadStore, Snapshot, SyncOptions};
+use super::{
+    Captures, Dialect, Engine, Inspection, Lag, Orphans, ReadStore, Snapshot, SyncOptions,
+};
 
 pub use sync::{AnyLock, AnySync};
 
@@ -345,6 +347,10 @@ type Mysql = ServerSync<MysqlDriver>;
 impl ReadStore for AnyStore {
     fn name(&self) -> &str {
         on!(self, store => store.name())
+    }
+
+    fn dialect(&self) -> Dialect {
+        on!(self, store => store.dialect())
     }
 
     fn tables(&self) -> BoxFuture<'_, Result<Vec<String>>> {

@@ -24,7 +24,7 @@ pub use create::{Created, create_table, type_document};
 pub use engine::Engine;
 pub use form::{ColumnForm, ServerStoredForm, same_form};
 pub use migrated::{Findings, Inspection, Lag, MappedAs, Orphans, SyncOptions, SyncTable};
-pub use read::{ReadRequest, ReadStore, Snapshot};
+pub use read::{Dialect, ReadRequest, ReadStore, Snapshot};
 pub use sync_store::{
     Applied, ApplyBatch, Base, Cause, Chunk, ChunkMark, CopiedRows, DecisionRecord, FeedPage,
     OpenConflict, OpenState, Outcome, Patience, Recovered, Refusal, Resolution, Role, RowChange,

@@ -29,10 +29,25 @@ pub struct ReadRequest {
     pub batch_rows: usize,
 }
 
+/// How a store's SQL is spelt, as far as filters of queries need it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// Names in `"`; texts are compared byte by byte where their column has no collation.
+    Standard,
+    /// Names in backticks; every comparison of texts is that of a collation, which ignores spaces at
+    /// the end or more.
+    Mysql,
+}
+
 /// A store that can be read.
 pub trait ReadStore: Send + Sync {
     /// The name in the configuration.
     fn name(&self) -> &str;
+
+    /// How its SQL is spelt.
+    fn dialect(&self) -> Dialect {
+        Dialect::Standard
+    }
 
     /// The names of the application's tables, sorted; none of Banyan's own or the engine's.
     fn tables(&self) -> BoxFuture<'_, Result<Vec<String>>>;

@@ -5,6 +5,9 @@
 //! taken out, without breaking the chain from there on. How long the chain is, and its last hash, stand
 //! in a file of their own, so that lines missing at the end are noticed, too.
 //!
+//! Whoever may write the folder can take both files away, or write a whole chain anew: keep the last hash,
+//! which `banyan audit verify` prints, elsewhere.
+//!
 //! What must be written down before something is done is on disk before it is done.
 
 use std::fs::{File, OpenOptions};
@@ -108,6 +111,13 @@ impl AuditLog {
             .and_then(|_| file.read_to_end(&mut text))
             .map_err(|e| self.failed("read", e))?;
         let whole = text.iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);
+        let entries = text.iter().filter(|b| **b == b'\n').count() as u64;
+        if let Some((said, _)) = self.read_head()?
+            && said > entries
+        {
+            // It was said to be written: somebody else has cut it off.
+            return Err(self.broken(entries + 1, "is not what was written"));
+        }
         file.set_len(whole as u64)
             .map_err(|e| self.failed("mended", e))
     }
@@ -176,12 +186,22 @@ impl AuditLog {
         }) else {
             return Err(self.broken(0, "the last line is no entry"));
         };
-        if let Some((entries, head)) = head
-            && (entries > n || entries == n && head != hash)
-        {
+        self.compare_head(head.as_ref(), n, &hash)?;
+        Ok((n, hash))
+    }
+
+    /// The head is as new as the log, or one entry behind: a crash may have come between the two.
+    fn compare_head(&self, head: Option<&(u64, String)>, n: u64, hash: &str) -> Result<()> {
+        let (entries, last) = head.map_or((0, BEGIN), |(n, hash)| (*n, hash.as_str()));
+        if entries > n {
+            let missing = entries - n;
+            let message = format!("{missing} entries are missing from here on");
+            return Err(self.broken(n + 1, &message));
+        }
+        if n - entries > 1 || entries == n && last != hash {
             return Err(self.broken(n, "the end is not what was written last"));
         }
-        Ok((n, hash))
+        Ok(())
     }
 
     /// Follows the chain from its beginning, and hands over every entry. Fails with `Refused`, naming the
@@ -215,6 +235,11 @@ impl AuditLog {
             if read.map_err(|e| self.failed("read", e))? == 0 {
                 break;
             }
+            let said = head.as_ref().map_or(0, |(entries, _)| *entries);
+            if line.last() != Some(&b'\n') && said < n {
+                // What a crash left of an entry that was never said to be written.
+                break;
+            }
             let text = line
                 .strip_suffix(b"\n")
                 .and_then(|line| std::str::from_utf8(line).ok());
@@ -239,12 +264,8 @@ impl AuditLog {
             summary.entries = n;
             take(entry);
         }
-        if let Some((entries, _)) = head
-            && entries > summary.entries
-        {
-            let missing = entries - summary.entries;
-            let message = format!("{missing} entries are missing from here on");
-            return Err(self.broken(summary.entries + 1, &message));
+        if summary.entries > 0 || head.is_some() {
+            self.compare_head(head.as_ref(), summary.entries, &last)?;
         }
         summary.head = (summary.entries > 0).then_some(last);
         Ok(summary)
@@ -332,11 +353,31 @@ mod tests {
     }
 
     #[test]
+    fn without_its_head_a_log_is_not_believed() {
+        let (_folder, log) = log();
+        for i in 0..3 {
+            log.append(7, "test", json!({"i": i})).unwrap();
+        }
+        let head = std::fs::read(&log.head).unwrap();
+        std::fs::remove_file(&log.head).unwrap();
+        assert!(entries(&log).is_err());
+        assert!(log.append(7, "test", json!({})).is_err());
+        // The last end of a line taken off: the entry was said to be written, and stays.
+        std::fs::write(&log.head, head).unwrap();
+        let whole = std::fs::read(&log.path).unwrap();
+        std::fs::write(&log.path, &whole[..whole.len() - 1]).unwrap();
+        assert!(entries(&log).is_err());
+        assert!(log.append(7, "test", json!({})).is_err());
+        assert_eq!(std::fs::read(&log.path).unwrap().len(), whole.len() - 1);
+    }
+
+    #[test]
     fn half_a_line_that_a_crash_left_is_taken_off() {
         let (_folder, log) = log();
         log.append(7, "test", json!({"i": 0})).unwrap();
         let mut file = OpenOptions::new().append(true).open(&log.path).unwrap();
         file.write_all(b"0123456789abcdef {\"n\":2,\"at").unwrap();
+        assert_eq!(entries(&log).unwrap().len(), 1);
         log.append(7, "test", json!({"i": 1})).unwrap();
         assert_eq!(entries(&log).unwrap().len(), 2);
     }

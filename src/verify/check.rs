@@ -11,6 +11,7 @@ use crate::data::Decimal;
 use crate::database::ReadStore;
 use crate::error::Result;
 
+use super::flow::Flow;
 use super::query::{JsonRows, QueryOptions, query};
 use super::request::Recheck;
 
@@ -30,33 +31,51 @@ pub struct CheckReport {
     pub rows_total: u64,
     /// The first of them.
     pub rows: Vec<Map<String, Json>>,
+    /// Why the query could not be run, if so: then nothing has passed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
     /// How often the query ran: what is on its way between two stores may make it fail for a moment.
     pub runs: u32,
     /// How long it took.
     pub seconds: f64,
 }
 
-/// Runs a check, again after a wait while it does not pass.
+/// Runs a check; while it does not pass, again after a wait for what is on its way. One that cannot be
+/// run has not passed, and says why.
 ///
-/// Fails as [`query`] does: a check that cannot be run has not passed.
+/// Fails only where what is on its way cannot be told.
 pub async fn check(
     stores: &[Arc<dyn ReadStore>],
     name: &str,
     config: &CheckConfig,
     options: &QueryOptions,
     recheck: Recheck,
+    flow: Option<(&dyn Flow, Duration)>,
 ) -> Result<CheckReport> {
     let begun = Instant::now();
     let mut runs = 0;
     loop {
         runs += 1;
-        let mut report = run(stores, name, config, options)
-            .await
-            .map_err(|e| e.at(format_args!("checks.{name}")))?;
-        if report.passed || runs > recheck.tries {
+        let mut report = match run(stores, name, config, options).await {
+            Ok(report) => report,
+            Err(e) => CheckReport {
+                check: name.to_owned(),
+                passed: false,
+                expected: config.expect.to_string(),
+                rows_total: 0,
+                rows: Vec::new(),
+                error: Some(e.at(format_args!("checks.{name}")).to_string()),
+                runs: 0,
+                seconds: 0.0,
+            },
+        };
+        if report.passed || report.error.is_some() || runs > recheck.tries {
             report.runs = runs;
             report.seconds = begun.elapsed().as_secs_f64();
             return Ok(report);
+        }
+        if let Some((flow, patience)) = flow {
+            flow.across(patience).await?;
         }
         tokio::time::sleep(Duration::from_millis(recheck.wait_ms)).await;
     }
@@ -92,6 +111,7 @@ async fn run(
         expected: config.expect.to_string(),
         rows_total,
         rows,
+        error: None,
         runs: 0,
         seconds: 0.0,
     })

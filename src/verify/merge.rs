@@ -120,11 +120,14 @@ impl<'a> Merge<'a> {
         }
     }
 
-    /// Runs to the end of both sides; `progress` is told the rows read of source and target.
+    /// Runs to the end of both sides, or until about `most` rows are compared; answers then the last
+    /// key that is. `progress` is told the rows read of source and target.
     pub(super) async fn run(
         mut self,
+        most: u64,
         mut progress: impl FnMut(u64, u64),
-    ) -> Result<(Reader<Rows>, Reader<Rows>), Failure> {
+    ) -> Result<(Reader<Rows>, Reader<Rows>, Option<Key>), Failure> {
+        let begin = self.ordinal;
         loop {
             self.source.fill(self.rules.key).await?;
             self.target.fill(self.rules.key).await?;
@@ -132,10 +135,28 @@ impl<'a> Merge<'a> {
             if self.source.ended && self.target.ended {
                 break;
             }
+            if self.ordinal - begin >= most && self.group.is_none() {
+                let reached = self.reached()?;
+                return Ok((self.source.reader, self.target.reader, reached));
+            }
             self.step()?;
         }
         self.close_group()?;
-        Ok((self.source.reader, self.target.reader))
+        Ok((self.source.reader, self.target.reader, None))
+    }
+
+    /// The greatest key of either side that is compared.
+    fn reached(&self) -> Result<Option<Key>> {
+        let last = |input: &Input| -> Result<Option<Key>> {
+            match (&input.batch, input.at.checked_sub(1)) {
+                (Some(batch), Some(row)) => {
+                    let views = batch::views(batch)?;
+                    Ok(Some(key_of(&views, row, self.rules.key)))
+                }
+                _ => Ok(input.before.clone()),
+            }
+        };
+        Ok(greater(last(&self.source)?, last(&self.target)?))
     }
 
     /// Walks until one of the batches is used up.
@@ -267,14 +288,18 @@ impl<'a> Merge<'a> {
         };
         let source = before(&walk.source, walk.i, &self.source);
         let target = before(&walk.target, walk.j, &self.target);
-        match (source, target) {
-            (Some(a), Some(b)) => Some(if compare_keys(&a.0, &b.0).is_lt() {
-                b
-            } else {
-                a
-            }),
-            (a, b) => a.or(b),
-        }
+        greater(source, target)
+    }
+}
+
+fn greater(a: Option<Key>, b: Option<Key>) -> Option<Key> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(if compare_keys(&a.0, &b.0).is_lt() {
+            b
+        } else {
+            a
+        }),
+        (a, b) => a.or(b),
     }
 }
 

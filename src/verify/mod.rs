@@ -22,6 +22,8 @@ mod digest;
 mod flow;
 mod group;
 mod json;
+mod ledger;
+mod look;
 mod merge;
 mod order;
 mod query;
@@ -40,6 +42,7 @@ mod table;
 
 pub use check::{CheckReport, check};
 pub use flow::{Across, Flow, Moving};
+pub use ledger::Ledger;
 pub use query::{FileForm, FileRows, JsonRows, QueryOptions, QueryRows, TextRows, query};
 pub use reconcile::{
     Action, Entry, Operation, Prefer, ReconcileReport, ReconcileRequest, ReconcileTable,
@@ -47,6 +50,6 @@ pub use reconcile::{
 };
 pub use repair::{Repair, RepairOutcome, RepairStore, RepairTable};
 pub use report::{Difference, Report, TableReport, Verified};
-pub use request::{Level, PATIENCE, Progress, Recheck, Stage, VerifyRequest};
+pub use request::{Level, PART_ROWS, PATIENCE, Progress, Recheck, Stage, VerifyRequest};
 pub use run::verify;
 pub use suspect::DifferenceKind;

@@ -55,6 +55,12 @@ impl Report {
         self.consistency_percent = f64::from(hundredths) / 100.0;
     }
 
+    /// Whether a verdict could be given on every table: not where a sync was too late for it.
+    #[must_use]
+    pub fn decided(&self) -> bool {
+        self.tables.iter().all(|t| t.late.is_none())
+    }
+
     /// Adds a check's result.
     pub fn add_check(&mut self, check: CheckReport) {
         self.consistent &= check.passed;
@@ -91,9 +97,12 @@ pub struct TableReport {
     /// Rows that were compared to the end: those of the larger side but for what is in flight. 0 when
     /// only counted.
     pub rows_compared: u64,
-    /// When the source was read: microseconds since 1970 by the clock of the machine that compared.
+    /// Of them, those that an interrupted verification had compared.
+    pub rows_resumed: u64,
+    /// When the source was read, its first part: microseconds since 1970 by the clock of the machine that
+    /// compared.
     pub compared_at_us: i64,
-    /// For how long the source's snapshot was held, in milliseconds.
+    /// For how long a snapshot of the source was held, at most, in milliseconds.
     pub source_held_ms: u64,
     /// How it was compared: `count`, `segment-digests`, `merge`, `sort-merge`, `multiset`.
     pub strategy: &'static str,

@@ -9,7 +9,10 @@ use crate::error::{Error, ErrorKind};
 use crate::rule::mapping::TableMapping;
 
 use super::flow::Flow;
+use super::ledger::Ledger;
 
+/// Rows of a part when nobody says otherwise.
+pub const PART_ROWS: u64 = 2_000_000;
 /// How long a verification waits for changes on their way when nobody says otherwise.
 pub const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -135,6 +138,10 @@ pub struct VerifyRequest<'a> {
     /// Rows that are read of each side in a second, at most; `None`: as fast as it goes. The snapshots
     /// are held so much longer.
     pub rows_per_s_max: Option<u64>,
+    /// Rows of each side that are compared from one snapshot, about.
+    pub part_rows: u64,
+    /// Where parts that are compared are written down, and those taken from that were.
+    pub ledger: Option<&'a Ledger>,
     /// What is known of changes on their way; `None`: nobody carries any.
     pub flow: Option<&'a dyn Flow>,
     /// How long to wait at most, before each look, for what is on its way.
@@ -174,6 +181,8 @@ impl<'a> VerifyRequest<'a> {
             totals: false,
             filter: None,
             rows_per_s_max: None,
+            part_rows: PART_ROWS,
+            ledger: None,
             flow: None,
             patience: PATIENCE,
             progress: &|_| (),

@@ -6,6 +6,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::rule::mapping::TableMapping;
 
 use super::flow::Across;
+use super::look::Parts;
 use super::report::{Difference, Report, TableReport};
 use super::request::{Level, Progress, Stage, VerifyRequest};
 use super::suspect::DifferenceKind;
@@ -171,6 +172,7 @@ async fn count(pair: &Pair<'_>, settling: Settling<'_>) -> Result<Option<TableRe
         waiting: 0,
         late: None,
         rows_compared: 0,
+        rows_resumed: 0,
         compared_at_us: read_us,
         source_held_ms: 0,
         strategy: pair.strategy(Level::Count),
@@ -214,6 +216,10 @@ pub(super) async fn compare(
     let mut outcome = pair
         .compare(
             level,
+            Parts {
+                rows: request.part_rows.max(1),
+                ledger: request.ledger.map(|ledger| ledger.table(index)),
+            },
             request.settling(),
             &|rows| tell(rows, Stage::Compare),
             &|| tell(rows_total.unwrap_or(0), Stage::Recheck),
@@ -244,6 +250,7 @@ pub(super) async fn compare(
             .rows_source
             .max(outcome.rows_target)
             .saturating_sub(outcome.in_flight),
+        rows_resumed: outcome.resumed,
         compared_at_us: outcome.read_us,
         source_held_ms: u64::try_from(outcome.held.as_millis()).unwrap_or(u64::MAX),
         strategy: pair.strategy(level),

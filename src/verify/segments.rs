@@ -79,31 +79,59 @@ impl Input {
         Ok(())
     }
 
-    fn pop(&mut self) -> u64 {
-        let rows = self.segments.pop_front().map_or(0, |s| s.rows);
-        self.rows += rows;
-        rows
+    fn pop(&mut self) -> Option<Segment> {
+        let segment = self.segments.pop_front();
+        self.rows += segment.as_ref().map_or(0, |s| s.rows);
+        segment
     }
 }
 
-/// The parts of a table in which the two sides differ, in order. Between two keys at which both
-/// sides cut, equal digests mean equal rows; where one side cuts and the other does not, the range
-/// grows until both do.
+/// What digests say of a part of a table.
+pub(super) struct Differing {
+    /// The ranges in which the two sides differ, in order.
+    pub(super) ranges: Vec<Range>,
+    /// The last key of the part; `None`: the table ends here.
+    pub(super) up_to: Option<Key>,
+    /// Rows of source and target.
+    pub(super) rows: [u64; 2],
+    /// The digests of the target's segments.
+    pub(super) digests: Vec<[u8; 32]>,
+    pub(super) source: Reader<Digests>,
+    pub(super) target: Reader<Digests>,
+}
+
+/// Where the two sides differ, to the table's end, or until about `most` rows are compared. Between two
+/// keys at which both sides cut, equal digests mean equal rows; where one side cuts and the other does
+/// not, the range grows until both do.
 pub(super) async fn differing_ranges(
     source: Reader<Digests>,
     target: Reader<Digests>,
+    part: &Range,
+    most: u64,
     mut progress: impl FnMut(u64, u64),
-) -> Result<(Vec<Range>, Reader<Digests>, Reader<Digests>), Failure> {
+) -> Result<Differing, Failure> {
     let (mut source, mut target) = (Input::new(source), Input::new(target));
     let mut ranges = Vec::new();
-    let mut after: Option<Key> = None;
-    let mut begin = 0;
+    let mut digests = Vec::new();
+    let mut after = part.after.clone();
+    let mut begin = part.ordinal;
     let mut differs = false;
     loop {
         source.fill().await?;
         target.fill().await?;
         progress(source.rows, target.rows);
-        let ordinal = source.rows.max(target.rows);
+        let rows = source.rows.max(target.rows);
+        if rows >= most && !differs && after != part.after {
+            return Ok(Differing {
+                ranges,
+                up_to: after,
+                rows: [source.rows, target.rows],
+                digests,
+                source: source.reader,
+                target: target.reader,
+            });
+        }
+        let ordinal = part.ordinal + rows;
         match (source.segments.front(), target.segments.front()) {
             (None, None) => break,
             (Some(_), None) => {
@@ -111,7 +139,7 @@ pub(super) async fn differing_ranges(
                 differs = true;
             }
             (None, Some(_)) => {
-                target.pop();
+                digests.extend(target.pop().map(|s| s.digest));
                 differs = true;
             }
             (Some(a), Some(b)) => match compare_keys(&a.last.0, &b.last.0) {
@@ -120,7 +148,7 @@ pub(super) async fn differing_ranges(
                     differs = true;
                 }
                 std::cmp::Ordering::Greater => {
-                    target.pop();
+                    digests.extend(target.pop().map(|s| s.digest));
                     differs = true;
                 }
                 std::cmp::Ordering::Equal => {
@@ -129,7 +157,7 @@ pub(super) async fn differing_ranges(
                         push(&mut ranges, after, Some(end.clone()), begin);
                     }
                     source.pop();
-                    target.pop();
+                    digests.extend(target.pop().map(|s| s.digest));
                     differs = false;
                     begin = ordinal;
                     after = Some(end);
@@ -140,7 +168,14 @@ pub(super) async fn differing_ranges(
     if differs {
         push(&mut ranges, after, None, begin);
     }
-    Ok((ranges, source.reader, target.reader))
+    Ok(Differing {
+        ranges,
+        up_to: None,
+        rows: [source.rows, target.rows],
+        digests,
+        source: source.reader,
+        target: target.reader,
+    })
 }
 
 fn push(ranges: &mut Vec<Range>, after: Option<Key>, up_to: Option<Key>, ordinal: u64) {

@@ -47,6 +47,8 @@ pub(super) struct Side<'a> {
     pub(super) mapping: Option<(TableMapping, usize)>,
     /// Whether the store cannot give the order, so that rows are sorted here.
     pub(super) sorted: bool,
+    /// Rows of a batch at most; 0: the reader chooses.
+    pub(super) batch_rows: usize,
 }
 
 impl Side<'_> {
@@ -78,7 +80,7 @@ impl Side<'_> {
             up_to: range.up_to.clone(),
             filter: self.filter.clone(),
             limit: None,
-            batch_rows: 0,
+            batch_rows: self.batch_rows,
         }
     }
 

@@ -88,7 +88,8 @@ impl Suspect {
             .then_with(|| self.kind().cmp(&other.kind()))
     }
 
-    fn encode(&self, out: &mut Vec<u8>) {
+    /// Its bytes, in a form that [`Self::decode`] reads.
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
         out.clear();
         out.extend_from_slice(&self.ordinal.to_le_bytes());
         for part in [
@@ -108,7 +109,7 @@ impl Suspect {
         }
     }
 
-    fn decode(bytes: &[u8]) -> Result<Self> {
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self> {
         let damaged = || Error::new(ErrorKind::Internal, "a record of differences is damaged");
         let (ordinal, mut rest) = bytes.split_first_chunk::<8>().ok_or_else(damaged)?;
         let mut part = || -> Result<Option<Row>> {

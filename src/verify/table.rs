@@ -1,7 +1,7 @@
 //! Compares one table with what it should be.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use crate::data::LogicalType;
 use crate::database::Snapshot;
@@ -11,16 +11,17 @@ use crate::rule::mapping::{How, StoredForm, TableMapping};
 use crate::runtime::{SystemClock, Throttle};
 
 use super::flow::{Across, Flow, Moving};
-use super::merge::{Merge, Rules};
-use super::reader::{Failure, Reader};
+use super::look::Parts;
+use super::reader::Failure;
 use super::request::{Level, Recheck, VerifyRequest};
-use super::segments::{Digests, differing_ranges};
 use super::side::{Range, Side, map_rows};
 use super::suspect::{Suspect, SuspectWriter, Suspects};
 
 /// The wait before a second look where nobody carries changes over: the two sides' snapshots are not
 /// of one instant.
 const STILL: Duration = Duration::from_millis(200);
+/// Rows of a batch that readers choose, about.
+const BATCH_ROWS: usize = 8192;
 /// Suspects that are closer than this are looked at again in one read.
 const NEAR_ROWS: u64 = 1000;
 
@@ -35,7 +36,7 @@ pub(super) struct Pair<'a> {
     pub(super) keyed: bool,
     /// What the target makes of the source's cells. Rows are compared as they are first: what the
     /// target holds in the same form has nothing to be converted.
-    stored: Option<Arc<dyn StoredForm>>,
+    pub(super) stored: Option<Arc<dyn StoredForm>>,
     /// Whether a key of one side means the same when it bounds a read of the other.
     alike: bool,
     /// How fast either side is read.
@@ -48,7 +49,7 @@ pub(super) struct Outcome {
     pub(super) rows_source: u64,
     pub(super) rows_target: u64,
     /// Rows that differed when they were last looked at.
-    seen: Suspects,
+    pub(super) seen: Suspects,
     /// Rows that differ for certain.
     pub(super) differing: Suspects,
     /// Rows about which nothing is certain: they changed whenever they were looked at, or changes
@@ -59,16 +60,18 @@ pub(super) struct Outcome {
     /// Why changes did not arrive in time, if they did not.
     pub(super) late: Option<String>,
     /// What tells the instants of the first look from others, where both stores can tell.
-    moments: Option<(String, String)>,
-    /// When the source was read, in microseconds since 1970 by this machine's clock.
+    pub(super) moments: Option<(String, String)>,
+    /// When the source was read, its first part, in microseconds since 1970 by this machine's clock.
     pub(super) read_us: i64,
-    /// How long the source's snapshot was held.
+    /// How long a snapshot of the source was held at most.
     pub(super) held: Duration,
+    /// Rows that an interrupted verification had compared.
+    pub(super) resumed: u64,
     /// The digest of the target's rows, and the number of its segments.
     pub(super) digest: Option<(String, u64)>,
 }
 
-type Snapshots = (Box<dyn Snapshot>, Box<dyn Snapshot>);
+pub(super) type Snapshots = (Box<dyn Snapshot>, Box<dyn Snapshot>);
 
 impl<'a> Pair<'a> {
     pub(super) fn new(
@@ -77,6 +80,11 @@ impl<'a> Pair<'a> {
         target_index: usize,
     ) -> Self {
         let (source, target) = (request.source, request.target);
+        // Parts end between batches.
+        let batch_rows = match usize::try_from(request.part_rows) {
+            Ok(rows) if rows < BATCH_ROWS => rows,
+            _ => 0,
+        };
         let to = &mapping.targets[target_index];
         let from = &mapping.source;
         let columns = |table: &crate::rule::RuleTable| -> Vec<String> {
@@ -117,6 +125,7 @@ impl<'a> Pair<'a> {
                 },
                 mapping: by_row.then(|| (mapping.clone(), target_index)),
                 sorted: !keyed,
+                batch_rows,
             },
             target: Side {
                 store: target,
@@ -127,6 +136,7 @@ impl<'a> Pair<'a> {
                 filter: request.filter.clone(),
                 mapping: None,
                 sorted: !keyed,
+                batch_rows,
             },
             keyed,
             stored,
@@ -135,7 +145,7 @@ impl<'a> Pair<'a> {
         }
     }
 
-    fn throttle(&self) -> Option<Arc<Throttle>> {
+    pub(super) fn throttle(&self) -> Option<Arc<Throttle>> {
         let most = self.rows_per_s_max?;
         Some(Arc::new(Throttle::new(
             Arc::new(SystemClock::new()),
@@ -161,11 +171,11 @@ impl<'a> Pair<'a> {
     }
 
     /// Whether both stores can read parts of the table by its key.
-    fn ranged(&self) -> bool {
+    pub(super) fn ranged(&self) -> bool {
         self.keyed && self.alike && self.source.mapping.is_none()
     }
 
-    async fn snapshots(&self) -> Result<Snapshots> {
+    pub(super) async fn snapshots(&self) -> Result<Snapshots> {
         let (source, target) = futures::join!(self.source.snapshot(), self.target.snapshot());
         Ok((source?, target?))
     }
@@ -209,11 +219,12 @@ impl<'a> Pair<'a> {
     pub(super) async fn compare(
         &mut self,
         level: Level,
+        parts: Parts<'_>,
         settling: Settling<'_>,
         progress: &(dyn Fn(u64) + Sync),
         rechecking: &(dyn Fn() + Sync),
     ) -> Result<Outcome> {
-        let first = match self.first_look(level, progress).await {
+        let first = match self.first_look(level, parts, progress).await {
             Err(Failure::OutOfOrder(_))
                 if self.source.mapping.is_some() || self.stored.is_some() =>
             {
@@ -221,7 +232,7 @@ impl<'a> Pair<'a> {
                 self.source.mapping = Some((self.mapping.clone(), self.target_index));
                 self.stored = None;
                 self.source.sorted = true;
-                self.first_look(level, progress).await
+                self.first_look(level, parts, progress).await
             }
             other => other,
         };
@@ -235,113 +246,6 @@ impl<'a> Pair<'a> {
         Ok(outcome)
     }
 
-    async fn first_look(
-        &self,
-        level: Level,
-        progress: &(dyn Fn(u64) + Sync),
-    ) -> Result<Outcome, Failure> {
-        let (begun, read_us) = (Instant::now(), now_us());
-        let snapshots = self.snapshots().await?;
-        let moments = match (snapshots.0.moment(), snapshots.1.moment()) {
-            (Some(source), Some(target)) => Some((source.to_owned(), target.to_owned())),
-            _ => None,
-        };
-        let mut found = SuspectWriter::new();
-        let whole = Range::default();
-        if level != Level::Hash || !self.ranged() {
-            let (_, rows) = self
-                .scan(snapshots, &whole, true, &mut found, progress)
-                .await?;
-            return Ok(Outcome {
-                rows_source: rows.source,
-                rows_target: rows.target,
-                seen: found.finish()?,
-                differing: SuspectWriter::new().finish()?,
-                in_flight: 0,
-                waiting: 0,
-                late: None,
-                moments,
-                read_us,
-                held: begun.elapsed(),
-                digest: rows.digest,
-            });
-        }
-        let start = |side: &Side<'_>, snapshot| {
-            Reader::start(
-                snapshot,
-                side.request(&whole),
-                Digests::new(side.rows(true)),
-                self.throttle(),
-            )
-        };
-        let (source, target) = (
-            start(&self.source, snapshots.0),
-            start(&self.target, snapshots.1),
-        );
-        let (ranges, source, target) =
-            differing_ranges(source, target, |a, b| progress(a.max(b))).await?;
-        let (source, target) = (source.finish().await?, target.finish().await?);
-        let mut snapshots = (source.0, target.0);
-        for range in &ranges {
-            (snapshots, _) = self
-                .scan(snapshots, range, false, &mut found, &|_| ())
-                .await?;
-        }
-        Ok(Outcome {
-            rows_source: source.1.rows.rows,
-            rows_target: target.1.rows.rows,
-            seen: found.finish()?,
-            differing: SuspectWriter::new().finish()?,
-            in_flight: 0,
-            waiting: 0,
-            late: None,
-            moments,
-            read_us,
-            held: begun.elapsed(),
-            digest: target.1.rows.digest(),
-        })
-    }
-
-    /// Walks through a part of both sides and writes down what differs.
-    async fn scan(
-        &self,
-        snapshots: Snapshots,
-        range: &Range,
-        digest: bool,
-        found: &mut SuspectWriter,
-        progress: &(dyn Fn(u64) + Sync),
-    ) -> Result<(Snapshots, Scanned), Failure> {
-        let start = |side: &Side<'_>, snapshot, digest| {
-            Reader::start(
-                snapshot,
-                side.request(range),
-                side.rows(digest),
-                self.throttle(),
-            )
-        };
-        let source = start(&self.source, snapshots.0, false);
-        let target = start(&self.target, snapshots.1, digest);
-        let merge = Merge::new(
-            source,
-            target,
-            Rules {
-                key: &self.source.key,
-                paired: self.keyed,
-                stored: self.stored.as_deref(),
-            },
-            range,
-            found,
-        );
-        let (source, target) = merge.run(|a, b| progress(a.max(b))).await?;
-        let (source, target) = (source.finish().await?, target.finish().await?);
-        let scanned = Scanned {
-            source: source.1.rows,
-            target: target.1.rows,
-            digest: target.1.digest(),
-        };
-        Ok(((source.0, target.0), scanned))
-    }
-
     /// Looks again until all that differs is at rest, or tries run out. Certain is what two looks saw in
     /// the same way, with everything across in between that was committed before the first of them;
     /// three, while changes are carried over.
@@ -352,11 +256,12 @@ impl<'a> Pair<'a> {
             let mut wait = Duration::from_millis(settling.recheck.wait_ms);
             if !settling.is_carried()? {
                 wait = wait.min(STILL);
-                if self.is_unchanged(outcome).await? {
-                    // A second look would see what the first one saw.
+                let across = settling.across().await?;
+                if matches!(across, Across::Still(_)) && self.is_unchanged(outcome).await? {
+                    // Nobody has carried anything meanwhile, and a second look would see what the first
+                    // one saw.
                     std::mem::swap(&mut outcome.differing, &mut outcome.seen);
                     outcome.in_flight = 0;
-                    let across = settling.across().await?;
                     outcome.waiting = self.waiting(&across, &mut outcome.differing)?;
                     return Ok(());
                 }
@@ -364,10 +269,10 @@ impl<'a> Pair<'a> {
             tokio::time::sleep(wait).await;
             let across = settling.across().await?;
             if let Across::Late(why) = across {
+                // Who has not come within the patience is not waited for once more.
                 outcome.in_flight = outcome.seen.len() - outcome.differing.len();
                 outcome.late = Some(why);
-                agreed = SuspectWriter::new().finish()?;
-                continue;
+                break;
             }
             outcome.late = None;
             let mut now = self.look_again(&mut outcome.seen).await?;
@@ -424,7 +329,7 @@ impl<'a> Pair<'a> {
         let mut snapshots = self.snapshots().await?;
         let mut found = SuspectWriter::new();
         if !self.ranged() {
-            self.scan(snapshots, &Range::default(), false, &mut found, &|_| ())
+            self.scan(snapshots, &Range::default(), false, &mut found)
                 .await
                 .map_err(Failure::into_error)?;
             return found.finish();
@@ -442,7 +347,7 @@ impl<'a> Pair<'a> {
             }
             if let Some((range, _)) = range.take() {
                 (snapshots, _) = self
-                    .scan(snapshots, &range, false, &mut found, &|_| ())
+                    .scan(snapshots, &range, false, &mut found)
                     .await
                     .map_err(Failure::into_error)?;
             }
@@ -461,7 +366,7 @@ impl<'a> Pair<'a> {
         }
     }
 
-    fn target_key(&self, suspect: &Suspect) -> crate::data::Key {
+    pub(super) fn target_key(&self, suspect: &Suspect) -> crate::data::Key {
         crate::data::Key::of(suspect.row(), &self.source.key)
     }
 }
@@ -480,13 +385,6 @@ fn same_type(a: &RuleColumn, b: &RuleColumn) -> bool {
                 a.logical,
                 LogicalType::Int | LogicalType::Float | LogicalType::Text
             )
-}
-
-/// What one walk read.
-struct Scanned {
-    source: u64,
-    target: u64,
-    digest: Option<(String, u64)>,
 }
 
 /// Of the rows that differ `now`, those that differed in the same way `before` and are at rest, which is

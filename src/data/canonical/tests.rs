@@ -1,4 +1,4 @@
-use super::{decode, encode, encode_exact};
+use super::{decode, encode, encode_exact, encode_from_exact, encode_value, encode_value_exact};
 use crate::data::{OtherValue, Value};
 
 fn hex(bytes: &[u8]) -> String {
@@ -78,4 +78,40 @@ fn columns_cannot_be_faked_by_a_delimiter() {
     let b = encode(&["p".into(), "q|r".into()]);
     assert_ne!(a, b);
     assert_ne!(encode(&[Value::Null]), encode(&["".into()]));
+}
+
+/// Also where the length of the digits looks like a point.
+#[test]
+fn the_canonical_form_can_be_had_from_the_exact_one() {
+    let digits = |n: usize| format!("1{}", "0".repeat(n));
+    let mut values: Vec<Value> = (0..400)
+        .flat_map(|n| {
+            let whole = digits(n);
+            [
+                whole.clone(),
+                format!("-{whole}"),
+                format!("{whole}.50"),
+                format!("0.{whole}0"),
+                format!("{whole}.0"),
+            ]
+        })
+        .map(|text| Value::Decimal(text.parse().unwrap()))
+        .collect();
+    for special in ["NaN", "Infinity", "-Infinity", "0.000", "0"] {
+        values.push(Value::Decimal(special.parse().unwrap()));
+    }
+    values.extend([
+        Value::UInt(1),
+        Value::UInt(u64::MAX),
+        Value::Int(-1),
+        Value::Bool(true),
+    ]);
+    values.push(Value::Array(values.iter().take(9).cloned().collect()));
+    for value in values {
+        let (mut exact, mut from_exact, mut wanted) = (Vec::new(), Vec::new(), Vec::new());
+        encode_value_exact(&mut exact, &value);
+        encode_from_exact(&mut from_exact, &exact);
+        encode_value(&mut wanted, &value);
+        assert_eq!(from_exact, wanted, "{value}");
+    }
 }

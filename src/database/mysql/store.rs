@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 
 use crate::config::ServerUrl;
 use crate::data::TableSchema;
-use crate::database::{ReadStore, Snapshot};
+use crate::database::{Dialect, ReadStore, Snapshot};
 use crate::error::{Error, ErrorKind, Result};
 
 use super::connect::{Access, Server};
@@ -113,6 +113,10 @@ impl MysqlStore {
 impl ReadStore for MysqlStore {
     fn name(&self) -> &str {
         &self.inner.name
+    }
+
+    fn dialect(&self) -> Dialect {
+        Dialect::Mysql
     }
 
     fn tables(&self) -> BoxFuture<'_, Result<Vec<String>>> {

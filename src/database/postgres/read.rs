@@ -30,8 +30,9 @@ pub(super) struct PgSnapshot {
     conn: PgConn,
     endpoint: Arc<Endpoint>,
     pid: i32,
-    /// Which transactions it sees.
-    seen: String,
+    /// Which transactions it sees, where that says what it sees: on a standby, and of other servers'
+    /// tables, it does not.
+    seen: Option<String>,
     state: State,
     schemas: HashMap<String, Arc<TableSchema>>,
 }
@@ -58,7 +59,11 @@ impl PgSnapshot {
         begin(&conn, exported).await?;
         let row = conn
             .client()
-            .query_one("SELECT pg_backend_pid(), pg_current_snapshot()::text", &[])
+            .query_one(
+                "SELECT pg_backend_pid(), CASE WHEN NOT pg_is_in_recovery() AND NOT EXISTS \
+                 (SELECT FROM pg_class WHERE relkind = 'f') THEN pg_current_snapshot()::text END",
+                &[],
+            )
             .await
             .map_err(what())?;
         let pid = row.try_get(0).map_err(what())?;
@@ -161,7 +166,7 @@ impl Snapshot for PgSnapshot {
     }
 
     fn moment(&self) -> Option<&str> {
-        Some(&self.seen)
+        self.seen.as_deref()
     }
 
     fn count<'a>(

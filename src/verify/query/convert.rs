@@ -16,6 +16,10 @@ use crate::data::canonical::ValueRef;
 use super::types::ColumnType;
 
 const DAY_US: i64 = 86_400_000_000;
+/// What can be calculated with and shown: about 262,000 years each way. No infinity.
+const DAYS: std::ops::RangeInclusive<i32> = -95_000_000..=95_000_000;
+const MICROS: std::ops::RangeInclusive<i64> =
+    -8_200_000_000_000_000_000..=8_200_000_000_000_000_000;
 
 /// A value that does not fit its column's type.
 #[derive(Debug, PartialEq, Eq)]
@@ -68,7 +72,7 @@ pub(super) fn convert(
         DataType::Boolean => build!(BooleanBuilder::new(), boolean),
         DataType::Binary => build!(BinaryBuilder::new(), bytes),
         DataType::Date32 => build!(Date32Builder::new(), |v| match v {
-            ValueRef::Value(Value::Date(v)) => Some(*v),
+            ValueRef::Value(Value::Date(v)) if DAYS.contains(v) => Some(*v),
             _ => None,
         }),
         DataType::Time64(TimeUnit::Microsecond) => {
@@ -96,8 +100,9 @@ pub(super) fn convert(
             build!(
                 TimestampMicrosecondBuilder::new().with_timezone_opt(zone.clone()),
                 |v| match v {
-                    ValueRef::Value(Value::Timestamp(v)) if !utc => Some(*v),
-                    ValueRef::Value(Value::TimestampUtc(v)) if utc => Some(*v),
+                    ValueRef::Value(Value::Timestamp(v)) if !utc && MICROS.contains(v) => Some(*v),
+                    ValueRef::Value(Value::TimestampUtc(v)) if utc && MICROS.contains(v) =>
+                        Some(*v),
                     _ => None,
                 }
             )

@@ -132,18 +132,29 @@ impl Wanted {
             .filter(|c| !is_key(c))
             .filter_map(|a| Some((a.clone(), find(columns_b, a)?)))
             .collect();
-        let q = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+        let q = quoted;
         let differs =
             |(a, b): &(String, String)| format!("(a.{} IS DISTINCT FROM b.{})", q(a), q(b));
+        // Each name once: a second `kind` is `kind_2`.
+        let mut taken = std::collections::HashSet::new();
+        let mut named = |name: &str| {
+            let mut unique = name.to_owned();
+            let mut number = 2;
+            while !taken.insert(unique.clone()) {
+                unique = format!("{name}_{number}");
+                number += 1;
+            }
+            q(&unique)
+        };
         let mut list: Vec<String> = key
             .iter()
-            .map(|(a, b)| format!("coalesce(a.{}, b.{}) AS {}", q(a), q(b), q(a)))
+            .map(|(a, b)| format!("coalesce(a.{}, b.{}) AS {}", q(a), q(b), named(a)))
             .collect();
-        list.push(
+        let (kind, columns) = (named("kind"), named("columns"));
+        list.push(format!(
             "CASE WHEN b.\" in b\" IS NULL THEN 'only in a' WHEN a.\" in a\" IS NULL THEN 'only in b' \
-             ELSE 'differs' END AS kind"
-                .to_owned(),
-        );
+             ELSE 'differs' END AS {kind}"
+        ));
         let names: Vec<String> = common
             .iter()
             .map(|pair| {
@@ -152,16 +163,16 @@ impl Wanted {
             })
             .collect();
         list.push(if names.is_empty() {
-            "'' AS columns".to_owned()
+            format!("'' AS {columns}")
         } else {
             format!(
-                "CASE WHEN a.\" in a\" AND b.\" in b\" THEN concat_ws(', ', {}) END AS columns",
+                "CASE WHEN a.\" in a\" AND b.\" in b\" THEN concat_ws(', ', {}) END AS {columns}",
                 names.join(", ")
             )
         });
         for (a, b) in &common {
-            list.push(format!("a.{} AS {}", q(a), q(&format!("a_{a}"))));
-            list.push(format!("b.{} AS {}", q(b), q(&format!("b_{a}"))));
+            list.push(format!("a.{} AS {}", q(a), named(&format!("a_{a}"))));
+            list.push(format!("b.{} AS {}", q(b), named(&format!("b_{a}"))));
         }
         let on: Vec<String> = key
             .iter()
@@ -172,12 +183,13 @@ impl Wanted {
             "b.\" in b\" IS NULL".to_owned(),
         ];
         conditions.extend(common.iter().map(differs));
+        let [a, b] = self.tables()?.map(|table| spelt(&table));
         Ok(format!(
             "SELECT {} FROM (SELECT *, true AS \" in a\" FROM {}) a \
              FULL JOIN (SELECT *, true AS \" in b\" FROM {}) b ON {} WHERE {}",
             list.join(", "),
-            self.a,
-            self.b,
+            a,
+            b,
             on.join(" AND "),
             conditions.join(" OR ")
         ))
@@ -190,8 +202,44 @@ fn table(text: &str) -> Result<TableReference> {
         .map_err(|e| usage(format!("{text:?} is no table: {}", e.message())))?;
     let (mut found, _) = resolve_table_references(&statement, false).map_err(failure::syntax)?;
     match (found.pop(), found.is_empty()) {
-        (Some(table), true) => Ok(table),
+        // Nothing but a name: what else stands there would change what is compared.
+        (Some(table), true) if is_name(&statement) => Ok(table),
         _ => Err(usage(format!("{text:?} is not the name of one table"))),
+    }
+}
+
+/// Whether a statement is `SELECT * FROM name`.
+fn is_name(statement: &Statement) -> bool {
+    let text = statement.to_string();
+    let Some(name) = text.strip_prefix("SELECT * FROM ") else {
+        return false;
+    };
+    let mut quote = None;
+    name.chars().all(|c| match quote {
+        Some(q) => {
+            if c == q {
+                quote = None;
+            }
+            true
+        }
+        None => {
+            if c == '"' || c == '\'' {
+                quote = Some(c);
+            }
+            !c.is_whitespace()
+        }
+    })
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// The table's name, quoted.
+fn spelt(table: &TableReference) -> String {
+    match table.schema() {
+        Some(schema) => format!("{}.{}", quoted(schema), quoted(table.table())),
+        None => quoted(table.table()),
     }
 }
 
@@ -212,7 +260,10 @@ pub(super) async fn register(
             .into_view();
         known.insert(one.clone(), view);
     }
-    context.register_udtf(NAME, Arc::new(Diff(known)));
+    let diff = Arc::new(Diff(known));
+    for name in [NAME.to_owned(), NAME.to_uppercase()] {
+        context.register_udtf(&name, Arc::<Diff>::clone(&diff));
+    }
     Ok(())
 }
 

@@ -22,7 +22,8 @@ use super::render::{self, JsonRows};
 /// The form of a file, which its name's ending says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileForm {
-    /// `.csv`: a line of names, then one a row. NULL is nothing, an empty text is `""`.
+    /// `.csv`: a line of names, then one a row. NULL and the empty text are both
+    /// nothing: the other forms tell them apart.
     Csv,
     /// `.json`: an array of objects.
     Json,
@@ -84,7 +85,10 @@ impl FileRows {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
         };
-        let file = NamedTempFile::new_in(folder).map_err(|e| unwritable(path, e))?;
+        let file = tempfile::Builder::new()
+            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666))
+            .tempfile_in(folder)
+            .map_err(|e| unwritable(path, e))?;
         let out = BufWriter::new(file);
         let names = render::names(schema);
         let fields = schema.fields().iter().zip(names);
@@ -93,7 +97,13 @@ impl FileRows {
             .collect();
         let schema = SchemaRef::new(Schema::new(fields));
         let writer = match form {
-            FileForm::Csv => Writer::Csv(csv::WriterBuilder::new().with_header(true).build(out)),
+            FileForm::Csv => {
+                let mut writer = csv::WriterBuilder::new().with_header(true).build(out);
+                // The names, also where there are no rows.
+                let none = RecordBatch::new_empty(SchemaRef::clone(&schema));
+                writer.write(&none).map_err(|e| arrow(path, e))?;
+                Writer::Csv(writer)
+            }
             FileForm::Json => Writer::Json(JsonRows::new(&schema), out),
             FileForm::Arrow => Writer::Arrow(Box::new(
                 FileWriter::try_new(out, &schema).map_err(|e| arrow(path, e))?,

@@ -52,12 +52,11 @@ pub(super) async fn open(name: &str, folder: &Path) -> Result<(Arc<dyn TableProv
         };
         Error::new(kind, format!("the file {} cannot be read", path.display())).caused_by(e)
     })?;
-    let text = path.to_str().ok_or_else(|| {
-        Error::new(
-            ErrorKind::Usage,
-            format!("the path {} is not UTF-8", path.display()),
-        )
-    })?;
+    if !metadata.is_file() {
+        let message = format!("{} is no file", path.display());
+        return Err(Error::new(ErrorKind::Usage, message));
+    }
+    let text = url(&path)?;
     let extension = name.rsplit_once('.').map_or("", |(_, e)| e);
     let extension = format!(".{extension}");
     let context = SessionContext::new();
@@ -68,13 +67,15 @@ pub(super) async fn open(name: &str, folder: &Path) -> Result<(Arc<dyn TableProv
                 file_extension: &extension,
                 ..options
             };
-            context.read_parquet(text, options).await
+            context.read_parquet(&text, options).await
         }
         Some(Kind::Csv) => {
             let options = CsvReadOptions::new()
                 .schema_infer_max_records(usize::MAX)
+                // Otherwise long files are cut at line ends, those within quotes included.
+                .newlines_in_values(true)
                 .file_extension(&extension);
-            context.read_csv(text, options).await
+            context.read_csv(&text, options).await
         }
         Some(Kind::Arrow) => {
             let options = ArrowReadOptions::default();
@@ -82,15 +83,37 @@ pub(super) async fn open(name: &str, folder: &Path) -> Result<(Arc<dyn TableProv
                 file_extension: &extension,
                 ..options
             };
-            context.read_arrow(text, options).await
+            context.read_arrow(&text, options).await
         }
         Some(Kind::Json) | None => {
             let options = JsonReadOptions::default()
                 .schema_infer_max_records(usize::MAX)
                 .file_extension(&extension);
-            context.read_json(text, options).await
+            context.read_json(&text, options).await
         }
     };
     let table = read.map_err(|e| failure::file(&e, &path))?;
     Ok((table.into_view(), metadata.len().saturating_mul(EXPANSION)))
+}
+
+/// The one file of this path: no character of it stands for others.
+fn url(path: &Path) -> Result<String> {
+    let absolute = std::path::absolute(path).map_err(|e| {
+        Error::new(ErrorKind::Io, "the current folder cannot be found").caused_by(e)
+    })?;
+    let text = absolute.to_str().ok_or_else(|| {
+        Error::new(
+            ErrorKind::Usage,
+            format!("the path {} is not UTF-8", path.display()),
+        )
+    })?;
+    let mut url = String::from("file://");
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) {
+            url.push(char::from(byte));
+        } else {
+            url.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    Ok(url)
 }

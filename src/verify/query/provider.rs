@@ -85,6 +85,7 @@ impl StoreTable {
         Filters {
             schema: &self.table,
             types: &self.types,
+            dialect: self.store.dialect(),
         }
     }
 }

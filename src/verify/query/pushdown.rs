@@ -12,6 +12,7 @@ use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Between, BinaryExpr, Expr, Operator, expr::InList};
 
 use crate::data::{LogicalType, TableSchema};
+use crate::database::Dialect;
 
 use super::types::ColumnType;
 
@@ -22,6 +23,8 @@ const LIST_MOST: usize = 200;
 pub(super) struct Filters<'a> {
     pub(super) schema: &'a TableSchema,
     pub(super) types: &'a [ColumnType],
+    /// How the store spells it.
+    pub(super) dialect: Dialect,
 }
 
 impl Filters<'_> {
@@ -107,7 +110,11 @@ impl Filters<'_> {
         let column = &self.schema.columns[index];
         let plain = match column.logical {
             LogicalType::Int => true,
-            LogicalType::Text => column.collation.is_none() && self.schema.encoding.is_none(),
+            LogicalType::Text => {
+                self.dialect == Dialect::Standard
+                    && column.collation.is_none()
+                    && self.schema.encoding.is_none()
+            }
             _ => false,
         };
         (plain && !self.types[index].as_text).then_some(index)
@@ -154,9 +161,10 @@ impl Filters<'_> {
     }
 
     fn quoted(&self, column: usize) -> String {
-        format!(
-            "\"{}\"",
-            self.schema.columns[column].name.replace('"', "\"\"")
-        )
+        let name = &self.schema.columns[column].name;
+        match self.dialect {
+            Dialect::Standard => format!("\"{}\"", name.replace('"', "\"\"")),
+            Dialect::Mysql => format!("`{}`", name.replace('`', "``")),
+        }
     }
 }

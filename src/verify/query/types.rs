@@ -39,11 +39,13 @@ pub(super) async fn decide(
         .enumerate()
         .map(|(i, column)| {
             let guaranteed = is_guaranteed(schema, i);
-            declared_type(column, guaranteed).filter(|_| !mixed_as_text || guaranteed)
+            declared_type(column, guaranteed)
+                .filter(|t| !mixed_as_text || guaranteed && !is_partial(t))
         })
         .collect();
     let open: Vec<usize> = (0..declared.len())
-        .filter(|&i| declared[i].is_none() && mentioned.may_read(&schema.columns[i].name))
+        .filter(|&i| declared[i].is_none() && !(mixed_as_text && is_guaranteed(schema, i)))
+        .filter(|&i| mentioned.may_read(&schema.columns[i].name))
         .collect();
     let mut seen: HashMap<usize, Seen> = open
         .iter()
@@ -57,6 +59,8 @@ pub(super) async fn decide(
             let guaranteed = is_guaranteed(schema, i);
             let (arrow, as_text) = match declared {
                 Some(arrow) => (arrow, false),
+                // What is on no calendar, no number, or beyond a day is shown as the text that it is.
+                None if mixed_as_text && guaranteed => (DataType::Utf8, true),
                 None => {
                     let seen = seen.remove(&i).unwrap_or_default();
                     seen.decide(schema.columns[i].logical, mixed_as_text)
@@ -93,6 +97,18 @@ fn declared_type(column: &Column, guaranteed: bool) -> Option<DataType> {
         }
         _ => return None,
     })
+}
+
+/// Whether the store holds values of the column that the type has not.
+fn is_partial(arrow: &DataType) -> bool {
+    matches!(
+        arrow,
+        DataType::Decimal128(..)
+            | DataType::Decimal256(..)
+            | DataType::Date32
+            | DataType::Time64(_)
+            | DataType::Timestamp(..)
+    )
 }
 
 /// Precision and scale of `numeric(12,2)`.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::data::clock::timestamp_text;
 
-use super::text::{grouped, known, shown};
+use super::text::{both, grouped, known, shown};
 use super::{Difference, DifferenceKind, Report};
 
 /// Differences that the page shows; the JSON has all that are listed.
@@ -66,6 +66,7 @@ impl Report {
         let name = escaped(migration);
         let (class, verdict) = match (self.consistent, self.in_flight) {
             (true, 0) => ("ok", "consistent"),
+            (true, _) if !self.decided() => ("open", "NOT decided: the sync was late"),
             (true, _) => ("open", "no difference; some rows were in flight"),
             (false, _) => ("bad", "NOT consistent"),
         };
@@ -110,9 +111,15 @@ impl Report {
                 (true, 0) => ("ok", "ok"),
                 (true, _) => ("open", "ok so far"),
             };
-            let late = t.late.as_deref().map_or_else(String::new, |why| {
+            let mut late = t.late.as_deref().map_or_else(String::new, |why| {
                 format!("<br><small>{}</small>", escaped(why))
             });
+            if t.waiting > 0 {
+                let waiting = grouped(t.waiting);
+                late.push_str(&format!(
+                    "<br><small>{waiting} wait only for a sync; none was running</small>"
+                ));
+            }
             writeln!(
                 out,
                 "<tr><td>{}</td><td class=\"{class}\">{state}{late}</td><td class=\"n\">{}</td>\
@@ -150,7 +157,9 @@ impl Report {
             } else {
                 ("bad", "failed")
             };
-            let rows: Vec<String> = if check.passed {
+            let rows: Vec<String> = if let Some(error) = &check.error {
+                vec![escaped(error)]
+            } else if check.passed {
                 Vec::new()
             } else {
                 check.rows.iter().map(|row| escaped(&cells(row))).collect()
@@ -207,16 +216,14 @@ fn difference(out: &mut String, d: &Difference) -> std::fmt::Result {
         }
         DifferenceKind::Differs => {
             for column in &d.columns {
-                let side = |cells: &Map<String, Json>| {
-                    escaped(&cells.get(column).map_or_else(String::new, shown))
-                };
+                let [source, target] = both(&d.source, &d.target, column);
                 writeln!(
                     out,
                     "<tr><td>{table}</td><td>{key}</td><td>{}</td><td class=\"cell\">{}</td>\
                      <td class=\"cell bad\">{}</td></tr>",
                     escaped(column),
-                    side(&d.source),
-                    side(&d.target)
+                    escaped(&source),
+                    escaped(&target)
                 )?;
             }
             Ok(())

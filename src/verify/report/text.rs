@@ -24,7 +24,12 @@ impl fmt::Display for Report {
         let tables = count(self.tables.len() as u64, "table", "tables");
         let rows = count(rows, "row", "rows");
         writeln!(f)?;
-        if self.consistent {
+        if !self.decided() && self.consistent {
+            write!(
+                f,
+                "NOT decided: {tables}, {rows}, no difference as far as could be seen"
+            )?;
+        } else if self.consistent {
             write!(f, "consistent: {tables}, {rows}, no difference")?;
         } else if self.differences_total > 0 {
             let differences = count(self.differences_total, "difference", "differences");
@@ -122,6 +127,10 @@ impl Report {
                 writeln!(f)?;
                 continue;
             }
+            if let Some(error) = &check.error {
+                writeln!(f, ": {error}")?;
+                continue;
+            }
             let rows = count(check.rows_total, "row", "rows");
             writeln!(f, ": expected {}, found {rows}", check.expected)?;
             for row in &check.rows {
@@ -178,14 +187,8 @@ fn difference(f: &mut fmt::Formatter<'_>, d: &Difference) -> fmt::Result {
                 .max()
                 .unwrap_or(0);
             for column in &d.columns {
-                let side =
-                    |cells: &Map<String, Json>| cells.get(column).map_or_else(String::new, shown);
-                writeln!(
-                    f,
-                    "    {column:<width$}  source {}  target {}",
-                    side(&d.source),
-                    side(&d.target)
-                )?;
+                let [source, target] = both(&d.source, &d.target, column);
+                writeln!(f, "    {column:<width$}  source {source}  target {target}")?;
             }
             Ok(())
         }
@@ -208,11 +211,37 @@ fn cells(cells: &Map<String, Json>) -> String {
     cells.join(", ")
 }
 
-pub(super) fn shown(value: &Json) -> String {
-    let text = match value {
+/// A column's cells of both sides. Of long ones, what is around their first difference.
+pub(super) fn both(
+    source: &Map<String, Json>,
+    target: &Map<String, Json>,
+    column: &str,
+) -> [String; 2] {
+    let whole = [source, target].map(|cells| cells.get(column).map_or_else(String::new, text));
+    if whole.iter().all(|text| text.chars().count() <= CELL_CHARS) {
+        return whole;
+    }
+    let alike = whole[0].chars().zip(whole[1].chars());
+    let alike = alike.take_while(|(a, b)| a == b).count();
+    let skipped = alike.saturating_sub(CELL_CHARS / 2);
+    whole.map(|text| {
+        let begin = if skipped > 0 { "…" } else { "" };
+        let mut rest = text.chars().skip(skipped);
+        let middle: String = rest.by_ref().take(CELL_CHARS).collect();
+        let end = if rest.next().is_some() { "…" } else { "" };
+        format!("{begin}{middle}{end}")
+    })
+}
+
+fn text(value: &Json) -> String {
+    match value {
         Json::Null => "NULL".to_owned(),
         other => other.to_string(),
-    };
+    }
+}
+
+pub(super) fn shown(value: &Json) -> String {
+    let text = text(value);
     if text.chars().count() <= CELL_CHARS {
         return text;
     }

@@ -1,0 +1,339 @@
+//! The first look at a table: all of its rows, part by part.
+//!
+//! A part is so many rows that follow each other by key. Each is read from snapshots of its own, so that
+//! none is held for longer than a part takes, and what a part found can be written down ([`super::ledger`]):
+//! a verification that was interrupted goes on behind it. Parts end where the target's segments end, so
+//! that the digest of the table does not depend on them.
+
+use std::time::{Duration, Instant};
+
+use crate::data::Key;
+use crate::data::order::compare_keys;
+use crate::error::Result;
+
+use super::digest::TableDigest;
+use super::ledger::TableLedger;
+use super::merge::{Merge, Rules};
+use super::reader::{Failure, Reader};
+use super::request::Level;
+use super::segments::{Digests, differing_ranges};
+use super::side::{Range, Rows, Side};
+use super::suspect::{DifferenceKind, Suspect, SuspectWriter, Suspects};
+use super::table::{Outcome, Pair, Snapshots, now_us};
+
+/// How a table is taken in parts.
+#[derive(Clone, Copy)]
+pub(super) struct Parts<'l> {
+    /// Rows of a part, about.
+    pub(super) rows: u64,
+    /// Where parts are written down, and were.
+    pub(super) ledger: Option<TableLedger<'l>>,
+}
+
+/// What a part found.
+#[derive(Debug)]
+pub(super) struct Part {
+    /// Its last key; `None`: the table ends here.
+    pub(super) up_to: Option<Key>,
+    /// Rows of source and target.
+    pub(super) rows: [u64; 2],
+    /// Rows that differ, in key order.
+    pub(super) suspects: Vec<Suspect>,
+    /// The digests of the target's segments.
+    pub(super) digests: Vec<[u8; 32]>,
+    /// When it was read, in microseconds since 1970.
+    pub(super) read_us: i64,
+    /// How long its snapshots were held.
+    pub(super) held: Duration,
+}
+
+/// What was found so far.
+struct Found {
+    rows: [u64; 2],
+    suspects: SuspectWriter,
+    digest: TableDigest,
+    read_us: Option<i64>,
+    held: Duration,
+    moments: Option<Option<(String, String)>>,
+}
+
+impl Found {
+    fn add(&mut self, part: &Part) -> Result<()> {
+        for suspect in &part.suspects {
+            self.suspects.push(suspect)?;
+        }
+        for digest in &part.digests {
+            self.digest.add(digest);
+        }
+        self.rows[0] += part.rows[0];
+        self.rows[1] += part.rows[1];
+        self.read_us = Some(self.read_us.map_or(part.read_us, |us| us.min(part.read_us)));
+        self.held = self.held.max(part.held);
+        Ok(())
+    }
+
+    /// Parts of several instants are of none.
+    fn at(&mut self, moment: Option<(String, String)>) {
+        self.moments = Some(match self.moments.take() {
+            None => moment,
+            Some(before) => before.filter(|before| Some(before) == moment.as_ref()),
+        });
+    }
+}
+
+fn moments(snapshots: &Snapshots) -> Option<(String, String)> {
+    let (source, target) = (snapshots.0.moment()?, snapshots.1.moment()?);
+    Some((source.to_owned(), target.to_owned()))
+}
+
+/// What one walk through both sides read.
+pub(super) struct Scanned {
+    source: Rows,
+    target: Rows,
+    /// The last key, when it was ended before the end.
+    reached: Option<Key>,
+}
+
+impl Pair<'_> {
+    pub(super) async fn first_look(
+        &self,
+        level: Level,
+        parts: Parts<'_>,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<Outcome, Failure> {
+        if !self.ranged() {
+            return self.look_at_all(progress).await;
+        }
+        let mut found = Found {
+            rows: [0; 2],
+            suspects: SuspectWriter::new(),
+            digest: TableDigest::new(&self.target.names),
+            read_us: None,
+            held: Duration::ZERO,
+            moments: None,
+        };
+        let mut range = Range::default();
+        let mut is_over = false;
+        for part in parts.ledger.iter().flat_map(TableLedger::parts) {
+            found.add(&part)?;
+            found.at(None);
+            is_over = part.up_to.is_none();
+            range.after = part.up_to;
+        }
+        let resumed = found.rows[0].max(found.rows[1]);
+        while !is_over {
+            range.ordinal = found.rows[0].max(found.rows[1]);
+            let (begun, read_us) = (Instant::now(), now_us());
+            let snapshots = self.snapshots().await?;
+            found.at(moments(&snapshots));
+            let base = range.ordinal;
+            let tell = |rows| progress(base + rows);
+            let mut part = if level == Level::Hash {
+                self.hash_part(snapshots, &range, parts.rows, &tell).await?
+            } else {
+                self.full_part(snapshots, &range, parts.rows, &tell).await?
+            };
+            part.read_us = read_us;
+            part.held = begun.elapsed();
+            found.add(&part)?;
+            is_over = part.up_to.is_none();
+            if let Some(ledger) = parts.ledger
+                && !(is_over && range.after.is_none())
+            {
+                ledger.add(&part)?;
+            }
+            range.after = part.up_to;
+        }
+        Ok(Outcome {
+            rows_source: found.rows[0],
+            rows_target: found.rows[1],
+            seen: found.suspects.finish()?,
+            differing: SuspectWriter::new().finish()?,
+            in_flight: 0,
+            waiting: 0,
+            late: None,
+            moments: found.moments.flatten(),
+            read_us: found.read_us.unwrap_or_else(now_us),
+            held: found.held,
+            resumed,
+            digest: Some((found.digest.hex(), found.digest.segments)),
+        })
+    }
+
+    /// A table of which no part can be read by itself.
+    async fn look_at_all(&self, progress: &(dyn Fn(u64) + Sync)) -> Result<Outcome, Failure> {
+        let (begun, read_us) = (Instant::now(), now_us());
+        let snapshots = self.snapshots().await?;
+        let moments = moments(&snapshots);
+        let mut found = SuspectWriter::new();
+        let (_, scanned) = self
+            .walk(
+                snapshots,
+                &Range::default(),
+                u64::MAX,
+                true,
+                &mut found,
+                progress,
+            )
+            .await?;
+        Ok(Outcome {
+            rows_source: scanned.source.rows,
+            rows_target: scanned.target.rows,
+            seen: found.finish()?,
+            differing: SuspectWriter::new().finish()?,
+            in_flight: 0,
+            waiting: 0,
+            late: None,
+            moments,
+            read_us,
+            held: begun.elapsed(),
+            resumed: 0,
+            digest: scanned.target.digest(),
+        })
+    }
+
+    async fn full_part(
+        &self,
+        mut snapshots: Snapshots,
+        range: &Range,
+        mut most: u64,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<Part, Failure> {
+        loop {
+            let mut found = SuspectWriter::new();
+            let (again, mut scanned) = self
+                .walk(snapshots, range, most, true, &mut found, progress)
+                .await?;
+            snapshots = again;
+            let mut found = found.finish()?;
+            let mut segments = scanned.target.take_segments();
+            let Some(reached) = scanned.reached else {
+                return Ok(Part {
+                    up_to: None,
+                    rows: [scanned.source.rows, scanned.target.rows],
+                    suspects: all(&mut found)?,
+                    digests: segments.iter().map(|s| s.digest).collect(),
+                    read_us: 0,
+                    held: Duration::ZERO,
+                });
+            };
+            // The reader was ahead of the comparison.
+            segments.retain(|s| compare_keys(&s.last.0, &reached.0).is_le());
+            let Some(last) = segments.last() else {
+                // No segment has ended yet.
+                most = most.saturating_mul(2);
+                continue;
+            };
+            let last = last.last.clone();
+            let mut suspects = all(&mut found)?;
+            suspects.retain(|s| compare_keys(&self.target_key(s).0, &last.0).is_le());
+            let rows: u64 = segments.iter().map(|s| s.rows).sum();
+            let of = |kind| suspects.iter().filter(|s| s.kind() == kind).count() as u64;
+            let source = rows + of(DifferenceKind::MissingOnTarget);
+            return Ok(Part {
+                rows: [source - of(DifferenceKind::ExtraOnTarget), rows],
+                up_to: Some(last),
+                suspects,
+                digests: segments.iter().map(|s| s.digest).collect(),
+                read_us: 0,
+                held: Duration::ZERO,
+            });
+        }
+    }
+
+    async fn hash_part(
+        &self,
+        snapshots: Snapshots,
+        range: &Range,
+        most: u64,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<Part, Failure> {
+        let start = |side: &Side<'_>, snapshot| {
+            Reader::start(
+                snapshot,
+                side.request(range),
+                Digests::new(side.rows(true)),
+                self.throttle(),
+            )
+        };
+        let (source, target) = (
+            start(&self.source, snapshots.0),
+            start(&self.target, snapshots.1),
+        );
+        let differing = differing_ranges(source, target, range, most, |a, b| {
+            progress(a.max(b));
+        })
+        .await?;
+        let source = differing.source.finish().await?;
+        let target = differing.target.finish().await?;
+        let mut snapshots = (source.0, target.0);
+        let mut found = SuspectWriter::new();
+        for range in &differing.ranges {
+            (snapshots, _) = self.scan(snapshots, range, false, &mut found).await?;
+        }
+        Ok(Part {
+            up_to: differing.up_to,
+            rows: differing.rows,
+            suspects: all(&mut found.finish()?)?,
+            digests: differing.digests,
+            read_us: 0,
+            held: Duration::ZERO,
+        })
+    }
+
+    /// Walks through a range of both sides and writes down what differs.
+    pub(super) async fn scan(
+        &self,
+        snapshots: Snapshots,
+        range: &Range,
+        digest: bool,
+        found: &mut SuspectWriter,
+    ) -> Result<(Snapshots, Scanned), Failure> {
+        self.walk(snapshots, range, u64::MAX, digest, found, &|_| ())
+            .await
+    }
+
+    async fn walk(
+        &self,
+        snapshots: Snapshots,
+        range: &Range,
+        most: u64,
+        digest: bool,
+        found: &mut SuspectWriter,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<(Snapshots, Scanned), Failure> {
+        let start = |side: &Side<'_>, snapshot, digest| {
+            Reader::start(
+                snapshot,
+                side.request(range),
+                side.rows(digest),
+                self.throttle(),
+            )
+        };
+        let source = start(&self.source, snapshots.0, false);
+        let target = start(&self.target, snapshots.1, digest);
+        let rules = Rules {
+            key: &self.source.key,
+            paired: self.keyed,
+            stored: self.stored.as_deref(),
+        };
+        let merge = Merge::new(source, target, rules, range, found);
+        let (source, target, reached) = merge.run(most, |a, b| progress(a.max(b))).await?;
+        let (source, target) = (source.finish().await?, target.finish().await?);
+        let scanned = Scanned {
+            source: source.1,
+            target: target.1,
+            reached,
+        };
+        Ok(((source.0, target.0), scanned))
+    }
+}
+
+fn all(suspects: &mut Suspects) -> Result<Vec<Suspect>> {
+    suspects.rewind()?;
+    let mut all = Vec::new();
+    while let Some(suspect) = suspects.next()? {
+        all.push(suspect);
+    }
+    Ok(all)
+}

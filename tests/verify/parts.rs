@@ -1,0 +1,236 @@
+//! A verification that is killed again and again goes on where it was.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use serde_json::Value as Json;
+
+use crate::sim::{Chooser, Seed};
+use crate::support::app;
+
+const ROWS: u64 = 300_000;
+const PART: u64 = 3_000;
+const KILLS: usize = 100;
+
+fn shop() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (file, other) in [("a.db", 0), ("b.db", 1)] {
+        let sql = format!(
+            "PRAGMA journal_mode = WAL; CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT, n INTEGER);
+             WITH RECURSIVE i(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM i WHERE i < {ROWS})
+             INSERT INTO t SELECT i, 'row ' || i, CASE WHEN i % 1000 = 7 THEN {other} ELSE 0 END FROM i
+             WHERE i % 5000 <> 4999 * {other}"
+        );
+        app(&folder.path().join(file)).execute_batch(&sql).unwrap();
+    }
+    std::fs::write(
+        folder.path().join("banyan.toml"),
+        "[stores.monolith]\nurl = \"sqlite:a.db\"\n[stores.service]\nurl = \"sqlite:b.db\"\n\
+         [migrations.shop]\nsource = \"monolith\"\ntarget = \"service\"\n",
+    )
+    .unwrap();
+    folder
+}
+
+fn verify(folder: &Path, more: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_banyan"));
+    command
+        .current_dir(folder)
+        .args([
+            "verify",
+            "shop",
+            "--quiet",
+            "--format",
+            "json",
+            "--recheck-ms",
+            "0",
+        ])
+        .args(more)
+        .env_remove("BANYAN_LOG")
+        .stdin(Stdio::null());
+    command
+}
+
+/// Without what is not the same twice.
+fn report(output: &[u8]) -> Json {
+    let mut report: Json = serde_json::from_slice(output).unwrap();
+    report["seconds"] = Json::Null;
+    for name in [
+        "seconds",
+        "compared_at_us",
+        "source_held_ms",
+        "rows_resumed",
+    ] {
+        report["tables"][0][name] = Json::Null;
+    }
+    report
+}
+
+#[test]
+fn a_killed_verification_goes_on_behind_its_last_part() {
+    let part = PART.to_string();
+    for level in ["full", "hash"] {
+        let folder = shop();
+        let whole = verify(folder.path(), &["--level", level]).output().unwrap();
+        let ledger = folder.path().join(".banyan/shop.verify");
+        assert!(!ledger.exists());
+        let parts = || {
+            let text = std::fs::read_to_string(&ledger).unwrap_or_default();
+            text.lines().count()
+        };
+        let arguments = [
+            "--level",
+            level,
+            "--resume",
+            "--part-rows",
+            &part,
+            "--rows-per-s-max",
+            "40000",
+        ];
+        let mut seed = Seed::new(3);
+        let mut before = 0;
+        let mut kills = 0;
+        while kills < KILLS && before <= (ROWS / PART) as usize - 5 {
+            let mut child = verify(folder.path(), &arguments)
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
+            std::thread::sleep(Duration::from_millis(60 + seed.choose(120) as u64));
+            assert!(
+                child.try_wait().unwrap().is_none(),
+                "it ended after {before} parts"
+            );
+            child.kill().unwrap();
+            child.wait().unwrap();
+            kills += 1;
+            let now = parts();
+            assert!(now >= before, "{now} parts, and {before} before");
+            before = now;
+        }
+        assert!(kills > 10 && before > 10, "{kills} kills, {before} parts");
+        // A line that a crash left half-written is not believed.
+        let mut bytes = std::fs::read(&ledger).unwrap();
+        bytes.truncate(bytes.len() - 20);
+        let good: Vec<Json> = String::from_utf8(bytes.clone())
+            .unwrap()
+            .lines()
+            .skip(1)
+            .map_while(|line| serde_json::from_str(line).ok())
+            .collect();
+        std::fs::write(&ledger, bytes).unwrap();
+        let done = verify(folder.path(), &arguments).output().unwrap();
+        assert_eq!(report(&done.stdout), report(&whole.stdout), "{level}");
+        let rows = |side: usize| -> u64 {
+            let lines = good.iter();
+            lines.map(|line| line["rows"][side].as_u64().unwrap()).sum()
+        };
+        let resumed: Json = serde_json::from_slice(&done.stdout).unwrap();
+        let resumed = &resumed["tables"][0]["rows_resumed"];
+        assert_eq!(*resumed, rows(0).max(rows(1)), "{} parts", good.len());
+        println!("{level}: {kills} kills, {} parts taken over", good.len());
+        assert!(!ledger.exists());
+    }
+}
+
+#[test]
+fn what_is_resumed_must_be_the_same() {
+    let folder = shop();
+    let mut child = verify(
+        folder.path(),
+        &["--part-rows", "1000", "--rows-per-s-max", "20000"],
+    )
+    .stdout(Stdio::null())
+    .spawn()
+    .unwrap();
+    let ledger = folder.path().join(".banyan/shop.verify");
+    crate::support::program::wait_until("a part is compared", || {
+        std::fs::read_to_string(&ledger).is_ok_and(|text| text.lines().count() > 1)
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let other = verify(folder.path(), &["--resume", "--where", "id > 5"])
+        .output()
+        .unwrap();
+    assert_eq!(other.status.code(), Some(1));
+    let errors = String::from_utf8_lossy(&other.stderr).into_owned();
+    assert!(errors.contains("compared something else"), "{errors}");
+    // Without being asked to, nothing is taken over.
+    let anew = verify(folder.path(), &[]).output().unwrap();
+    let anew: Json = serde_json::from_slice(&anew.stdout).unwrap();
+    assert_eq!(anew["tables"][0]["rows_resumed"], 0);
+}
+
+#[test]
+fn a_part_of_the_rows_is_asked_for() {
+    let folder = shop();
+    let output = verify(folder.path(), &["--where", "id = 1007 OR id = 1008"])
+        .output()
+        .unwrap();
+    let report: Json = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["tables"][0]["rows_source"], 2);
+    assert_eq!(report["differences_total"], 1);
+    assert_eq!(report["consistency_percent"], 50.0);
+    let output = verify(folder.path(), &["--where", "no such thing"])
+        .output()
+        .unwrap();
+    assert_eq!(
+        output.status.code(),
+        Some(3),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[test]
+fn again_and_again_with_an_alert() {
+    let folder = shop();
+    let output = verify(
+        folder.path(),
+        &[
+            "--continuous",
+            "--sweeps",
+            "2",
+            "--interval-s",
+            "0",
+            "--alert-below",
+            "99.95",
+            "--alert-command",
+            "cat >> alert.json",
+        ],
+    )
+    .output()
+    .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let lines = String::from_utf8(output.stdout).unwrap();
+    let sweeps: Vec<Json> = lines
+        .lines()
+        .map(|l| serde_json::from_str(l).unwrap())
+        .collect();
+    assert_eq!(sweeps.len(), 2);
+    assert!(sweeps.iter().all(|s| s["consistent"] == false));
+    let alerts = std::fs::read_to_string(folder.path().join("alert.json")).unwrap();
+    let alerts: Vec<Json> = serde_json::Deserializer::from_str(&alerts)
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!(alerts, sweeps);
+    // 0.12 % differ: that is allowed.
+    let output = verify(
+        folder.path(),
+        &[
+            "--continuous",
+            "--sweeps",
+            "1",
+            "--alert-below",
+            "99",
+            "--alert-command",
+            "touch second",
+        ],
+    )
+    .output()
+    .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(!folder.path().join("second").exists());
+}
