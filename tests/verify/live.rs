@@ -224,6 +224,36 @@ fn what_is_damaged_is_found(sides: Sides) {
     }
 }
 
+/// While no sync runs changes wait; one that begins during the comparison carries them over.
+fn a_sync_that_comes_back(sides: Sides) {
+    accounts(&sides, "two-way");
+    let wait = |report: &Json| report["tables"][0]["waiting"].as_u64().unwrap();
+    sides
+        .source
+        .sql("UPDATE accounts SET note = 'new' WHERE id < 20");
+    sides
+        .target
+        .sql("UPDATE accounts SET note = 'new' WHERE id > 2990");
+    // Nobody carries them over: the sides differ, and it is said why.
+    let (code, report) = verify(&sides, "full");
+    assert_eq!((code, wait(&report)), (1, 29), "{report}");
+    for level in ["full", "hash", "count"] {
+        sides
+            .source
+            .sql("UPDATE accounts SET flag = flag + 1, note = 'again' WHERE id < 1000");
+        sides.source.sql(
+            "DELETE FROM accounts WHERE id = (SELECT m FROM (SELECT min(id) AS m FROM accounts) q)",
+        );
+        let (code, report) = std::thread::scope(|scope| {
+            let verifying = scope.spawn(|| verify(&sides, level));
+            std::thread::sleep(Duration::from_millis(400));
+            sides.sync();
+            verifying.join().unwrap()
+        });
+        assert_eq!(code, 0, "{level}: {report}");
+    }
+}
+
 macro_rules! pairs {
     ($($name:ident: $source:ident, $target:ident;)*) => {$(
         mod $name {
@@ -232,6 +262,11 @@ macro_rules! pairs {
             #[test]
             fn no_false_alarm() {
                 super::no_false_alarm(Sides::new(Engine::$source, Engine::$target));
+            }
+
+            #[test]
+            fn a_sync_that_comes_back() {
+                super::a_sync_that_comes_back(Sides::new(Engine::$source, Engine::$target));
             }
 
             #[test]
