@@ -1,6 +1,6 @@
 //! Verifying, repairing and querying what the configuration names.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use serde_json::json;
 
-use crate::config::Config;
+use crate::config::{Config, MigrationConfig};
 use crate::data::{Key, Row};
 use crate::database::{AnySync, Base, Cause, Outcome, RowChange, SyncStore, UnitKey};
 use crate::error::{Error, ErrorKind, Result};
@@ -140,6 +140,7 @@ pub async fn verify(
     let (opened, _) = open(config, &options.migration).await?;
     let mut request = VerifyRequest::new(&source, &target, &opened.plan.mappings);
     options.fill(&mut request);
+    request.tolerances = tolerances(migration, &opened.plan.mappings)?;
     request.progress = progress;
     let flow = MigrationFlow::of(config, &opened).await?;
     request.flow = flow.as_ref().map(|flow| flow as &dyn Flow);
@@ -171,6 +172,37 @@ pub async fn verify(
         }
     }
     Ok(report)
+}
+
+/// What the configuration tolerates, by table of the target.
+fn tolerances(
+    migration: &MigrationConfig,
+    mappings: &[TableMapping],
+) -> Result<BTreeMap<String, BTreeMap<String, f64>>> {
+    let mut tolerances = BTreeMap::new();
+    for table in migration.tables.iter().filter(|t| !t.tolerance.is_empty()) {
+        let mapped = mappings.iter().flat_map(|m| &m.targets);
+        let mapped = mapped.filter(|t| t.table.name == table.target);
+        let columns: Vec<&str> = mapped
+            .flat_map(|t| t.table.columns.iter().map(|c| c.name.as_str()))
+            .collect();
+        if let Some(name) = table
+            .tolerance
+            .keys()
+            .find(|n| !columns.contains(&n.as_str()))
+        {
+            return Err(Error::new(
+                ErrorKind::Config,
+                format!(
+                    "{}.tolerance: table {} has no compared column {name:?}",
+                    table.path, table.target
+                ),
+            )
+            .hint(format!("its compared columns are {}", columns.join(", "))));
+        }
+        tolerances.insert(table.target.clone(), table.tolerance.clone());
+    }
+    Ok(tolerances)
 }
 
 /// Adds a verification to the migration's history; answers it all, oldest first.
@@ -214,6 +246,7 @@ pub async fn reconcile(
     let (opened, _) = open(config, &options.migration).await?;
     let mut request = VerifyRequest::new(&source, &target, &opened.plan.mappings);
     options.fill(&mut request);
+    request.tolerances = tolerances(migration, &opened.plan.mappings)?;
     request.progress = progress;
     let flow = MigrationFlow::of(config, &opened).await?;
     request.flow = flow.as_ref().map(|flow| flow as &dyn Flow);

@@ -8,7 +8,7 @@ use super::store::StoreConfig;
 use super::strategy::BUILT_IN_STRATEGIES;
 
 /// A migration, checked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct MigrationConfig {
     /// Name of the store that the tables come from.
     pub source: String,
@@ -73,7 +73,7 @@ impl Default for OnConflict {
 }
 
 /// One table of a migration, checked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TableConfig {
     /// Its name in the source.
     pub source: String,
@@ -85,6 +85,8 @@ pub struct TableConfig {
     pub columns: Option<Vec<(String, String)>>,
     /// Target columns that are neither written nor compared.
     pub ignore_columns: Vec<String>,
+    /// By how much numbers of target columns may differ without being a difference.
+    pub tolerance: BTreeMap<String, f64>,
     /// Target columns that identify a row, for tables that declare no key. Empty: as declared.
     pub key: Vec<String>,
     /// The rule that reshapes its rows.
@@ -265,6 +267,7 @@ fn read_table(
         .text_map("columns")
         .map(|pairs| read_columns(&section, pairs, mode));
     let ignore_columns = distinct(&section, section.texts("ignore_columns"));
+    let tolerance = section.numbers("tolerance");
     let key = distinct(&section, section.texts("key"));
     let transform = rule(&section, "transform", known);
     let validate = rule(&section, "validate", known);
@@ -324,6 +327,7 @@ fn read_table(
         split,
         columns,
         ignore_columns,
+        tolerance,
         key,
         transform,
         validate,

@@ -3,6 +3,7 @@
 //! The first line says what is compared. A later verification of the same takes the parts over, as old as
 //! they are, and goes on behind them. A line that a crash left half-written is taken off.
 
+use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ use crate::data::{Key, canonical};
 use crate::error::{Error, ErrorKind, Result};
 
 use super::look::Part;
-use super::suspect::Suspect;
+use super::suspect::{Suspect, SuspectWriter};
 
 /// The ledger of one verification.
 #[derive(Debug)]
@@ -24,7 +25,12 @@ pub struct Ledger {
     file: Mutex<File>,
     /// Those that were there when it was opened.
     lines: Vec<Line>,
+    /// Tables of which no further part is written down.
+    ended: Mutex<HashSet<usize>>,
 }
+
+/// A part with more rows that differ is not written down, nor is what comes behind it: it is compared again.
+const SUSPECTS_MAX: u64 = 10_000;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Header {
@@ -41,6 +47,7 @@ struct Line {
     rows: [u64; 2],
     digests: String,
     suspects: Vec<String>,
+    tolerated: u64,
     read_us: i64,
     held_us: u64,
     /// blake3 of the fields before, so that nothing that was damaged is believed.
@@ -51,12 +58,13 @@ impl Line {
     fn sum(&self) -> String {
         let mut hasher = blake3::Hasher::new();
         let fields = format!(
-            "{} {:?} {:?} {} {:?} {} {}",
+            "{} {:?} {:?} {} {:?} {} {} {}",
             self.table,
             self.up_to,
             self.rows,
             self.digests,
             self.suspects,
+            self.tolerated,
             self.read_us,
             self.held_us
         );
@@ -133,6 +141,7 @@ impl Ledger {
             path: path.to_owned(),
             file: Mutex::new(file),
             lines,
+            ended: Mutex::default(),
         }))
     }
 
@@ -164,19 +173,34 @@ pub(super) struct TableLedger<'l> {
 
 impl TableLedger<'_> {
     /// The parts that were compared, in order.
-    pub(super) fn parts(&self) -> Vec<Part> {
+    pub(super) fn parts(&self) -> Result<Vec<Part>> {
         let lines = self.ledger.lines.iter();
-        lines
-            .filter(|line| line.table == self.table)
-            .map_while(part)
-            .collect()
+        let mut parts = Vec::new();
+        for line in lines.filter(|line| line.table == self.table) {
+            match part(line)? {
+                Some(part) => parts.push(part),
+                None => break,
+            }
+        }
+        Ok(parts)
     }
 
     /// Writes a part down.
-    pub(super) fn add(&self, part: &Part) -> Result<()> {
+    pub(super) fn add(&self, part: &mut Part) -> Result<()> {
+        {
+            let ended = self.ledger.ended.lock();
+            let mut ended = ended.unwrap_or_else(PoisonError::into_inner);
+            if part.suspects.len() > SUSPECTS_MAX {
+                ended.insert(self.table);
+            }
+            if ended.contains(&self.table) {
+                return Ok(());
+            }
+        }
         let mut bytes = Vec::new();
-        let mut suspects = Vec::with_capacity(part.suspects.len());
-        for suspect in &part.suspects {
+        let mut suspects = Vec::new();
+        part.suspects.rewind()?;
+        while let Some(suspect) = part.suspects.next()? {
             suspect.encode(&mut bytes);
             suspects.push(hex(&bytes));
         }
@@ -189,6 +213,7 @@ impl TableLedger<'_> {
             rows: part.rows,
             digests: hex(part.digests.as_flattened()),
             suspects,
+            tolerated: part.tolerated,
             read_us: part.read_us,
             held_us: u64::try_from(part.held.as_micros()).unwrap_or(u64::MAX),
             check: String::new(),
@@ -216,29 +241,34 @@ fn unwritable(e: serde_json::Error) -> Error {
 }
 
 /// The part of a line; `None` for one that no verification wrote.
-fn part(line: &Line) -> Option<Part> {
+fn part(line: &Line) -> Result<Option<Part>> {
     let up_to = match &line.up_to {
         None => None,
-        Some(text) => Some(Key(canonical::decode(&unhex(text)?).ok()?)),
+        Some(text) => match unhex(text).and_then(|bytes| canonical::decode(&bytes).ok()) {
+            Some(key) => Some(Key(key)),
+            None => return Ok(None),
+        },
     };
-    let (digests, rest) = {
-        let bytes = unhex(&line.digests)?;
-        let (whole, rest) = bytes.as_chunks::<32>();
-        (whole.to_vec(), rest.len())
+    let Some(digests) = unhex(&line.digests) else {
+        return Ok(None);
     };
-    let suspects = line.suspects.iter();
-    let suspects: Option<Vec<Suspect>> = suspects
-        .map(|text| Suspect::decode(&unhex(text)?).ok())
-        .collect();
-    Some(Part {
+    let (digests, rest) = digests.as_chunks::<32>();
+    let mut suspects = SuspectWriter::new();
+    for text in &line.suspects {
+        match unhex(text).and_then(|bytes| Suspect::decode(&bytes).ok()) {
+            Some(suspect) => suspects.push(&suspect)?,
+            None => return Ok(None),
+        }
+    }
+    Ok(rest.is_empty().then_some(Part {
         up_to,
         rows: line.rows,
-        suspects: suspects?,
-        digests,
+        suspects: suspects.finish()?,
+        tolerated: line.tolerated,
+        digests: digests.to_vec(),
         read_us: line.read_us,
         held: Duration::from_micros(line.held_us),
-    })
-    .filter(|_| rest == 0)
+    }))
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -18,7 +18,7 @@ use super::reader::{Failure, Reader};
 use super::request::Level;
 use super::segments::{Digests, differing_ranges};
 use super::side::{Range, Rows, Side};
-use super::suspect::{DifferenceKind, Suspect, SuspectWriter, Suspects};
+use super::suspect::{DifferenceKind, SuspectWriter, Suspects};
 use super::table::{Outcome, Pair, Snapshots, now_us};
 
 /// How a table is taken in parts.
@@ -38,7 +38,9 @@ pub(super) struct Part {
     /// Rows of source and target.
     pub(super) rows: [u64; 2],
     /// Rows that differ, in key order.
-    pub(super) suspects: Vec<Suspect>,
+    pub(super) suspects: Suspects,
+    /// Rows that differ by no more than is tolerated.
+    pub(super) tolerated: u64,
     /// The digests of the target's segments.
     pub(super) digests: Vec<[u8; 32]>,
     /// When it was read, in microseconds since 1970.
@@ -51,6 +53,7 @@ pub(super) struct Part {
 struct Found {
     rows: [u64; 2],
     suspects: SuspectWriter,
+    tolerated: u64,
     digest: TableDigest,
     read_us: Option<i64>,
     held: Duration,
@@ -58,10 +61,12 @@ struct Found {
 }
 
 impl Found {
-    fn add(&mut self, part: &Part) -> Result<()> {
-        for suspect in &part.suspects {
-            self.suspects.push(suspect)?;
+    fn add(&mut self, part: &mut Part) -> Result<()> {
+        part.suspects.rewind()?;
+        while let Some(suspect) = part.suspects.next()? {
+            self.suspects.push(&suspect)?;
         }
+        self.tolerated += part.tolerated;
         for digest in &part.digests {
             self.digest.add(digest);
         }
@@ -107,6 +112,7 @@ impl Pair<'_> {
         let mut found = Found {
             rows: [0; 2],
             suspects: SuspectWriter::new(),
+            tolerated: 0,
             digest: TableDigest::new(&self.target.names),
             read_us: None,
             held: Duration::ZERO,
@@ -114,8 +120,12 @@ impl Pair<'_> {
         };
         let mut range = Range::default();
         let mut is_over = false;
-        for part in parts.ledger.iter().flat_map(TableLedger::parts) {
-            found.add(&part)?;
+        let taken_over = match &parts.ledger {
+            Some(ledger) => ledger.parts()?,
+            None => Vec::new(),
+        };
+        for mut part in taken_over {
+            found.add(&mut part)?;
             found.at(None);
             is_over = part.up_to.is_none();
             range.after = part.up_to;
@@ -135,12 +145,12 @@ impl Pair<'_> {
             };
             part.read_us = read_us;
             part.held = begun.elapsed();
-            found.add(&part)?;
+            found.add(&mut part)?;
             is_over = part.up_to.is_none();
             if let Some(ledger) = parts.ledger
                 && !(is_over && range.after.is_none())
             {
-                ledger.add(&part)?;
+                ledger.add(&mut part)?;
             }
             range.after = part.up_to;
         }
@@ -151,6 +161,7 @@ impl Pair<'_> {
             differing: SuspectWriter::new().finish()?,
             in_flight: 0,
             waiting: 0,
+            tolerated: found.tolerated,
             late: None,
             moments: found.moments.flatten(),
             read_us: found.read_us.unwrap_or_else(now_us),
@@ -176,13 +187,15 @@ impl Pair<'_> {
                 progress,
             )
             .await?;
+        let (seen, counts) = self.judged(&mut found.finish()?, None)?;
         Ok(Outcome {
             rows_source: scanned.source.rows,
             rows_target: scanned.target.rows,
-            seen: found.finish()?,
+            seen,
             differing: SuspectWriter::new().finish()?,
             in_flight: 0,
             waiting: 0,
+            tolerated: counts.tolerated,
             late: None,
             moments,
             read_us,
@@ -208,10 +221,12 @@ impl Pair<'_> {
             let mut found = found.finish()?;
             let mut segments = scanned.target.take_segments();
             let Some(reached) = scanned.reached else {
+                let (suspects, counts) = self.judged(&mut found, None)?;
                 return Ok(Part {
                     up_to: None,
                     rows: [scanned.source.rows, scanned.target.rows],
-                    suspects: all(&mut found)?,
+                    suspects,
+                    tolerated: counts.tolerated,
                     digests: segments.iter().map(|s| s.digest).collect(),
                     read_us: 0,
                     held: Duration::ZERO,
@@ -225,15 +240,13 @@ impl Pair<'_> {
                 continue;
             };
             let last = last.last.clone();
-            let mut suspects = all(&mut found)?;
-            suspects.retain(|s| compare_keys(&self.target_key(s).0, &last.0).is_le());
+            let (suspects, counts) = self.judged(&mut found, Some(&last))?;
             let rows: u64 = segments.iter().map(|s| s.rows).sum();
-            let of = |kind| suspects.iter().filter(|s| s.kind() == kind).count() as u64;
-            let source = rows + of(DifferenceKind::MissingOnTarget);
             return Ok(Part {
-                rows: [source - of(DifferenceKind::ExtraOnTarget), rows],
+                rows: [rows + counts.missing - counts.extra, rows],
                 up_to: Some(last),
                 suspects,
+                tolerated: counts.tolerated,
                 digests: segments.iter().map(|s| s.digest).collect(),
                 read_us: 0,
                 held: Duration::ZERO,
@@ -271,14 +284,43 @@ impl Pair<'_> {
         for range in &differing.ranges {
             (snapshots, _) = self.scan(snapshots, range, false, &mut found).await?;
         }
+        let (suspects, counts) = self.judged(&mut found.finish()?, None)?;
         Ok(Part {
             up_to: differing.up_to,
             rows: differing.rows,
-            suspects: all(&mut found.finish()?)?,
+            suspects,
+            tolerated: counts.tolerated,
             digests: differing.digests,
             read_us: 0,
             held: Duration::ZERO,
         })
+    }
+
+    /// Of the rows that differ those up to a key that do so by more than is tolerated.
+    pub(super) fn judged(
+        &self,
+        found: &mut Suspects,
+        up_to: Option<&Key>,
+    ) -> Result<(Suspects, Counts)> {
+        let mut counts = Counts::default();
+        let mut kept = SuspectWriter::new();
+        found.rewind()?;
+        while let Some(suspect) = found.next()? {
+            if up_to.is_some_and(|end| compare_keys(&self.target_key(&suspect).0, &end.0).is_gt()) {
+                break;
+            }
+            match suspect.kind() {
+                DifferenceKind::MissingOnTarget => counts.missing += 1,
+                DifferenceKind::ExtraOnTarget => counts.extra += 1,
+                DifferenceKind::Differs => {}
+            }
+            if self.tolerance.allows(&suspect) {
+                counts.tolerated += 1;
+            } else {
+                kept.push(&suspect)?;
+            }
+        }
+        Ok((kept.finish()?, counts))
     }
 
     /// Walks through a range of both sides and writes down what differs.
@@ -329,11 +371,10 @@ impl Pair<'_> {
     }
 }
 
-fn all(suspects: &mut Suspects) -> Result<Vec<Suspect>> {
-    suspects.rewind()?;
-    let mut all = Vec::new();
-    while let Some(suspect) = suspects.next()? {
-        all.push(suspect);
-    }
-    Ok(all)
+/// What was counted on the way.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counts {
+    missing: u64,
+    extra: u64,
+    pub(super) tolerated: u64,
 }

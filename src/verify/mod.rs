@@ -39,6 +39,7 @@ mod side;
 mod sorter;
 mod suspect;
 mod table;
+mod tolerance;
 
 pub use check::{CheckReport, check};
 pub use flow::{Across, Flow, Moving};

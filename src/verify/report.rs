@@ -89,6 +89,9 @@ pub struct TableReport {
     /// Rows about which nothing can be said: they were changing whenever they were looked at, or their
     /// changes are on their way. They are in none of the other counts.
     pub in_flight: u64,
+    /// Rows whose numbers differ by no more than the configuration tolerates. They are not among those that
+    /// differ.
+    pub tolerated: u64,
     /// Of the rows that differ, those whose changes wait for a sync: none is running.
     pub waiting: u64,
     /// Why changes that are on their way did not arrive in time, if so.

@@ -1,5 +1,6 @@
 //! What a verification is asked to do.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -138,6 +139,8 @@ pub struct VerifyRequest<'a> {
     /// Rows that are read of each side in a second, at most; `None`: as fast as it goes. The snapshots
     /// are held so much longer.
     pub rows_per_s_max: Option<u64>,
+    /// By how much numbers may differ: by table of the target and column.
+    pub tolerances: BTreeMap<String, BTreeMap<String, f64>>,
     /// Rows of each side that are compared from one snapshot, about.
     pub part_rows: u64,
     /// Where parts that are compared are written down, and those taken from that were.
@@ -181,6 +184,7 @@ impl<'a> VerifyRequest<'a> {
             totals: false,
             filter: None,
             rows_per_s_max: None,
+            tolerances: BTreeMap::new(),
             part_rows: PART_ROWS,
             ledger: None,
             flow: None,

@@ -170,6 +170,7 @@ async fn count(pair: &Pair<'_>, settling: Settling<'_>) -> Result<Option<TableRe
         differs: None,
         in_flight: 0,
         waiting: 0,
+        tolerated: 0,
         late: None,
         rows_compared: 0,
         rows_resumed: 0,
@@ -245,6 +246,7 @@ pub(super) async fn compare(
         differs: Some(differs),
         in_flight: outcome.in_flight,
         waiting: outcome.waiting,
+        tolerated: outcome.tolerated,
         late: outcome.late.clone(),
         rows_compared: outcome
             .rows_source

@@ -16,6 +16,7 @@ use super::reader::Failure;
 use super::request::{Level, Recheck, VerifyRequest};
 use super::side::{Range, Side, map_rows};
 use super::suspect::{Suspect, SuspectWriter, Suspects};
+use super::tolerance::Tolerance;
 
 /// The wait before a second look where nobody carries changes over: the two sides' snapshots are not
 /// of one instant.
@@ -41,6 +42,8 @@ pub(super) struct Pair<'a> {
     alike: bool,
     /// How fast either side is read.
     rows_per_s_max: Option<u64>,
+    /// What is no difference.
+    pub(super) tolerance: Tolerance,
 }
 
 /// What a comparison found.
@@ -55,6 +58,8 @@ pub(super) struct Outcome {
     /// Rows about which nothing is certain: they changed whenever they were looked at, or changes
     /// were on their way.
     pub(super) in_flight: u64,
+    /// Rows that differ by no more than is tolerated.
+    pub(super) tolerated: u64,
     /// Rows that differ because their changes wait for a sync, and none runs.
     pub(super) waiting: u64,
     /// Why changes did not arrive in time, if they did not.
@@ -91,6 +96,7 @@ impl<'a> Pair<'a> {
             table.columns.iter().map(|c| c.name.clone()).collect()
         };
         let names = columns(&to.table);
+        let tolerance = Tolerance::new(&names, request.tolerances.get(&to.table.name));
         let mut key = to.table.key.clone();
         if key.is_empty() && matches!(mapping.how, How::Columns) {
             key.clone_from(&from.table.key);
@@ -142,6 +148,7 @@ impl<'a> Pair<'a> {
             stored,
             alike,
             rows_per_s_max: request.rows_per_s_max,
+            tolerance,
         }
     }
 
@@ -332,7 +339,7 @@ impl<'a> Pair<'a> {
             self.scan(snapshots, &Range::default(), false, &mut found)
                 .await
                 .map_err(Failure::into_error)?;
-            return found.finish();
+            return Ok(self.judged(&mut found.finish()?, None)?.0);
         }
         pending.rewind()?;
         let mut range: Option<(Range, u64)> = None;
@@ -352,7 +359,7 @@ impl<'a> Pair<'a> {
                     .map_err(Failure::into_error)?;
             }
             let Some(suspect) = next else {
-                return found.finish();
+                return Ok(self.judged(&mut found.finish()?, None)?.0);
             };
             let up_to = Some(self.target_key(&suspect));
             range = Some((

@@ -1,5 +1,7 @@
 //! Values handed on as JSON: a rule's settings, what a check expects.
 
+use std::collections::BTreeMap;
+
 use toml::de::DeValue;
 
 use super::{Place, Section};
@@ -33,6 +35,29 @@ impl<'a> Section<'a> {
             }
             value => Some(self.json_at(&place, value)).filter(|value| !value.is_null()),
         }
+    }
+
+    /// A table of numbers, none below zero; empty when not given.
+    pub(in crate::config) fn numbers(&self, key: &'static str) -> BTreeMap<String, f64> {
+        let Some(section) = self.section(key) else {
+            return BTreeMap::new();
+        };
+        let mut numbers = BTreeMap::new();
+        for (name, value) in section.table {
+            let name = name.get_ref().to_string();
+            let text = match value.get_ref() {
+                DeValue::Integer(number) => number.as_str(),
+                DeValue::Float(number) => number.as_str(),
+                _ => "",
+            };
+            match text.replace('_', "").parse::<f64>() {
+                Ok(number) if number.is_finite() && number >= 0.0 => {
+                    numbers.insert(name, number);
+                }
+                _ => self.wrong_type(&section.place_of(&name), "a number from 0", value.get_ref()),
+            }
+        }
+        numbers
     }
 
     fn json_at(&self, place: &Place, value: &'a DeValue<'a>) -> serde_json::Value {

@@ -50,6 +50,14 @@ impl fmt::Display for Report {
                 count(self.in_flight, "row was", "rows were")
             )?;
         }
+        let tolerated: u64 = self.tables.iter().map(|t| t.tolerated).sum();
+        if tolerated > 0 {
+            writeln!(
+                f,
+                "{} by no more than is tolerated",
+                count(tolerated, "row differs", "rows differ")
+            )?;
+        }
         let waiting: u64 = self.tables.iter().map(|t| t.waiting).sum();
         if waiting > 0 {
             writeln!(

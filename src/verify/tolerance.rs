@@ -1,0 +1,65 @@
+//! How far apart numbers may be without being different.
+
+use std::collections::BTreeMap;
+
+use crate::data::{Row, Value};
+
+use super::order::differing_columns;
+use super::suspect::Suspect;
+
+/// For some columns of a table, by how much the numbers of both sides may differ (absolutely).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Tolerance(Vec<(usize, f64)>);
+
+impl Tolerance {
+    /// Of these columns, by name. Names that are none of the table's have no effect: whoever hands them
+    /// over has looked.
+    pub(super) fn new(columns: &[String], by_name: Option<&BTreeMap<String, f64>>) -> Self {
+        let named = by_name.into_iter().flatten();
+        Self(
+            named
+                .filter_map(|(name, most)| Some((columns.iter().position(|c| c == name)?, *most)))
+                .collect(),
+        )
+    }
+
+    /// Whether the two rows differ in nothing but what is tolerated.
+    pub(super) fn allows(&self, suspect: &Suspect) -> bool {
+        let (false, Some(source), Some(target)) =
+            (self.0.is_empty(), &suspect.source, &suspect.target)
+        else {
+            return false;
+        };
+        differing_columns(source, target)
+            .into_iter()
+            .all(|column| self.is_near(column, source, target))
+    }
+
+    fn is_near(&self, column: usize, source: &Row, target: &Row) -> bool {
+        let Some((_, most)) = self.0.iter().find(|(c, _)| *c == column) else {
+            return false;
+        };
+        match (number(&source[column]), number(&target[column])) {
+            (Some(a), Some(b)) => (a - b).abs() <= *most,
+            _ => false,
+        }
+    }
+}
+
+fn number(value: &Value) -> Option<f64> {
+    match value {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "what is tolerated is less exact"
+        )]
+        Value::Int(v) => Some(*v as f64),
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "what is tolerated is less exact"
+        )]
+        Value::UInt(v) => Some(*v as f64),
+        Value::Float(v) => Some(*v),
+        Value::Decimal(v) => v.as_str().parse().ok(),
+        _ => None,
+    }
+}
