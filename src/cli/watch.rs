@@ -73,7 +73,7 @@ pub(super) fn run(
                         })?;
                         printer.line(&line)?;
                     } else {
-                        printer.line(&line(&report))?;
+                        printer.line(line(&report))?;
                     }
                     if is_alarming(&report, args.watch.alert_below) {
                         alert(args, &report).await;

@@ -83,11 +83,9 @@ pub(super) fn convert(
         }
         DataType::Decimal128(precision, scale) => {
             let builder = Decimal128Builder::new().with_data_type(column.arrow.clone());
-            build!(builder, |v| i128::from_str_radix(
-                &digits(v, *precision, *scale)?,
-                10
-            )
-            .ok())
+            build!(builder, |v| digits(v, *precision, *scale)?
+                .parse::<i128>()
+                .ok())
         }
         DataType::Decimal256(precision, scale) => {
             let builder = Decimal256Builder::new().with_data_type(column.arrow.clone());

@@ -57,7 +57,7 @@ impl FileForm {
 type Out = BufWriter<NamedTempFile>;
 
 enum Writer {
-    Csv(csv::Writer<Out>),
+    Csv(Box<csv::Writer<Out>>),
     Json(JsonRows, Out),
     Arrow(Box<FileWriter<Out>>),
     Parquet(Box<ArrowWriter<Out>>),
@@ -102,7 +102,7 @@ impl FileRows {
                 // The names, also where there are no rows.
                 let none = RecordBatch::new_empty(SchemaRef::clone(&schema));
                 writer.write(&none).map_err(|e| arrow(path, e))?;
-                Writer::Csv(writer)
+                Writer::Csv(Box::new(writer))
             }
             FileForm::Json => Writer::Json(JsonRows::new(&schema), out),
             FileForm::Arrow => Writer::Arrow(Box::new(

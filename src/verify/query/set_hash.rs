@@ -97,7 +97,7 @@ impl Sums {
     }
 
     fn each(&mut self, values: &[ArrayRef], sign: impl Fn(u16, u16) -> u16) -> Result<u64> {
-        let rows = values.first().map_or(0, |column| column.len());
+        let rows = values.first().map_or(0, Array::len);
         let mut spread = [0; LANES * 2];
         each_row(values, rows, |bytes| {
             blake3::Hasher::new()

@@ -243,10 +243,10 @@ fn history_as_html(out: &mut String, history: &[Verified]) -> std::fmt::Result {
         (v.differences > 0).then_some(4 + digits.min(32))
     };
     let width = recent.len() * 8;
-    write!(
+    writeln!(
         out,
         "<svg id=\"trend\" width=\"{width}\" height=\"40\" viewBox=\"0 0 {width} 40\" role=\"img\" \
-         aria-label=\"Rows that differed, oldest first\">\n"
+         aria-label=\"Rows that differed, oldest first\">"
     )?;
     for (i, v) in recent.iter().enumerate() {
         let (class, h) = match height(v) {
