@@ -82,7 +82,12 @@ impl VerifyOptions {
 
     /// What is compared, and how closely: what an interrupted verification found is only taken over into
     /// one of the same.
-    fn compared(&self, mappings: &[TableMapping]) -> String {
+    fn compared(
+        &self,
+        places: [String; 2],
+        migration: &MigrationConfig,
+        mappings: &[TableMapping],
+    ) -> String {
         let tables: Vec<String> = mappings
             .iter()
             .map(|m| {
@@ -105,7 +110,10 @@ impl VerifyOptions {
                 )
             })
             .collect();
-        let digest = blake3::hash(tables.join("\n").as_bytes());
+        let tolerances = migration.tables.iter().map(|t| (&t.target, &t.tolerance));
+        let tolerances: Vec<_> = tolerances.collect();
+        let all = format!("{places:?} {tolerances:?}\n{}", tables.join("\n"));
+        let digest = blake3::hash(all.as_bytes());
         format!(
             "{} {:?} {:?} {}",
             self.level,
@@ -145,8 +153,16 @@ pub async fn verify(
     let flow = MigrationFlow::of(config, &opened).await?;
     request.flow = flow.as_ref().map(|flow| flow as &dyn Flow);
     let path = state_folder(config)?.join(format!("{}.verify", options.migration));
-    let compared = options.compared(&opened.plan.mappings);
-    let ledger = Ledger::open(&path, &compared, options.resume)?;
+    let places = [source.identity(), target.identity()];
+    let compared = options.compared(places, migration, &opened.plan.mappings);
+    let ledger = match Ledger::open(&path, &compared, options.resume) {
+        // Without a ledger it can be compared all the same.
+        Err(e) if !options.resume => {
+            tracing::warn!("an interruption of this verification could not be resumed: {e}");
+            None
+        }
+        opened => opened?,
+    };
     if ledger.is_none() && options.resume {
         return Err(Error::new(
             ErrorKind::Refused,
@@ -158,8 +174,8 @@ pub async fn verify(
     }
     request.ledger = ledger.as_ref();
     let mut report = crate::verify::verify(request).await?;
-    if let Some(ledger) = ledger {
-        ledger.finish()?;
+    if let Some(Err(e)) = ledger.map(Ledger::finish) {
+        tracing::warn!("{e}");
     }
     let whole = options.tables.is_empty() && options.filter.is_none();
     if options.checks && whole && !config.checks.is_empty() {

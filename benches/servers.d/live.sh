@@ -1,0 +1,84 @@
+# Tables that are written on both sides at full rate while they are compared again and again, and the sync
+# is stopped for up to LAG_MAX seconds, cut off, and killed: no alarm may be false. In the end what was
+# damaged behind everybody's back must be found. Sourced.
+
+part_live() {
+  local seconds="${LIVE_SECONDS:-3600}" rate="${LIVE_RATE:-1000}" lag="${LAG_MAX:-30}" side end
+  local alarms=0 verified=0 late=0 flight=0 chaos writers=() found mark
+  need_postgres
+  fresh_postgres
+  for side in source target; do
+    pg "$side" -c "CREATE TABLE accounts (id int PRIMARY KEY, balance bigint NOT NULL, flag int NOT NULL, note text)"
+    # Two statements a transaction, half of them come back to what they were; some rows are both sides'.
+    cat >"$dir/live-$side.sql" <<SQL
+\\set id 2 * random(0, 49000) + $([[ $side == source ]] && echo 0 || echo 1)
+\\set both random(1, 400)
+BEGIN;
+UPDATE accounts SET flag = 1 - flag WHERE id = :id;
+UPDATE accounts SET balance = balance + 1 WHERE id = CASE WHEN :both = 1 THEN :both ELSE :id END;
+COMMIT;
+SQL
+  done
+  pg source -c "INSERT INTO accounts SELECT i, 0, 0, md5(i::text) FROM generate_series(0, 100000) i"
+  configure live "$(pg_url source)" "$(pg_url target)" two-way $'[[migrations.m.tables]]\nsource = "accounts"'
+  banyan live sync m --until-idle
+  banyan_follow live
+  for side in source target; do
+    pgbench -n -f "$dir/live-$side.sql" -c 4 -R "$rate" -T "$seconds" -h 127.0.0.1 -p "${port[$side]}" -U postgres bench \
+      >"$dir/logs/live-$side" 2>&1 &
+    writers+=($!)
+  done
+  end=$((SECONDS + seconds - 10))
+  live_chaos "$end" "$lag" &
+  chaos=$!
+  while ((SECONDS < end)); do
+    local level
+    for level in full hash count; do
+      (cd "$dir/live" && "$BANYAN" -q verify m --level "$level" --patience-s 120 --format json) >"$dir/output" 2>>"$dir/logs/live" || true
+      verified=$((verified + 1))
+      grep -q '"consistent": true' "$dir/output" ||
+        { alarms=$((alarms + 1)); cp "$dir/output" "$dir/logs/alarm-$alarms"; }
+      ! grep -q '"late"' "$dir/output" || late=$((late + 1))
+      flight=$((flight + $(sed -n '/"tables"/,/"differences"/!s/.*"in_flight": \([0-9]*\).*/\1/p' "$dir/output" | head -n 1 || echo 0)))
+    done
+  done
+  wait "$chaos" || true
+  wait "${writers[@]}" || fail "pgbench: $(tail -n 3 "$dir"/logs/live-*)"
+  # Behind the sync's back: what is marked as Banyan's own is passed over.
+  mark="$(pg target -c "SELECT '_banyan_m.' || substring(slot_name from '[^_]*$') FROM pg_replication_slots WHERE database = 'bench'")"
+  pg target -c "BEGIN; SELECT pg_logical_emit_message(true, '$mark', ''); UPDATE accounts SET note = note || ' ' WHERE id % 1000 = 501; COMMIT" >/dev/null
+  (cd "$dir/live" && "$BANYAN" -q verify m --format json) >"$dir/output" 2>>"$dir/logs/live" || true
+  found="$(sed -n 's/.*"differences_total": \([0-9]*\).*/\1/p' "$dir/output")"
+  kill -TERM "$(cat "$dir/live.pid")" 2>/dev/null || true
+  [[ "$found" == 100 ]] || fail "live: $found of 100 damaged rows found"
+  [[ "$alarms" -eq 0 ]] || fail "live: $alarms false alarms: $(head -c 600 "$dir/logs/alarm-1")"
+  local tps
+  tps="$(awk '/^tps/ { sum += $3 } END { printf "%.0f", sum }' "$dir/logs/live-source" "$dir/logs/live-target")"
+  row "$verified verifications of 100,001 rows, written on both sides for $seconds s ($tps transactions a second in all); sync stopped for up to $lag s, killed, cut off" \
+    "$alarms false alarms, $flight rows in flight, $late times too late; $found of 100 damaged rows found" "" ""
+}
+
+# The sync lags, loses its connections, and is killed and started anew. Its process is in live.pid.
+live_chaos() {
+  local end="$1" lag="$2" pid="$following"
+  echo "$pid" >"$dir/live.pid"
+  while ((SECONDS < end)); do
+    sleep "$((RANDOM % 8))"
+    case $((RANDOM % 3)) in
+      0)
+        kill -STOP "$pid"
+        sleep "$((RANDOM % (lag + 1)))"
+        kill -CONT "$pid"
+        ;;
+      1)
+        kill -KILL "$pid" 2>/dev/null || true
+        (cd "$dir/live" && exec "$BANYAN" -q sync m) >>"$dir/logs/live.log" 2>&1 &
+        pid=$!
+        echo "$pid" >"$dir/live.pid"
+        ;;
+      2)
+        pg source -c "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'banyan%' AND random() < 0.5" >/dev/null || true
+        ;;
+    esac
+  done
+}
