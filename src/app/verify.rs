@@ -102,17 +102,20 @@ impl VerifyOptions {
                     .iter()
                     .map(|t| (&t.table.name, columns(t)))
                     .collect();
+                let keys: Vec<_> = m.targets.iter().map(|t| &t.table.key).collect();
                 format!(
-                    "{} {:?} {targets:?} {:?}",
+                    "{} {:?} {targets:?} {:?} {:?} {keys:?}",
                     m.source.table.name,
                     columns(&m.source),
-                    m.filter_sql
+                    m.filter_sql,
+                    m.source.table.key,
                 )
             })
             .collect();
         let tolerances = migration.tables.iter().map(|t| (&t.target, &t.tolerance));
         let tolerances: Vec<_> = tolerances.collect();
-        let all = format!("{places:?} {tolerances:?}\n{}", tables.join("\n"));
+        let version = env!("CARGO_PKG_VERSION");
+        let all = format!("{version} {places:?} {tolerances:?}\n{}", tables.join("\n"));
         let digest = blake3::hash(all.as_bytes());
         format!(
             "{} {:?} {:?} {}",
@@ -215,6 +218,18 @@ fn tolerances(
                 ),
             )
             .hint(format!("its compared columns are {}", columns.join(", "))));
+        }
+        let keys = mappings.iter().flat_map(|m| &m.targets);
+        let keys = keys.filter(|t| t.table.name == table.target);
+        let mut keys = keys.flat_map(|t| t.table.key.iter().map(|&k| &t.table.columns[k].name));
+        if let Some(name) = keys.find(|name| table.tolerance.contains_key(*name)) {
+            return Err(Error::new(
+                ErrorKind::Config,
+                format!(
+                    "{}.tolerance: {name} is of the key of table {}, and keys are the same or others",
+                    table.path, table.target
+                ),
+            ));
         }
         tolerances.insert(table.target.clone(), table.tolerance.clone());
     }

@@ -74,7 +74,7 @@ pub(super) struct ScopeArgs {
     pub(super) recheck_tries: u32,
 
     /// Only rows for which this SQL is true in both databases: --where "id = 7"
-    #[arg(long = "where", value_name = "SQL")]
+    #[arg(long = "where", value_name = "SQL", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(super) filter: Option<String>,
 
     /// Read so many rows of each side in a second at most

@@ -55,7 +55,8 @@ pub(super) fn run(
         ..options.clone()
     };
     block_on(|shutdown| async move {
-        let mut code = 0;
+        // Of one that was stopped before anything was compared.
+        let mut code = ErrorKind::Shutdown.exit_code();
         let mut sweeps = 0;
         loop {
             let swept = tokio::select! {
@@ -76,7 +77,10 @@ pub(super) fn run(
                         printer.line(line(&report))?;
                     }
                     if is_alarming(&report, args.watch.alert_below) {
-                        alert(args, &report).await;
+                        tokio::select! {
+                            () = alert(args, &report) => {}
+                            () = shutdown.requested() => break,
+                        }
                     }
                 }
                 // A store that is away comes back; anything else will be as wrong the next time.

@@ -22,11 +22,22 @@ use super::suspect::{Suspect, SuspectWriter};
 #[derive(Debug)]
 pub struct Ledger {
     path: PathBuf,
-    file: Mutex<File>,
+    of: String,
+    writing: Mutex<Writing>,
     /// Those that were there when it was opened.
     lines: Vec<Line>,
+}
+
+#[derive(Debug)]
+struct Writing {
+    file: File,
+    /// Whether what the file holds is of this verification. An earlier one's is kept until there is
+    /// something to write.
+    begun: bool,
+    /// The last line's sum.
+    last: String,
     /// Tables of which no further part is written down.
-    ended: Mutex<HashSet<usize>>,
+    ended: HashSet<usize>,
 }
 
 /// A part with more rows that differ is not written down, nor is what comes behind it: it is compared again.
@@ -55,10 +66,11 @@ struct Line {
 }
 
 impl Line {
-    fn sum(&self) -> String {
+    /// Over the line before as well: none can be taken out or doubled.
+    fn sum(&self, before: &str) -> String {
         let mut hasher = blake3::Hasher::new();
         let fields = format!(
-            "{} {:?} {:?} {} {:?} {} {} {}",
+            "{before} {} {:?} {:?} {} {:?} {} {} {}",
             self.table,
             self.up_to,
             self.rows,
@@ -104,7 +116,8 @@ impl Ledger {
             file.read_to_end(&mut text).map_err(failed)?;
         }
         let mut good = 0;
-        let mut lines = Vec::new();
+        let mut lines: Vec<Line> = Vec::new();
+        let mut last = of.to_owned();
         for (n, line) in text.split_inclusive(|b| *b == b'\n').enumerate() {
             let Some(json) = line.strip_suffix(b"\n") else {
                 break;
@@ -123,25 +136,29 @@ impl Ledger {
                 }
             } else {
                 match serde_json::from_slice::<Line>(json) {
-                    Ok(line) if line.sum() == line.check => lines.push(line),
+                    Ok(line) if line.sum(&last) == line.check => {
+                        last.clone_from(&line.check);
+                        lines.push(line);
+                    }
                     _ => break,
                 }
             }
             good += line.len() as u64;
         }
-        file.set_len(good).map_err(failed)?;
-        file.seek(SeekFrom::Start(good)).map_err(failed)?;
-        if good == 0 {
-            let header = Header { of: of.to_owned() };
-            let header = serde_json::to_string(&header).map_err(unwritable)?;
-            file.write_all(format!("{header}\n").as_bytes())
-                .map_err(failed)?;
+        if good > 0 {
+            file.set_len(good).map_err(failed)?;
+            file.seek(SeekFrom::Start(good)).map_err(failed)?;
         }
         Ok(Some(Self {
             path: path.to_owned(),
-            file: Mutex::new(file),
+            of: of.to_owned(),
+            writing: Mutex::new(Writing {
+                file,
+                begun: good > 0,
+                last,
+                ended: HashSet::new(),
+            }),
             lines,
-            ended: Mutex::default(),
         }))
     }
 
@@ -150,6 +167,15 @@ impl Ledger {
     /// # Errors
     /// Those of removing the file.
     pub fn finish(self) -> Result<()> {
+        let writing = self
+            .writing
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        // What an interrupted verification left stays for it, until another one is interrupted.
+        let is_empty = writing.file.metadata().is_ok_and(|m| m.len() == 0);
+        if !writing.begun && !is_empty {
+            return Ok(());
+        }
         std::fs::remove_file(&self.path).map_err(|e| {
             let message = format!("the ledger {} cannot be removed", self.path.display());
             Error::new(ErrorKind::Io, message).caused_by(e)
@@ -185,18 +211,25 @@ impl TableLedger<'_> {
         Ok(parts)
     }
 
-    /// Writes a part down.
-    pub(super) fn add(&self, part: &mut Part) -> Result<()> {
-        {
-            let ended = self.ledger.ended.lock();
-            let mut ended = ended.unwrap_or_else(PoisonError::into_inner);
-            if part.suspects.len() > SUSPECTS_MAX {
-                ended.insert(self.table);
-            }
-            if ended.contains(&self.table) {
-                return Ok(());
-            }
+    /// Writes a part down. Where that cannot be done, no further part of the table is: they are compared
+    /// again when the verification is resumed.
+    pub(super) fn add(&self, part: &mut Part) {
+        let writing = self.ledger.writing.lock();
+        let mut writing = writing.unwrap_or_else(PoisonError::into_inner);
+        if writing.ended.contains(&self.table) {
+            return;
         }
+        if part.suspects.len() > SUSPECTS_MAX {
+            writing.ended.insert(self.table);
+            return;
+        }
+        if let Err(e) = self.write(&mut writing, part) {
+            writing.ended.insert(self.table);
+            tracing::warn!("an interruption of this verification could not be resumed: {e}");
+        }
+    }
+
+    fn write(&self, writing: &mut Writing, part: &mut Part) -> Result<()> {
         let mut bytes = Vec::new();
         let mut suspects = Vec::new();
         part.suspects.rewind()?;
@@ -218,21 +251,28 @@ impl TableLedger<'_> {
             held_us: u64::try_from(part.held.as_micros()).unwrap_or(u64::MAX),
             check: String::new(),
         };
-        line.check = line.sum();
-        let text = serde_json::to_string(&line).map_err(unwritable)?;
-        let mut file = self
-            .ledger
-            .file
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        file.write_all(format!("{text}\n").as_bytes()).map_err(|e| {
+        line.check = line.sum(&writing.last);
+        let mut text = serde_json::to_string(&line).map_err(unwritable)?;
+        text.push('\n');
+        let failed = |e: std::io::Error| {
             let path = self.ledger.path.display();
             Error::new(
                 ErrorKind::Io,
                 format!("the ledger {path} cannot be written"),
             )
             .caused_by(e)
-        })
+        };
+        if !writing.begun {
+            let of = self.ledger.of.clone();
+            let header = serde_json::to_string(&Header { of }).map_err(unwritable)?;
+            text.insert_str(0, &format!("{header}\n"));
+            writing.file.set_len(0).map_err(failed)?;
+            writing.file.seek(SeekFrom::Start(0)).map_err(failed)?;
+            writing.begun = true;
+        }
+        writing.file.write_all(text.as_bytes()).map_err(failed)?;
+        writing.last = line.check;
+        Ok(())
     }
 }
 

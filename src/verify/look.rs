@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::data::Key;
 use crate::data::order::compare_keys;
+use crate::database::Role;
 use crate::error::Result;
 
 use super::digest::TableDigest;
@@ -150,7 +151,7 @@ impl Pair<'_> {
             if let Some(ledger) = parts.ledger
                 && !(is_over && range.after.is_none())
             {
-                ledger.add(&mut part)?;
+                ledger.add(&mut part);
             }
             range.after = part.up_to;
         }
@@ -261,17 +262,17 @@ impl Pair<'_> {
         most: u64,
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<Part, Failure> {
-        let start = |side: &Side<'_>, snapshot| {
+        let start = |side: &Side<'_>, role, snapshot| {
             Reader::start(
                 snapshot,
                 side.request(range),
                 Digests::new(side.rows(true)),
-                self.throttle(),
+                self.throttle(role),
             )
         };
         let (source, target) = (
-            start(&self.source, snapshots.0),
-            start(&self.target, snapshots.1),
+            start(&self.source, Role::Source, snapshots.0),
+            start(&self.target, Role::Target, snapshots.1),
         );
         let differing = differing_ranges(source, target, range, most, |a, b| {
             progress(a.max(b));
@@ -344,16 +345,16 @@ impl Pair<'_> {
         found: &mut SuspectWriter,
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<(Snapshots, Scanned), Failure> {
-        let start = |side: &Side<'_>, snapshot, digest| {
+        let start = |side: &Side<'_>, role, snapshot, digest| {
             Reader::start(
                 snapshot,
                 side.request(range),
                 side.rows(digest),
-                self.throttle(),
+                self.throttle(role),
             )
         };
-        let source = start(&self.source, snapshots.0, false);
-        let target = start(&self.target, snapshots.1, digest);
+        let source = start(&self.source, Role::Source, snapshots.0, false);
+        let target = start(&self.target, Role::Target, snapshots.1, digest);
         let rules = Rules {
             key: &self.source.key,
             paired: self.keyed,

@@ -135,9 +135,11 @@ impl<'a> Merge<'a> {
             if self.source.ended && self.target.ended {
                 break;
             }
-            if self.ordinal - begin >= most && self.group.is_none() {
-                let reached = self.reached()?;
-                return Ok((self.source.reader, self.target.reader, reached));
+            if self.ordinal - begin >= most
+                && self.group.is_none()
+                && let Some(reached) = self.reached()?
+            {
+                return Ok((self.source.reader, self.target.reader, Some(reached)));
             }
             self.step()?;
         }
@@ -145,7 +147,7 @@ impl<'a> Merge<'a> {
         Ok((self.source.reader, self.target.reader, None))
     }
 
-    /// The greatest key of either side that is compared.
+    /// The greatest key of either side that is compared, with all its rows.
     fn reached(&self) -> Result<Option<Key>> {
         let last = |input: &Input| -> Result<Option<Key>> {
             match (&input.batch, input.at.checked_sub(1)) {
@@ -156,7 +158,20 @@ impl<'a> Merge<'a> {
                 _ => Ok(input.before.clone()),
             }
         };
-        Ok(greater(last(&self.source)?, last(&self.target)?))
+        let Some(reached) = greater(last(&self.source)?, last(&self.target)?) else {
+            return Ok(None);
+        };
+        for input in [&self.source, &self.target] {
+            if let Some(batch) = &input.batch
+                && input.at < batch.num_rows()
+            {
+                let views = batch::views(batch)?;
+                if order::compare_to_key(&views, input.at, self.rules.key, &reached.0).is_le() {
+                    return Ok(None);
+                }
+            }
+        }
+        Ok(Some(reached))
     }
 
     /// Walks until one of the batches is used up.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::data::LogicalType;
-use crate::database::Snapshot;
+use crate::database::{Role, Snapshot};
 use crate::error::Result;
 use crate::rule::RuleColumn;
 use crate::rule::mapping::{How, StoredForm, TableMapping};
@@ -40,8 +40,8 @@ pub(super) struct Pair<'a> {
     pub(super) stored: Option<Arc<dyn StoredForm>>,
     /// Whether a key of one side means the same when it bounds a read of the other.
     alike: bool,
-    /// How fast either side is read.
-    rows_per_s_max: Option<u64>,
+    /// How fast source and target are read.
+    throttles: Option<[Arc<Throttle>; 2]>,
     /// What is no difference.
     pub(super) tolerance: Tolerance,
 }
@@ -147,18 +147,20 @@ impl<'a> Pair<'a> {
             keyed,
             stored,
             alike,
-            rows_per_s_max: request.rows_per_s_max,
+            throttles: request.rows_per_s_max.map(|most| {
+                [(); 2].map(|()| {
+                    Arc::new(Throttle::new(Arc::new(SystemClock::new()), most, most / 10))
+                })
+            }),
             tolerance,
         }
     }
 
-    pub(super) fn throttle(&self) -> Option<Arc<Throttle>> {
-        let most = self.rows_per_s_max?;
-        Some(Arc::new(Throttle::new(
-            Arc::new(SystemClock::new()),
-            most,
-            most / 10,
-        )))
+    /// How fast the source is read, or the target.
+    pub(super) fn throttle(&self, side: Role) -> Option<Arc<Throttle>> {
+        self.throttles
+            .as_ref()
+            .map(|t| Arc::clone(&t[side.index()]))
     }
 
     /// The table's name in reports.
@@ -244,11 +246,16 @@ impl<'a> Pair<'a> {
             other => other,
         };
         let mut outcome = first.map_err(Failure::into_error)?;
+        let first_seen = outcome.seen.len();
         if settling.recheck.tries == 0 {
             std::mem::swap(&mut outcome.differing, &mut outcome.seen);
         } else if outcome.seen.len() > 0 {
             rechecking();
             self.settle(&mut outcome, settling).await?;
+            if outcome.differing.len() != first_seen {
+                // It was of rows that are others by now.
+                outcome.digest = None;
+            }
         }
         Ok(outcome)
     }
@@ -362,9 +369,14 @@ impl<'a> Pair<'a> {
                 return Ok(self.judged(&mut found.finish()?, None)?.0);
             };
             let up_to = Some(self.target_key(&suspect));
+            // Of several rows with one key the first may have been equal: that key is no border.
+            let own = up_to.as_ref();
+            let after = suspect
+                .before
+                .filter(|before| own.is_none_or(|own| before != own));
             range = Some((
                 Range {
-                    after: suspect.before,
+                    after,
                     up_to,
                     ordinal: suspect.ordinal,
                 },

@@ -39,10 +39,37 @@ impl Tolerance {
         let Some((_, most)) = self.0.iter().find(|(c, _)| *c == column) else {
             return false;
         };
-        match (number(&source[column]), number(&target[column])) {
-            (Some(a), Some(b)) => (a - b).abs() <= *most,
-            _ => false,
+        apart(&source[column], &target[column]).is_some_and(|apart| apart <= *most)
+    }
+}
+
+/// How far apart two numbers are: whole numbers and decimals exactly, then as a double.
+fn apart(a: &Value, b: &Value) -> Option<f64> {
+    if let (Some((a, scale_a)), Some((b, scale_b))) = (scaled(a), scaled(b)) {
+        let scale = scale_a.max(scale_b);
+        let to = |v: i128, own: u32| v.checked_mul(10_i128.checked_pow(scale - own)?);
+        if let (Some(a), Some(b)) = (to(a, scale_a), to(b, scale_b))
+            && let Some(apart) = a.checked_sub(b)
+        {
+            // Read as it would be written: 0.1 is the double that is nearest to it.
+            return format!("{}e-{scale}", apart.unsigned_abs()).parse().ok();
         }
+    }
+    Some((number(a)? - number(b)?).abs())
+}
+
+/// A whole number or decimal as digits without a point, and how many of them were behind it.
+fn scaled(value: &Value) -> Option<(i128, u32)> {
+    match value {
+        Value::Int(v) => Some((i128::from(*v), 0)),
+        Value::UInt(v) => Some((i128::from(*v), 0)),
+        Value::Decimal(v) => {
+            let text = v.normalized();
+            let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+            let digits = format!("{whole}{fraction}").parse().ok()?;
+            Some((digits, u32::try_from(fraction.len()).ok()?))
+        }
+        _ => None,
     }
 }
 

@@ -240,6 +240,63 @@ fn again_and_again_with_an_alert() {
     assert!(!folder.path().join("second").exists());
 }
 
+/// One side has a key twice: wherever a part ends, and at the second look, it is a difference.
+#[test]
+fn a_key_that_is_there_twice_is_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = "WITH RECURSIVE i(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM i WHERE i < 1500)
+                INSERT INTO t SELECT i, 'v' FROM i";
+    app(&folder.path().join("a.db"))
+        .execute_batch(&format!(
+            "PRAGMA journal_mode = WAL; CREATE TABLE t (id INTEGER NOT NULL, v TEXT);
+             CREATE INDEX by_id ON t (id); {rows}"
+        ))
+        .unwrap();
+    app(&folder.path().join("b.db"))
+        .execute_batch(&format!(
+            "PRAGMA journal_mode = WAL; CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT); {rows}"
+        ))
+        .unwrap();
+    std::fs::write(
+        folder.path().join("banyan.toml"),
+        "[stores.monolith]\nurl = \"sqlite:a.db\"\n[stores.service]\nurl = \"sqlite:b.db\"\n\
+         [migrations.shop]\nsource = \"monolith\"\ntarget = \"service\"\n\
+         [[migrations.shop.tables]]\nsource = \"t\"\nkey = [\"id\"]\n",
+    )
+    .unwrap();
+    for id in [1, 129, 457, 500, 817, 1499, 1500] {
+        app(&folder.path().join("a.db"))
+            .execute("INSERT INTO t VALUES (?1, 'w')", [id])
+            .unwrap();
+        for level in ["full", "hash"] {
+            for part in ["1", "100", "129", "457", "2000000"] {
+                for tries in ["0", "2"] {
+                    let output = verify(
+                        folder.path(),
+                        &[
+                            "--level",
+                            level,
+                            "--part-rows",
+                            part,
+                            "--recheck-tries",
+                            tries,
+                        ],
+                    );
+                    let output = { output }.output().unwrap();
+                    let report: Json = serde_json::from_slice(&output.stdout).unwrap();
+                    assert_eq!(
+                        report["tables"][0]["missing_on_target"], 1,
+                        "{id} {level} {part} {tries}: {report}"
+                    );
+                }
+            }
+        }
+        app(&folder.path().join("a.db"))
+            .execute("DELETE FROM t WHERE id = ?1 AND v = 'w'", [id])
+            .unwrap();
+    }
+}
+
 /// As far apart as is tolerated, and a little farther.
 #[test]
 fn numbers_may_be_apart_where_that_is_said() {
@@ -247,8 +304,10 @@ fn numbers_may_be_apart_where_that_is_said() {
     for (file, near, far) in [("a.db", 0.0, 0.0), ("b.db", 0.000_5, 0.002)] {
         app(&folder.path().join(file))
             .execute_batch(&format!(
-                "PRAGMA journal_mode = WAL; CREATE TABLE t (id INTEGER PRIMARY KEY, v REAL, w REAL);
-                 INSERT INTO t VALUES (1, 1 + {near}, 1), (2, 1 + {far}, 1), (3, 1, 1 + {near}), (4, 1 + {near}, NULL)"
+                "PRAGMA journal_mode = WAL;
+                 CREATE TABLE t (id INTEGER PRIMARY KEY, v REAL, w REAL, n INTEGER);
+                 INSERT INTO t VALUES (1, 1 + {near}, 1, 1), (2, 1 + {far}, 1, 1), (3, 1, 1 + {near}, 1),
+                     (4, 1 + {near}, NULL, 1), (5, 1, 1, 9007199254740992 + ({near} > 0))"
             ))
             .unwrap();
     }
@@ -271,11 +330,11 @@ fn numbers_may_be_apart_where_that_is_said() {
         (keys, report["tables"][0]["tolerated"].as_u64().unwrap())
     };
     configure("");
-    assert_eq!(differing(&[]), (vec![1, 2, 3, 4], 0));
-    configure("tolerance = { v = 0.001 }\n");
+    assert_eq!(differing(&[]), (vec![1, 2, 3, 4, 5], 0));
+    configure("tolerance = { v = 0.001, n = 0.5 }\n");
     for level in ["full", "hash"] {
         let all = ["--level", level, "--recheck-tries", "2", "--part-rows", "1"];
-        assert_eq!(differing(&all), (vec![2, 3], 2), "{level}");
+        assert_eq!(differing(&all), (vec![2, 3, 5], 2), "{level}");
     }
     configure("tolerance = { x = 0.001, w = \"a\" }\n");
     let output = verify(folder.path(), &[]).output().unwrap();

@@ -46,7 +46,7 @@ impl<'a> Section<'a> {
         for (name, value) in section.table {
             let name = name.get_ref().to_string();
             let text = match value.get_ref() {
-                DeValue::Integer(number) => number.as_str(),
+                DeValue::Integer(number) if number.radix() == 10 => number.as_str(),
                 DeValue::Float(number) => number.as_str(),
                 _ => "",
             };

@@ -56,7 +56,7 @@ impl Snapshot for SqliteSnapshot {
         let session = Arc::clone(&self.session);
         let mut sql = format!("SELECT count(*) FROM {}", quote(table));
         if let Some(filter) = filter {
-            sql.push_str(&format!(" WHERE ({filter})"));
+            sql.push_str(&format!(" WHERE ({filter}\n)"));
         }
         let table = table.to_owned();
         Box::pin(async move {
@@ -125,7 +125,7 @@ pub(super) fn select(request: &ReadRequest) -> String {
         }
     }
     if let Some(filter) = &request.filter {
-        conditions.push(format!("({filter})"));
+        conditions.push(format!("({filter}\n)"));
     }
     if !conditions.is_empty() {
         sql.push_str(" WHERE ");
