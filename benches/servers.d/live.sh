@@ -39,7 +39,8 @@ SQL
       grep -q '"consistent": true' "$dir/output" ||
         { alarms=$((alarms + 1)); cp "$dir/output" "$dir/logs/alarm-$alarms"; }
       ! grep -q '"late"' "$dir/output" || late=$((late + 1))
-      flight=$((flight + $(sed -n '/"tables"/,/"differences"/!s/.*"in_flight": \([0-9]*\).*/\1/p' "$dir/output" | head -n 1 || echo 0)))
+      found="$(sed -n 's/^  "in_flight": \([0-9]*\).*/\1/p' "$dir/output" | head -n 1)"
+      flight=$((flight + ${found:-0}))
     done
   done
   wait "$chaos" || true
