@@ -23,7 +23,7 @@ use super::open::{open, state_folder};
 /// How often the checkpoints are looked at.
 const POLL: Duration = Duration::from_millis(50);
 /// How long a sync that is being started anew may be away.
-const RESTART: Duration = Duration::from_secs(3);
+const RESTART: Duration = Duration::from_secs(10);
 /// Changes that are read in one go.
 const PAGE_ROWS: usize = 10_000;
 /// So many rows that wait are told apart; of more, nothing is said about any.
