@@ -6,12 +6,16 @@
 //! - [`reconcile`](fn@reconcile): repairs what differs, through [`RepairStore`].
 //!
 //! # How a comparison goes
-//! Both sides are read in key order, each from one snapshot and in a task of its own, as Arrow
-//! batches; a merge puts rows with one key side by side. What is equal is decided by canonical
-//! content ([`crate::data::canonical`]), never by concatenated text and never by the store.
+//! Both sides are read in key order, part by part (`look`), each part from snapshots of its own and in
+//! a task a side, as Arrow batches; a merge puts rows with one key side by side. What is equal is
+//! decided by canonical content ([`crate::data::canonical`]), never by concatenated text and never by
+//! the store.
 //! Transforms are applied to the source's rows; where they change the order of keys, rows are
 //! sorted on disk, as are those of tables without a key, which are compared as multisets. Rows that
 //! differ go to a file. So memory does not depend on the number of rows or of differences.
+//!
+//! Rows that differ are looked at again when what was on its way has got across ([`Flow`]): then they are
+//! certain, or they were in flight. Parts that are compared stand in a [`Ledger`].
 //!
 //! COUNT counts. HASH reduces each side to digests of segments where it is read, and looks at rows
 //! only where digests differ. FULL compares every cell, and leaves the digest as evidence.
