@@ -197,6 +197,7 @@ impl Fitted {
                 resolver: Arc::clone(&table.resolver),
                 on_failure: table.on_failure.clone(),
                 validator: table.validate.clone(),
+                added: Vec::new(),
             });
         }
         self.mappings.push(built.mapping);

@@ -142,6 +142,7 @@ pub async fn end(
     }
     record.paused = false;
     record.refused_rules.clear();
+    record.known_columns.clear();
     record.paused_tables.clear();
     record.parked = 0;
     record.reason = None;

@@ -18,6 +18,7 @@ mod remap;
 mod resume;
 mod rules;
 mod verify;
+mod widen;
 
 pub use build::{MigrationSpec, Opened, TableSpec, build};
 pub use check::{Checked, Finding, check};

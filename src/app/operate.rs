@@ -25,6 +25,7 @@ use super::progress::{Meter, Observed, note, note_lag, now_us};
 use super::remap::remap;
 use super::resume::recopies;
 use super::rules::RuleWatcher;
+use super::widen;
 
 /// What to sync, and until when.
 #[derive(Clone, Debug)]
@@ -86,6 +87,7 @@ pub async fn sync(
         record,
         followed: false,
         was_in_the_way: false,
+        widen: false,
         notebook: Notebook::new(&state),
         stop,
         stopped,
@@ -166,6 +168,8 @@ struct Work<'a> {
     followed: bool,
     /// Whether a constraint of a new table could not be added: it is tried again now and then.
     was_in_the_way: bool,
+    /// Whether a column is to be added to the other side.
+    widen: bool,
     notebook: Notebook<'a>,
     stop: watch::Sender<bool>,
     stopped: watch::Receiver<bool>,
@@ -205,7 +209,11 @@ impl Work<'_> {
 
     async fn attempt(&mut self, observe: &mut (impl FnMut(&Observed) + Send)) -> Result<Attempt> {
         let (config, name) = (self.config, &self.request.migration);
-        let (opened, rules) = open(config, name).await?;
+        if self.record.ending.is_none() {
+            let additions = widen::wanted(config, &self.record).await?;
+            widen::add(additions, name).await?;
+        }
+        let (mut opened, rules) = open(config, name).await?;
         let migration = config.migration(name)?;
         if self.record.ending.is_some() && !opened.is_installed().await? {
             return Err(half_ended(&self.record));
@@ -234,10 +242,12 @@ impl Work<'_> {
             self.record.rows_total
         };
         install(&opened).await?;
+        widen::go_on(config, &self.record, &opened).await?;
         let recopies = recopies(&opened).await?;
         let both = (opened.source.clone(), opened.target.clone());
         self.record.rows_total = rows_total;
-        if recopies.is_empty() && remap(&opened).await? {
+        let come = widen::remember(config, &mut self.record, &mut opened).await?;
+        if recopies.is_empty() && remap(&opened, come).await? {
             self.record.rows_total = count(config, name, &opened).await?;
         }
         self.begin(&opened).await?;
@@ -309,6 +319,7 @@ impl Work<'_> {
                 &feeds,
                 &rules,
                 &self.stop,
+                (config, &mut self.widen),
             );
             tokio::pin!(running, keeping);
             let finished = loop {
@@ -339,6 +350,14 @@ impl Work<'_> {
                 record.phase = phase;
             }
         }
+        // The table may have been paused since anybody looked.
+        let is_paused = !observed.report.paused.is_empty();
+        self.widen |= is_paused && !widen::wanted(config, &self.record).await?.is_empty();
+        let widens =
+            std::mem::take(&mut self.widen) && !self.shutdown.is_requested() && !self.record.paused;
+        if widens {
+            self.stop.send_replace(false);
+        }
         let is_stopped = *self.stopped.borrow();
         let mut again = !recopies.is_empty() && !is_stopped;
         if is_unfinished && engine.is_copied() && !is_stopped {
@@ -365,6 +384,7 @@ impl Work<'_> {
             self.record.rows_copied = 0;
         }
         self.notebook.save(&self.record).await;
+        let again = again || widens;
         Ok(Attempt { report, again })
     }
 
@@ -403,7 +423,9 @@ async fn keep(
     feeds: &[AnyStore],
     rules: &RuleWatcher,
     stop: &watch::Sender<bool>,
+    (config, widens): (&Config, &mut bool),
 ) {
+    let mut paused = 0;
     let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
     housekeeping.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -417,6 +439,15 @@ async fn keep(
         note_lag(record, &feeds.collect::<Vec<_>>()).await;
         record.refused_rules = rules.reload();
         notebook.save(record).await;
+        let now = observed.report.paused.len();
+        if std::mem::replace(&mut paused, now) != now {
+            let wanted = widen::wanted(config, record).await;
+            // An error is met once more when the column is to be added.
+            if wanted.is_ok_and(|wanted| !wanted.is_empty()) {
+                *widens = true;
+                stop.send_replace(true);
+            }
+        }
         if let Some(reason) = notebook.pause_wished(&record.migration).await {
             record.paused = true;
             record.reason = Some(reason);

@@ -14,12 +14,12 @@ use super::Opened;
 
 /// Lets tables be copied once more that are mapped otherwise than when they were copied: rows that
 /// are equal stay, rows that differ are conflicts for the table's rule. Answers whether there are
-/// any.
-pub(super) async fn remap(opened: &Opened) -> Result<bool> {
+/// any. `widened`: columns that were added need no copy.
+pub(super) async fn remap(opened: &Opened, widened: bool) -> Result<bool> {
     let plan = &opened.plan;
     let now = plan.mappings.iter();
     let now = now.map(|m| (m.source.table.name.clone(), mapped_as(plan, m)));
-    let again = opened.target.remap(now.collect()).await?;
+    let again = opened.target.remap(now.collect(), widened).await?;
     for (table, different) in &again {
         tracing::warn!(
             "table {table} is copied once more, because it is mapped otherwise than when it was \

@@ -152,6 +152,8 @@ fn with_steps(record: &MigrationRecord) -> Result<Json> {
             .collect()
     };
     if let Some(object) = json.as_object_mut() {
+        // Banyan's own memory.
+        object.remove("known_columns");
         object.insert("next_steps".to_owned(), json!(steps));
     }
     Ok(json)

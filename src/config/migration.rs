@@ -113,6 +113,16 @@ pub enum ForeignKeys {
     Ignore,
 }
 
+/// What is done about a nullable column that one side gets while the migration runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum AddedColumns {
+    /// The table waits until somebody has decided.
+    #[default]
+    Pause,
+    /// The other side gets it as well, and it is carried over.
+    Carry,
+}
+
 /// How a migration runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MigrationOptions {
@@ -122,6 +132,8 @@ pub struct MigrationOptions {
     pub chunk_rows: Option<u64>,
     /// What is done about foreign keys of the target.
     pub foreign_keys: ForeignKeys,
+    /// What is done about columns that are added meanwhile.
+    pub added_columns: AddedColumns,
     /// Rows copied each second, at most; `None` is as fast as it goes.
     pub copy_rows_per_s_max: Option<u64>,
     /// So much of its log may a server keep for us, in MiB, before it is said aloud.
@@ -134,6 +146,7 @@ impl Default for MigrationOptions {
             batch_rows: 5_000,
             chunk_rows: None,
             foreign_keys: ForeignKeys::Check,
+            added_columns: AddedColumns::Pause,
             copy_rows_per_s_max: None,
             log_kept_mb_max: 10_240,
         }
@@ -429,6 +442,15 @@ fn read_options(section: &Section<'_>) -> MigrationOptions {
                 &[
                     ("check", ForeignKeys::Check),
                     ("ignore", ForeignKeys::Ignore),
+                ],
+            )
+            .unwrap_or_default(),
+        added_columns: section
+            .choice(
+                "added_columns",
+                &[
+                    ("pause", AddedColumns::Pause),
+                    ("carry", AddedColumns::Carry),
                 ],
             )
             .unwrap_or_default(),

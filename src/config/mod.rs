@@ -30,7 +30,7 @@ pub use check::{CheckConfig, Expect};
 pub use environment::{Environment, ProcessEnvironment};
 pub use load::{Config, ControlConfig, DEFAULT_FILE, StateConfig};
 pub use migration::{
-    ForeignKeys, MigrationConfig, MigrationOptions, Mode, OnConflict, TableConfig,
+    AddedColumns, ForeignKeys, MigrationConfig, MigrationOptions, Mode, OnConflict, TableConfig,
 };
 pub use name::nearest;
 pub use problem::{Problem, into_error};

@@ -65,6 +65,14 @@ pub struct Column {
     pub collation: Option<String>,
 }
 
+impl Column {
+    /// Whether every row had NULL there when the column was added to a table that had rows.
+    #[must_use]
+    pub fn began_null(&self) -> bool {
+        self.nullable && self.default.is_none()
+    }
+}
+
 /// A unique index or constraint beside the key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UniqueKey {

@@ -368,4 +368,8 @@ impl ReadStore for AnyStore {
     fn snapshot(&self) -> BoxFuture<'_, Result<Box<dyn Snapshot>>> {
         on!(self, store => store.snapshot())
     }
+
+    fn snapshot_at<'a>(&'a self, shared: &'a str) -> BoxFuture<'a, Result<Box<dyn Snapshot>>> {
+        on!(self, store => store.snapshot_at(shared))
+    }
 }

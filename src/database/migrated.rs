@@ -2,12 +2,98 @@
 
 use std::collections::BTreeMap;
 
-use crate::data::TableSchema;
+use serde_json::Value as Json;
+
+use crate::data::{Row, TableSchema, Value, canonical};
 
 use super::Role;
 
 /// A table's mapping: what it consists of, by name, as text that only has to be compared.
 pub type MappedAs = BTreeMap<String, String>;
+
+/// The parts of a mapping that differ from what it was. With `widened`, columns that only came behind
+/// those that were there are no difference.
+pub(super) fn mapped_otherwise(was: &MappedAs, now: &MappedAs, widened: bool) -> Vec<String> {
+    let grown = |part: &str, now: &str| {
+        let was = was.get(part).and_then(|was| serde_json::from_str(was).ok());
+        let now = serde_json::from_str(now).ok();
+        widened && was.zip(now).is_some_and(|(was, now)| is_grown(&was, &now))
+    };
+    // What is no part of the mapping any more brings nothing that is missing.
+    now.iter()
+        .filter(|(part, text)| was.get(*part) != Some(text) && !grown(part, text))
+        .map(|(part, _)| part.clone())
+        .collect()
+}
+
+fn is_grown(was: &Json, now: &Json) -> bool {
+    match (was, now) {
+        (Json::Array(was), Json::Array(now)) => now.starts_with(was),
+        (Json::Object(was), Json::Object(now)) => {
+            was.len() == now.len()
+                && was
+                    .iter()
+                    .all(|(name, was)| now.get(name).is_some_and(|now| is_grown(was, now)))
+        }
+        _ => false,
+    }
+}
+
+impl SyncTable {
+    /// The names of the columns that are not captured.
+    pub(super) fn others(&self) -> Vec<&str> {
+        let all = self.schema.columns.iter().enumerate();
+        let others = all.filter(|(i, _)| !self.columns.contains(i));
+        others.map(|(_, c)| c.name.as_str()).collect()
+    }
+}
+
+/// The columns that rows of a unit have, so that rows which were written down can be read when there are
+/// other ones.
+#[derive(Clone, Debug)]
+pub(super) struct Shape {
+    /// Their names, and those of the table's other columns, as they are written down.
+    pub(super) encoded: Vec<u8>,
+    names: Row,
+    /// Whether all rows had NULL there when it was added.
+    began_null: Vec<bool>,
+}
+
+impl Shape {
+    /// Of a table's captured columns.
+    pub(super) fn of(table: &SyncTable) -> Self {
+        let columns = || table.columns.iter().map(|&i| &table.schema.columns[i]);
+        let names: Row = columns().map(|c| Value::Text(c.name.clone())).collect();
+        let rest = table.others().into_iter();
+        let rest = rest.map(|name| Value::Text(name.to_owned())).collect();
+        Self {
+            encoded: canonical::encode_exact(&[Value::Array(names.clone()), Value::Array(rest)]),
+            names,
+            began_null: columns().map(crate::data::Column::began_null).collect(),
+        }
+    }
+
+    /// A row that was written down with other names, as it would be now: columns that came behind those that
+    /// there were are NULL. `None` where that is not all that is different.
+    pub(super) fn fit(&self, mut row: Row, names: &[u8]) -> Option<Row> {
+        if names == self.encoded {
+            return Some(row);
+        }
+        let were = canonical::decode(names).ok()?;
+        let [Value::Array(were), Value::Array(others)] = &were[..] else {
+            return None;
+        };
+        // What was there beside them had a value that nobody wrote down.
+        let grown = self.names.starts_with(were)
+            && row.len() == were.len()
+            && self.names[were.len()..].iter().all(|n| !others.contains(n))
+            && self.began_null[were.len()..].iter().all(|null| *null);
+        grown.then(|| {
+            row.resize(self.names.len(), Value::Null);
+            row
+        })
+    }
+}
 
 /// A table that takes part in a migration.
 #[derive(Clone, Debug)]

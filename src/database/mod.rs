@@ -20,7 +20,7 @@ mod turn;
 
 pub use any::{AnyLock, AnyStore, AnySync};
 use captures::Captures;
-pub use create::{Created, create_table, type_document};
+pub use create::{Created, add_column, create_table, type_document};
 pub use engine::Engine;
 pub use form::{ColumnForm, ServerStoredForm, same_form};
 pub use migrated::{Findings, Inspection, Lag, MappedAs, Orphans, SyncOptions, SyncTable};

@@ -5,7 +5,7 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
 use crate::data::{Key, Position, TableSchema};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 
 /// What to read of a table.
 #[derive(Clone, Debug, Default)]
@@ -63,6 +63,15 @@ pub trait ReadStore: Send + Sync {
     /// A consistent view of the whole store as it is now. It holds resources of the store
     /// (SQLite: a read transaction, which keeps the WAL from shrinking): drop it soon.
     fn snapshot(&self) -> BoxFuture<'_, Result<Box<dyn Snapshot>>>;
+
+    /// The instant that a snapshot shares ([`Snapshot::share`]), for as long as that is there.
+    fn snapshot_at<'a>(&'a self, shared: &'a str) -> BoxFuture<'a, Result<Box<dyn Snapshot>>> {
+        let error = Error::new(
+            ErrorKind::Internal,
+            format!("store {} shares no snapshots: {shared}", self.name()),
+        );
+        Box::pin(std::future::ready(Err(error)))
+    }
 }
 
 /// One instant of a store. Reads of one snapshot see the same data and run one after the other;
@@ -75,6 +84,12 @@ pub trait Snapshot: Send {
     /// data. `None`: it cannot be told.
     fn moment(&self) -> Option<&str> {
         None
+    }
+
+    /// A name under which other sessions can see this instant while this snapshot is kept and not read
+    /// from. `None`: the store has no such thing.
+    fn share(&mut self) -> BoxFuture<'_, Result<Option<String>>> {
+        Box::pin(std::future::ready(Ok(None)))
     }
 
     /// The number of rows of a table, or of those that `filter` selects.

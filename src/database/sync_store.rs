@@ -116,6 +116,8 @@ pub enum Base {
     Expected,
     /// This.
     Row(Option<Row>),
+    /// Nobody knows: the row is copied over whatever is there.
+    Unknown,
 }
 
 /// What became of a guarded write.
@@ -216,6 +218,7 @@ impl OpenConflict {
         let base = match &change.cause.base {
             Base::Expected => change.expect.clone(),
             Base::Row(row) => row.clone(),
+            Base::Unknown => None,
         };
         let mut committed_us = [None; 2];
         committed_us[role.other().index()] = change.cause.committed_us;
@@ -227,7 +230,7 @@ impl OpenConflict {
             direction: role.other().outgoing(),
             kind,
             base,
-            base_known: true,
+            base_known: change.cause.base != Base::Unknown,
             interrupted: false,
             committed_us,
             state,

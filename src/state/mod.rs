@@ -19,7 +19,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 pub use audit::{AuditLog, AuditSummary};
 pub use probe::probe;
-pub use record::{MigrationRecord, PausedTable, RefusedRule};
+pub use record::{KnownColumn, MigrationRecord, PausedTable, RefusedRule};
 
 use failure::failed;
 

@@ -1,5 +1,7 @@
 //! Where a migration stands, as it is remembered and as `migration status` shows it.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::data::Constraint;
@@ -21,6 +23,19 @@ pub struct RefusedRule {
     pub rule: String,
     /// Why.
     pub reason: String,
+}
+
+/// What is known of a column of the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KnownColumn {
+    /// It is carried over.
+    Mapped,
+    /// It is not.
+    LeftOut,
+    /// It is carried over; it was added while the migration ran, and not all rows have been looked at
+    /// since.
+    Added,
 }
 
 /// See the module's text. Unknown numbers are `None`, never zero.
@@ -64,6 +79,9 @@ pub struct MigrationRecord {
     /// Indexes and foreign keys that tables made by Banyan get when they are copied, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unfinished: Vec<Constraint>,
+    /// The columns of the target's tables when the migration was last opened.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub known_columns: BTreeMap<String, BTreeMap<String, KnownColumn>>,
     /// Conflicts that wait.
     #[serde(default)]
     pub parked: u64,
@@ -93,6 +111,7 @@ impl MigrationRecord {
             refused_rules: Vec::new(),
             ending: None,
             unfinished: Vec::new(),
+            known_columns: BTreeMap::new(),
             parked: 0,
             updated_us: 0,
         }

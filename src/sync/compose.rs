@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::rule::mapping::{PartialRow, Unmapped};
 use crate::rule::{ConflictKind, Severity};
 
+use super::conflict::Image;
 use super::engine::Engine;
 use super::map::{Mapped, failed};
 use super::merge::Run;
@@ -83,6 +84,8 @@ impl<S: SyncStore> Engine<S> {
                 }
             }
             if self.is_taken_in(from, &change.unit, change.committed_us) {
+                let before = Image::Of(Role::Target, change.before.take());
+                self.note_taken(from, &change.unit, before);
                 out.touched.push((change.unit, change.committed_us));
                 continue;
             }

@@ -1,6 +1,7 @@
 //! The conflict path: what one key's rows shall be, decided once, for both sides.
 
 mod ask;
+mod base;
 mod write;
 
 use std::collections::HashMap;
@@ -9,6 +10,9 @@ use crate::data::{Change, Key, Row, canonical};
 use crate::database::{OpenConflict, OpenState, Patience, Resolution, Role, SyncStore, UnitKey};
 use crate::error::Result;
 use crate::rule::ConflictKind;
+
+use base::Began;
+pub(super) use base::{Image, Taken};
 
 use super::engine::Engine;
 
@@ -96,14 +100,15 @@ impl<S: SyncStore> Engine<S> {
         let mut work = self.look(&ids).await?;
         // After the rows: a row that changes in between is not decided on, while a time that is
         // older than its row would let the wrong side win.
-        if !self.read_ahead(&ids).await? {
+        let Some(began) = self.read_ahead(&ids).await? else {
             return Ok(false);
-        }
+        };
         for w in &mut work {
             if let Some(open) = self.open.get(&w.id) {
                 w.conflict.committed_us = open.committed_us;
             }
         }
+        self.find_bases(&mut work, &began)?;
         self.settle_plain(&mut work);
         self.ask(&mut work)?;
         self.wait_for_main_rows(&mut work);
@@ -128,9 +133,11 @@ impl<S: SyncStore> Engine<S> {
         }
     }
 
-    /// Reads both feeds on, only for the last commit times of these keys. `false` when a feed is so
-    /// far behind that its end was not seen: then catching up comes first.
-    async fn read_ahead(&mut self, ids: &[Id]) -> Result<bool> {
+    /// Reads both feeds on, only for what they say of these keys: the last commit times, and what their
+    /// rows were before the first change. `None` when a feed is so far behind that its end was not
+    /// seen: then catching up comes first.
+    async fn read_ahead(&mut self, ids: &[Id]) -> Result<Option<Began>> {
+        let mut began = Began::new();
         for role in Role::BOTH {
             if role == Role::Target && !self.plan.two_way {
                 continue;
@@ -142,7 +149,7 @@ impl<S: SyncStore> Engine<S> {
                 .catch_up(after, Patience::UntilFull)
                 .await?
             {
-                return Ok(false);
+                return Ok(None);
             }
             loop {
                 let page = self
@@ -151,20 +158,20 @@ impl<S: SyncStore> Engine<S> {
                     .await?;
                 after = page.commit.end;
                 pages += 1;
-                self.note_times(role, ids, page.commit.changes);
+                self.note_times(role, ids, page.commit.changes, &mut began);
                 if !page.more {
                     break;
                 }
                 if pages == AHEAD_PAGES_MAX {
-                    return Ok(false);
+                    return Ok(None);
                 }
             }
         }
-        Ok(true)
+        Ok(Some(began))
     }
 
-    /// Keeps the commit times of changes of these keys.
-    fn note_times(&mut self, role: Role, ids: &[Id], changes: Vec<Change>) {
+    /// Keeps the commit times of changes of these keys, and what came before the first.
+    fn note_times(&mut self, role: Role, ids: &[Id], changes: Vec<Change>, began: &mut Began) {
         if changes.is_empty() {
             return;
         }
@@ -188,6 +195,14 @@ impl<S: SyncStore> Engine<S> {
                     && let Some(open) = self.open.get_mut(id)
                 {
                     open.committed_us[role.index()] = change.committed_us;
+                    let settled = self.settled[role.index()].get(&open.unit);
+                    if settled.is_some_and(|&seq| change.seq <= seq) {
+                        // Both sides have been made alike since.
+                        continue;
+                    }
+                    let before = change.before.as_ref().filter(|b| key(b) == key(row));
+                    let image = || Image::Of(role, before.cloned());
+                    began.entry((*id, role)).or_insert_with(image);
                 }
             }
         }

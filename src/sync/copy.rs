@@ -12,8 +12,8 @@ use crate::data::batch::{to_rows, views};
 use crate::data::order::compare_keys;
 use crate::data::{Key, Row, Value};
 use crate::database::{
-    Applied, ApplyBatch, Chunk, ChunkMark, CopiedRows, OpenState, Refusal, Role, SyncStore, Turn,
-    UnitKey,
+    Applied, ApplyBatch, Base, Chunk, ChunkMark, CopiedRows, OpenState, Refusal, Role, SyncStore,
+    Turn, UnitKey,
 };
 use crate::error::{Error, Result};
 use crate::rule::ConflictKind;
@@ -390,7 +390,14 @@ impl<S: SyncStore> Engine<S> {
             batch.changes = changes
                 .into_iter()
                 .filter(|c| !self.open_by_key.contains_key(&c.unit))
-                .map(forward_write)
+                .map(|change| {
+                    let over = mark.over_rows && change.before.is_none();
+                    let mut write = forward_write(change);
+                    if over {
+                        write.cause.base = Base::Unknown;
+                    }
+                    write
+                })
                 .collect();
         }
         Ok((batch, mark))

@@ -10,6 +10,7 @@ use crate::database::{
 use crate::error::Result;
 
 use super::adopt::Adoption;
+use super::conflict::Taken;
 use super::copy::{CopyProgress, Line};
 use super::plan::Plan;
 use super::report::{SyncReport, TableCounts};
@@ -56,6 +57,8 @@ pub struct Engine<S> {
     pub(super) settled: [FastMap<UnitKey, u64>; 2],
     pub(super) open: BTreeMap<(Role, i64), OpenConflict>,
     pub(super) open_by_key: FastMap<UnitKey, (Role, i64)>,
+    /// What the rows of open conflicts were before changes that were taken into them.
+    pub(super) taken: Taken,
     /// How often a waiting conflict was tried.
     pub(super) tries: HashMap<(Role, i64), u32>,
     pub(super) half: Vec<DecisionRecord>,
@@ -104,6 +107,9 @@ impl<S: SyncStore> Engine<S> {
         let conflict = self.open.remove(&id)?;
         self.open_by_key.remove(&conflict.unit);
         self.tries.remove(&id);
+        for role in Role::BOTH {
+            self.taken.remove(&(id, role));
+        }
         Some(conflict)
     }
 

@@ -18,6 +18,7 @@ use crate::database::{Applied, ApplyBatch, Footprint, Outcome, Role, SyncStore, 
 use crate::error::Result;
 use crate::rule::Direction;
 
+use super::conflict::Image;
 use super::engine::Engine;
 
 /// So long at most nothing new of one direction is begun before the other one has its turn.
@@ -235,6 +236,11 @@ impl<S: SyncStore> Engine<S> {
             .into_iter()
             .partition(|c| self.is_taken_in(from, &c.unit, c.cause.committed_us));
         batch.changes = left;
+        for change in &taken {
+            // What a write expects is what was there before.
+            let before = Image::Of(from.other(), change.expect.clone());
+            self.note_taken(from, &change.unit, before);
+        }
         let touched = taken.into_iter().map(|c| (c.unit, c.cause.committed_us));
         batch.touched.extend(touched);
         for (unit, committed_us) in std::mem::take(&mut piece.unchanged) {

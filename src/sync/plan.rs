@@ -20,6 +20,8 @@ pub struct Unit {
     pub on_failure: OnFailure,
     /// Who says whether a row may be there.
     pub validator: Option<Arc<dyn Validate>>,
+    /// Of the columns of its rows: whether it was added a moment ago, and was NULL everywhere. Empty: none.
+    pub added: Vec<bool>,
 }
 
 impl std::fmt::Debug for Unit {

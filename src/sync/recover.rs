@@ -11,6 +11,7 @@ use crate::database::{
 use crate::error::{Error, ErrorKind, Result};
 
 use super::adopt::Adoption;
+use super::conflict::Image;
 use super::copy::CopyProgress;
 use super::engine::{Engine, EngineOptions};
 use super::plan::Plan;
@@ -121,6 +122,7 @@ impl<S: SyncStore> Engine<S> {
             settled,
             open: BTreeMap::new(),
             open_by_key: FastMap::default(),
+            taken: HashMap::new(),
             tries: HashMap::new(),
             half,
             paused: BTreeMap::new(),
@@ -146,6 +148,8 @@ impl<S: SyncStore> Engine<S> {
                 && let Some(open) = engine.open.get_mut(id)
             {
                 open.committed_us[role.index()] = us;
+                // Of which row it was is gone with the engine that read it.
+                engine.taken.insert((*id, role), Image::Unknown);
             }
         }
         engine.sweep(stale).await?;

@@ -117,7 +117,7 @@ impl Segmenter {
                 self.buffer.clear();
             }
             self.rows += 1;
-            self.cut_pending = key_hash(views, row, &self.key).is_multiple_of(KEYS_PER_SEGMENT);
+            self.cut_pending = is_cut(views, row, &self.key);
         }
         if rows > 0 {
             self.last = key_of(views, rows - 1, &self.key);
@@ -149,8 +149,14 @@ impl Segmenter {
     }
 }
 
-fn key_of(views: &[ColumnView<'_>], row: usize, key: &[usize]) -> Vec<Value> {
+/// The key of a row.
+pub(super) fn key_of(views: &[ColumnView<'_>], row: usize, key: &[usize]) -> Vec<Value> {
     key.iter().map(|&c| views[c].get(row).to_value()).collect()
+}
+
+/// Whether a segment ends behind this row.
+pub(super) fn is_cut(views: &[ColumnView<'_>], row: usize, key: &[usize]) -> bool {
+    key_hash(views, row, key).is_multiple_of(KEYS_PER_SEGMENT)
 }
 
 /// Decides only where segments end; a bad distribution costs time, never a difference.

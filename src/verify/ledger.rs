@@ -66,6 +66,33 @@ struct Line {
 }
 
 impl Line {
+    /// Of a part of this table, behind a line of this sum.
+    fn of(table: usize, part: &mut Part, before: &str) -> Result<Self> {
+        let mut bytes = Vec::new();
+        let mut suspects = Vec::new();
+        part.suspects.rewind()?;
+        while let Some(suspect) = part.suspects.next()? {
+            suspect.encode(&mut bytes);
+            suspects.push(hex(&bytes));
+        }
+        let mut line = Self {
+            table,
+            up_to: part
+                .up_to
+                .as_ref()
+                .map(|k| hex(&canonical::encode_exact(&k.0))),
+            rows: part.rows,
+            digests: hex(part.digests.as_flattened()),
+            suspects,
+            tolerated: part.tolerated,
+            read_us: part.read_us,
+            held_us: u64::try_from(part.held.as_micros()).unwrap_or(u64::MAX),
+            check: String::new(),
+        };
+        line.check = line.sum(before);
+        Ok(line)
+    }
+
     /// Over the line before as well: none can be taken out or doubled.
     fn sum(&self, before: &str) -> String {
         let mut hasher = blake3::Hasher::new();
@@ -230,28 +257,7 @@ impl TableLedger<'_> {
     }
 
     fn write(&self, writing: &mut Writing, part: &mut Part) -> Result<()> {
-        let mut bytes = Vec::new();
-        let mut suspects = Vec::new();
-        part.suspects.rewind()?;
-        while let Some(suspect) = part.suspects.next()? {
-            suspect.encode(&mut bytes);
-            suspects.push(hex(&bytes));
-        }
-        let mut line = Line {
-            table: self.table,
-            up_to: part
-                .up_to
-                .as_ref()
-                .map(|k| hex(&canonical::encode_exact(&k.0))),
-            rows: part.rows,
-            digests: hex(part.digests.as_flattened()),
-            suspects,
-            tolerated: part.tolerated,
-            read_us: part.read_us,
-            held_us: u64::try_from(part.held.as_micros()).unwrap_or(u64::MAX),
-            check: String::new(),
-        };
-        line.check = line.sum(&writing.last);
+        let line = Line::of(self.table, part, &writing.last)?;
         let mut text = serde_json::to_string(&line).map_err(unwritable)?;
         text.push('\n');
         let failed = |e: std::io::Error| {
@@ -278,6 +284,21 @@ impl TableLedger<'_> {
 
 fn unwritable(e: serde_json::Error) -> Error {
     Error::new(ErrorKind::Internal, "a part has no JSON form").caused_by(e)
+}
+
+/// A part as a line by itself.
+#[cfg(feature = "cluster")]
+pub(super) fn part_to_line(part: &mut Part) -> Result<String> {
+    serde_json::to_string(&Line::of(0, part, "")?).map_err(unwritable)
+}
+
+/// The part of such a line; `None`: it is damaged.
+#[cfg(feature = "cluster")]
+pub(super) fn part_of_line(text: &str) -> Result<Option<Part>> {
+    match serde_json::from_str::<Line>(text) {
+        Ok(line) if line.sum("") == line.check => part(&line),
+        _ => Ok(None),
+    }
 }
 
 /// The part of a line; `None` for one that no verification wrote.
@@ -311,11 +332,11 @@ fn part(line: &Line) -> Result<Option<Part>> {
     }))
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
-fn unhex(text: &str) -> Option<Vec<u8>> {
+pub(super) fn unhex(text: &str) -> Option<Vec<u8>> {
     let pairs = text.as_bytes().chunks(2);
     pairs
         .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())

@@ -3,7 +3,8 @@
 //! A part is so many rows that follow each other by key. Each is read from snapshots of its own, so that
 //! none is held for longer than a part takes, and what a part found can be written down ([`super::ledger`]):
 //! a verification that was interrupted goes on behind it. Parts end where the target's segments end, so
-//! that the digest of the table does not depend on them.
+//! that the digest of the table does not depend on them. Where several readers are asked for, the table
+//! is cut beforehand ([`super::lanes`]).
 
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use crate::database::Role;
 use crate::error::Result;
 
 use super::digest::TableDigest;
+use super::lanes::Lanes;
 use super::ledger::TableLedger;
 use super::merge::{Merge, Rules};
 use super::reader::{Failure, Reader};
@@ -27,6 +29,8 @@ use super::table::{Outcome, Pair, Snapshots, now_us};
 pub(super) struct Parts<'l> {
     /// Rows of a part, about.
     pub(super) rows: u64,
+    /// Who reads them.
+    pub(super) lanes: Lanes<'l>,
     /// Where parts are written down, and were.
     pub(super) ledger: Option<TableLedger<'l>>,
 }
@@ -50,8 +54,25 @@ pub(super) struct Part {
     pub(super) held: Duration,
 }
 
+impl Part {
+    /// Adds to the places of its rows, which were counted from the part's beginning.
+    pub(super) fn shift(&mut self, by: u64) -> Result<()> {
+        if self.suspects.len() == 0 {
+            return Ok(());
+        }
+        let mut shifted = SuspectWriter::new();
+        self.suspects.rewind()?;
+        while let Some(mut suspect) = self.suspects.next()? {
+            suspect.ordinal += by;
+            shifted.push(&suspect)?;
+        }
+        self.suspects = shifted.finish()?;
+        Ok(())
+    }
+}
+
 /// What was found so far.
-struct Found {
+pub(super) struct Found {
     rows: [u64; 2],
     suspects: SuspectWriter,
     tolerated: u64,
@@ -62,7 +83,24 @@ struct Found {
 }
 
 impl Found {
-    fn add(&mut self, part: &mut Part) -> Result<()> {
+    fn new(columns: &[String]) -> Self {
+        Self {
+            rows: [0; 2],
+            suspects: SuspectWriter::new(),
+            tolerated: 0,
+            digest: TableDigest::new(columns),
+            read_us: None,
+            held: Duration::ZERO,
+            moments: None,
+        }
+    }
+
+    /// Rows of the side that has more.
+    pub(super) fn reached(&self) -> u64 {
+        self.rows[0].max(self.rows[1])
+    }
+
+    pub(super) fn add(&mut self, part: &mut Part) -> Result<()> {
         part.suspects.rewind()?;
         while let Some(suspect) = part.suspects.next()? {
             self.suspects.push(&suspect)?;
@@ -76,6 +114,11 @@ impl Found {
         self.read_us = Some(self.read_us.map_or(part.read_us, |us| us.min(part.read_us)));
         self.held = self.held.max(part.held);
         Ok(())
+    }
+
+    /// Parts that were read beside each other are of no one instant.
+    pub(super) fn at_several(&mut self) {
+        self.moments = Some(None);
     }
 
     /// Parts of several instants are of none.
@@ -110,15 +153,7 @@ impl Pair<'_> {
         if !self.ranged() {
             return self.look_at_all(progress).await;
         }
-        let mut found = Found {
-            rows: [0; 2],
-            suspects: SuspectWriter::new(),
-            tolerated: 0,
-            digest: TableDigest::new(&self.target.names),
-            read_us: None,
-            held: Duration::ZERO,
-            moments: None,
-        };
+        let mut found = Found::new(&self.target.names);
         let mut range = Range::default();
         let mut is_over = false;
         let taken_over = match &parts.ledger {
@@ -131,9 +166,14 @@ impl Pair<'_> {
             is_over = part.up_to.is_none();
             range.after = part.up_to;
         }
-        let resumed = found.rows[0].max(found.rows[1]);
+        let resumed = found.reached();
+        if !is_over && parts.lanes.width() > 1 {
+            is_over = self
+                .look_in_ranges(level, &parts, range.after.clone(), &mut found, progress)
+                .await?;
+        }
         while !is_over {
-            range.ordinal = found.rows[0].max(found.rows[1]);
+            range.ordinal = found.reached();
             let (begun, read_us) = (Instant::now(), now_us());
             let snapshots = self.snapshots().await?;
             found.at(moments(&snapshots));
@@ -170,6 +210,26 @@ impl Pair<'_> {
             resumed,
             digest: Some((found.digest.hex(), found.digest.segments)),
         })
+    }
+
+    /// One range, from snapshots of its own. The places of its rows are counted from its beginning.
+    pub(super) async fn range_part(
+        &self,
+        level: Level,
+        range: &Range,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<Part, Failure> {
+        let (begun, read_us) = (Instant::now(), now_us());
+        let snapshots = self.snapshots().await?;
+        let mut part = if level == Level::Hash {
+            self.hash_part(snapshots, range, u64::MAX, progress).await?
+        } else {
+            self.full_part(snapshots, range, u64::MAX, progress).await?
+        };
+        part.up_to.clone_from(&range.up_to);
+        part.read_us = read_us;
+        part.held = begun.elapsed();
+        Ok(part)
     }
 
     /// A table of which no part can be read by itself.

@@ -21,11 +21,13 @@
 //! only where digests differ. FULL compares every cell, and leaves the digest as evidence.
 
 mod check;
+mod cluster;
 mod columns;
 mod digest;
 mod flow;
 mod group;
 mod json;
+mod lanes;
 mod ledger;
 mod look;
 mod merge;
@@ -46,7 +48,9 @@ mod table;
 mod tolerance;
 
 pub use check::{CheckReport, check};
+pub use cluster::Cluster;
 pub use flow::{Across, Flow, Moving};
+pub use lanes::Lanes;
 pub use ledger::Ledger;
 pub use query::{FileForm, FileRows, JsonRows, QueryOptions, QueryRows, TextRows, query};
 pub use reconcile::{

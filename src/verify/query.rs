@@ -35,6 +35,8 @@ mod row_hash;
 mod scan;
 mod set_hash;
 mod tables;
+#[cfg(feature = "cluster")]
+mod text;
 mod types;
 
 use std::fmt;
@@ -52,6 +54,8 @@ use futures::StreamExt;
 use crate::database::ReadStore;
 use crate::error::Result;
 
+use super::cluster::Cluster;
+
 pub use export::{FileForm, FileRows};
 pub use render::{JsonRows, TextRows};
 
@@ -67,6 +71,10 @@ pub struct QueryOptions {
     pub mixed_as_text: bool,
     /// The folder that the paths of files start from.
     pub folder: PathBuf,
+    /// Into how many parts a large table is cut that are read beside each other.
+    pub parts: usize,
+    /// The workers that run it; `None`: this process.
+    pub cluster: Option<Cluster>,
 }
 
 impl Default for QueryOptions {
@@ -76,6 +84,8 @@ impl Default for QueryOptions {
             spill_bytes_max: 64 * 1024 * 1024 * 1024,
             mixed_as_text: false,
             folder: PathBuf::new(),
+            parts: 1,
+            cluster: None,
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::error::{Error, ErrorKind};
 use crate::rule::mapping::TableMapping;
 
 use super::flow::Flow;
+use super::lanes::Lanes;
 use super::ledger::Ledger;
 
 /// Rows of a part when nobody says otherwise.
@@ -147,6 +148,8 @@ pub struct VerifyRequest<'a> {
     pub ledger: Option<&'a Ledger>,
     /// What is known of changes on their way; `None`: nobody carries any.
     pub flow: Option<&'a dyn Flow>,
+    /// Who reads the parts of large tables.
+    pub lanes: Lanes<'a>,
     /// How long to wait at most, before each look, for what is on its way.
     pub patience: Duration,
     /// Told about every batch; must return at once.
@@ -188,6 +191,7 @@ impl<'a> VerifyRequest<'a> {
             part_rows: PART_ROWS,
             ledger: None,
             flow: None,
+            lanes: Lanes::One,
             patience: PATIENCE,
             progress: &|_| (),
         }

@@ -219,6 +219,7 @@ pub(super) async fn compare(
             level,
             Parts {
                 rows: request.part_rows.max(1),
+                lanes: request.lanes,
                 ledger: request.ledger.map(|ledger| ledger.table(index)),
             },
             request.settling(),

@@ -90,7 +90,7 @@ impl Input {
 pub(super) struct Differing {
     /// The ranges in which the two sides differ, in order.
     pub(super) ranges: Vec<Range>,
-    /// The last key of the part; `None`: the table ends here.
+    /// The last key of the part; `None`: it ends where the range does.
     pub(super) up_to: Option<Key>,
     /// Rows of source and target.
     pub(super) rows: [u64; 2],
@@ -166,7 +166,7 @@ pub(super) async fn differing_ranges(
         }
     }
     if differs {
-        push(&mut ranges, after, None, begin);
+        push(&mut ranges, after, part.up_to.clone(), begin);
     }
     Ok(Differing {
         ranges,

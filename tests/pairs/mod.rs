@@ -1,5 +1,6 @@
 //! Two-way migrations between every two kinds of database, by the real program on real servers.
 //!
+//! - `added`: columns that one side gets meanwhile.
 //! - `schema`: the tables, written for each engine, and what they hold.
 //! - `converge`: copy, both ways, conflicts, and the proof that both sides are equal.
 //! - `kills`: the program is killed again and again while applications write on both sides.
@@ -7,6 +8,7 @@
 //! - `create`: tables of the target that the program makes.
 //! - `traces`: what is left in the databases afterwards: nothing.
 
+mod added;
 mod constraints;
 mod converge;
 mod create;
@@ -54,6 +56,11 @@ macro_rules! pair {
             fn what_a_constraint_keeps_out_waits() {
                 let check = super::constraints::check_those_that_do_not;
                 $sides.into_iter().for_each(check);
+            }
+
+            #[test]
+            fn carries_added_columns() {
+                $sides.into_iter().for_each(super::added::check);
             }
 
             #[test]

@@ -176,6 +176,7 @@ pub(crate) fn plan(tables: usize, resolver: &Arc<dyn Resolve>) -> Plan {
                 resolver: Arc::clone(resolver),
                 on_failure: OnFailure::Park,
                 validator: None,
+                added: Vec::new(),
             })
             .collect(),
     }

@@ -631,8 +631,9 @@ fn apply_rows(state: &mut State, role: Role, engine: usize, batch: &ApplyBatch) 
             base: match &change.cause.base {
                 Base::Expected => change.expect.clone(),
                 Base::Row(row) => row.clone(),
+                Base::Unknown => None,
             },
-            base_known: true,
+            base_known: change.cause.base != Base::Unknown,
             interrupted: false,
             committed_us,
             state: conflict_state,

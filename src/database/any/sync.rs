@@ -250,6 +250,31 @@ impl AnySync {
         on!(self, sync => sync.resume().await)
     }
 
+    /// Whether its changes are read from a server's log, which holds whole rows, and not written down by
+    /// triggers, which know only the columns that there were.
+    #[must_use]
+    pub fn has_log(&self) -> bool {
+        match &self.0 {
+            Inner::Sqlite(_) => false,
+            Inner::Postgres(sync) => sync.has_log(),
+            Inner::Mysql(sync) => sync.has_log(),
+        }
+    }
+
+    /// Lets those of these tables go on that waited for nothing but new columns, which both sides have by
+    /// now.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub async fn widened(&self, tables: Vec<String>) -> Result<()> {
+        match &self.0 {
+            // Its triggers are made anew, and what lies before that has the layout that it had.
+            Inner::Sqlite(_) => Ok(()),
+            Inner::Postgres(sync) => sync.widened(tables).await,
+            Inner::Mysql(sync) => sync.widened(tables).await,
+        }
+    }
+
     /// The source's tables all of whose rows are to be looked at again.
     ///
     /// # Errors
@@ -323,15 +348,17 @@ impl AnySync {
 
     /// Writes down how the source's tables are mapped now, by name. Those that were mapped otherwise
     /// when they were copied are copied once more (see [`Self::forget_copies`], also for when to
-    /// call this); answers them, each with what is different.
+    /// call this); answers them, each with what is different. With `widened`, columns that were added
+    /// are no difference: all that is in them comes with changes.
     ///
     /// # Errors
     /// Those of writing.
     pub async fn remap(
         &self,
         now: BTreeMap<String, MappedAs>,
+        widened: bool,
     ) -> Result<Vec<(String, Vec<String>)>> {
-        on!(self, sync => sync.remap(now).await)
+        on!(self, sync => sync.remap(now, widened).await)
     }
 
     /// Guarded writes outside of any feed, for repairs: marked as ours, like all writes here.

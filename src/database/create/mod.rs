@@ -7,4 +7,4 @@ mod table;
 pub(in crate::database) mod types;
 
 pub use document::type_document;
-pub use table::{Created, create_table};
+pub use table::{Created, add_column, create_table};

@@ -95,6 +95,38 @@ pub fn create_table(
     Ok(created)
 }
 
+/// The SQL that gives a table of `to` a column like the one with this index of `schema`, a table of
+/// `from`. `None` where the rows that are there could then hold something else than those of the other
+/// table, or where there is no such column in that engine.
+#[must_use]
+pub fn add_column(
+    schema: &TableSchema,
+    index: usize,
+    from: Engine,
+    to: Engine,
+    name: &str,
+) -> Option<String> {
+    let maker = Maker {
+        schema,
+        from,
+        to,
+        name,
+        tables: &[],
+        keyed: BTreeSet::new(),
+    };
+    let column = &schema.columns[index];
+    if !to.name_fits(&column.name) {
+        return None;
+    }
+    let sql_type = maker.sql_type(index, column, &mut Vec::new()).ok()?;
+    if default::of(from, column, to, &sql_type) == Default::LeftOut {
+        return None;
+    }
+    let column = maker.column(index, &sql_type, &mut Vec::new());
+    let table = to.quote_table(name);
+    Some(format!("ALTER TABLE {table} ADD COLUMN {column}"))
+}
+
 /// Columns that are part of a key, a unique index or a foreign key.
 fn keyed(schema: &TableSchema) -> BTreeSet<usize> {
     let unique = schema

@@ -129,6 +129,10 @@ impl Driver for MysqlDriver {
         self.inner.names.sql(what)
     }
 
+    fn has_log(&self) -> bool {
+        self.inner.outbox.is_none()
+    }
+
     fn types(&self) -> OwnTypes {
         OwnTypes {
             int: "BIGINT",

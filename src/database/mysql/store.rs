@@ -86,6 +86,10 @@ impl MysqlStore {
             {
                 return Err(mysql("connect")(e));
             }
+            // Whoever waits for a table's lock keeps everybody else waiting behind it.
+            conn.query_drop("SET SESSION lock_wait_timeout = 3")
+                .await
+                .map_err(mysql("connect"))?;
             conn.query_drop(sql)
                 .await
                 .map_err(mysql(format!("run {sql}")))

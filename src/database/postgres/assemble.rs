@@ -61,6 +61,8 @@ pub(super) struct Assembler {
 /// A transaction that is being received.
 #[derive(Debug, Default)]
 struct Open {
+    /// Where its commit stands.
+    committed: u64,
     own: bool,
     own_rows: u64,
     changes: Vec<Change>,
@@ -167,11 +169,14 @@ impl Assembler {
                 None => self.without_old(relation),
             },
             Message::Delete { relation, old } => self.row(relation, Some(old), None, length),
-            Message::Begin { .. } => {
+            Message::Begin { final_lsn, .. } => {
                 if self.open.is_some() {
                     return Err(out_of_order("a transaction begins inside of another one"));
                 }
-                self.open = Some(Open::default());
+                self.open = Some(Open {
+                    committed: final_lsn,
+                    ..Open::default()
+                });
                 Ok(())
             }
             Message::Commit { end_lsn, time, .. } => self.commit(end_lsn, time),
@@ -204,7 +209,8 @@ impl Assembler {
         let Some(&table) = self.tables.get(&message.id) else {
             return;
         };
-        let (relation, what) = Relation::new(&self.shapes[table], message, &self.types);
+        let committed = self.open.as_ref().map_or(u64::MAX, |open| open.committed);
+        let (relation, what) = Relation::new(&self.shapes[table], message, &self.types, committed);
         self.relations.insert(message.id, relation);
         let what = what.join("; ");
         if self.reported[table] == what {

@@ -1,5 +1,7 @@
 //! What the log's reader asks the catalogue.
 
+use std::collections::HashMap;
+
 use crate::error::{Error, ErrorKind, Result};
 
 use super::capture_names::{CaptureNames, literal};
@@ -45,6 +47,28 @@ pub(super) fn column_types(server: &mut Replication, tables: &[u32]) -> Result<T
         ids.join(", ")
     );
     read_types(server.run(&TYPES.replace('$', &rows))?)
+}
+
+/// The names of the columns that the log holds of these tables, in the order of each table.
+pub(super) fn logged_columns(
+    server: &mut Replication,
+    tables: &[u32],
+) -> Result<HashMap<u32, Vec<String>>> {
+    let mut out = HashMap::new();
+    if tables.is_empty() {
+        return Ok(out);
+    }
+    let ids: Vec<String> = tables.iter().map(u32::to_string).collect();
+    let sql = format!(
+        "SELECT attrelid, attname FROM pg_attribute WHERE attrelid IN ({}) AND attnum > 0 \
+         AND NOT attisdropped AND attgenerated = '' ORDER BY attrelid, attnum",
+        ids.join(", ")
+    );
+    for row in &server.run(&sql)? {
+        let columns: &mut Vec<String> = out.entry(number(row, 0)?).or_default();
+        columns.push(text(row, 1)?.to_owned());
+    }
+    Ok(out)
 }
 
 fn read_types(rows: TextRows) -> Result<TypeNames> {

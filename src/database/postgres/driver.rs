@@ -178,6 +178,10 @@ impl Driver for PgDriver {
         self.inner.names.table(what)
     }
 
+    fn has_log(&self) -> bool {
+        !self.inner.triggers
+    }
+
     fn types(&self) -> OwnTypes {
         OwnTypes {
             int: "bigint",

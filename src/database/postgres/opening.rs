@@ -52,6 +52,13 @@ pub(super) fn open(request: &StreamRequest, queue: &Queue) -> Result<Opened> {
     }
     let ids: Vec<u32> = shapes.iter().map(|shape| shape.id).collect();
     let types = catalogue::column_types(&mut replication, &ids)?;
+    // Looked at behind that position: what a table lost later, it lost behind it.
+    let seen_at = slot.as_ref().map_or(0, |slot| slot.end);
+    let now = catalogue::logged_columns(&mut replication, &ids)?;
+    for shape in &mut shapes {
+        let columns = now.get(&shape.id).map_or(&[][..], Vec::as_slice);
+        shape.seen(columns, seen_at);
+    }
     let mut assembler = Assembler::new(
         request.names.clone(),
         shapes,

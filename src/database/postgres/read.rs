@@ -165,6 +165,20 @@ impl Snapshot for PgSnapshot {
         None
     }
 
+    fn share(&mut self) -> BoxFuture<'_, Result<Option<String>>> {
+        Box::pin(async move {
+            // What a subtransaction sees cannot be shared.
+            self.tidy().await?;
+            let row = self
+                .conn
+                .client()
+                .query_one("SELECT pg_export_snapshot()", &[])
+                .await
+                .map_err(pg("share a snapshot"))?;
+            row.try_get(0).map_err(pg("share a snapshot"))
+        })
+    }
+
     fn moment(&self) -> Option<&str> {
         self.seen.as_deref()
     }

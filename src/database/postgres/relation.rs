@@ -6,8 +6,9 @@
 
 use std::collections::HashMap;
 
-use crate::data::{Row, Value};
+use crate::data::{Generated, Row, Value};
 use crate::database::SyncTable;
+use crate::database::server::added;
 use crate::error::{Error, ErrorKind, Result};
 
 use super::kind::Kind;
@@ -32,8 +33,14 @@ pub(super) struct Shape {
     columns: Vec<(String, String)>,
     /// The names of all its columns.
     all: Vec<String>,
+    /// The names of those that the log holds, in the order of the table.
+    logged: Vec<String>,
+    /// Of the mapped columns: whether all rows had NULL there when it was added.
+    began_null: Vec<bool>,
     /// The key among the mapped columns.
     pub(super) key: Vec<usize>,
+    /// Where the log ended when the table was known to be like this; 0: nobody has looked.
+    seen_at: u64,
 }
 
 impl Shape {
@@ -43,10 +50,18 @@ impl Shape {
             let column = &table.schema.columns[i];
             (column.name.clone(), column.declared_type.clone())
         };
+        let logged = table.schema.columns.iter();
+        let began_null = |&i: &usize| table.schema.columns[i].began_null();
         Self {
             id,
             schema,
             relation,
+            logged: logged
+                .filter(|c| c.generated == Generated::No)
+                .map(|c| c.name.clone())
+                .collect(),
+            began_null: table.columns.iter().map(began_null).collect(),
+            seen_at: 0,
             name: table.schema.name.clone(),
             columns: table.columns.iter().map(column).collect(),
             all: table
@@ -57,6 +72,26 @@ impl Shape {
                 .collect(),
             key: table.key.clone(),
         }
+    }
+
+    /// The log's columns when it ended at this position.
+    pub(super) fn seen(&mut self, columns: &[String], position: u64) {
+        if columns == self.logged {
+            self.seen_at = position;
+        }
+    }
+
+    /// Whether this describes the table before columns were added to it that began as NULL: what a
+    /// transaction says that was committed at this position. Nothing else explains why just the last
+    /// columns are not there.
+    fn is_before_additions(&self, message: &RelationMessage<'_>, committed: u64) -> bool {
+        let described = message.columns.len();
+        committed < self.seen_at
+            && described < self.logged.len()
+            && std::iter::zip(&message.columns, &self.logged).all(|(c, name)| c.name == name)
+            && std::iter::zip(&self.columns, &self.began_null).all(|((name, _), began_null)| {
+                *began_null || self.logged[..described].contains(name)
+            })
     }
 }
 
@@ -73,11 +108,13 @@ pub(super) struct Relation {
 
 impl Relation {
     /// Compares; answers also what is different, in words. `types` must know all types of mapped
-    /// columns that are not those of the beginning.
+    /// columns that are not those of the beginning. `committed`: where the transaction that says so
+    /// was committed.
     pub(super) fn new(
         shape: &Shape,
         message: &RelationMessage<'_>,
         types: &TypeNames,
+        committed: u64,
     ) -> (Self, Vec<String>) {
         let mut what = Vec::new();
         if message.name != shape.relation || !is_schema(message.schema, &shape.schema) {
@@ -91,7 +128,7 @@ impl Relation {
         for column in &message.columns {
             let Some(slot) = shape.columns.iter().position(|(n, _)| n == column.name) else {
                 if !shape.all.iter().any(|name| name == column.name) {
-                    what.push(format!("column {} was added", column.name));
+                    what.push(added::logged(column.name));
                 }
                 cells.push(None);
                 continue;
@@ -106,8 +143,12 @@ impl Relation {
             found += 1;
             cells.push(Some((slot, Kind::of_declared(declared))));
         }
+        if shape.is_before_additions(message, committed) {
+            found = shape.columns.len();
+        }
         for (name, _) in &shape.columns {
-            if !message.columns.iter().any(|column| column.name == name) {
+            let is_there = message.columns.iter().any(|column| column.name == name);
+            if found < shape.columns.len() && !is_there {
                 what.push(format!(
                     "column {name} is gone (dropped or renamed); the table's changes from here on \
                      are passed over, and it must be compared"

@@ -69,7 +69,9 @@ impl PgStore {
     /// Those of writing; then nothing is done.
     pub async fn run_ddl(&self, sql: &str) -> Result<()> {
         let conn = self.connect().await?;
-        let done = conn.client().batch_execute(sql).await;
+        // Whoever waits for a table's lock keeps everybody else waiting behind it.
+        let sql_alone = format!("SET lock_timeout = '3s'; {sql}");
+        let done = conn.client().batch_execute(&sql_alone).await;
         done.map_err(|e| self.place(pg(format!("run {sql}"))(e)))
     }
 
@@ -102,6 +104,14 @@ impl ReadStore for PgStore {
         Box::pin(async move {
             let conn = self.connect().await?;
             schema::table(&conn, table).await.map_err(|e| self.place(e))
+        })
+    }
+
+    fn snapshot_at<'a>(&'a self, shared: &'a str) -> BoxFuture<'a, Result<Box<dyn Snapshot>>> {
+        Box::pin(async move {
+            let snapshot = PgSnapshot::begin(&self.inner.endpoint, Some(shared)).await;
+            let snapshot = snapshot.map_err(|e| self.place(e))?;
+            Ok(Box::new(snapshot) as Box<dyn Snapshot>)
         })
     }
 

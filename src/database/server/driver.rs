@@ -38,6 +38,9 @@ pub(in crate::database) trait Driver: Clone + Send + Sync + 'static {
     /// `checkpoint`, …
     fn own(&self, what: &str) -> String;
 
+    /// Whether changes are read from the server's log, and not from what triggers write down.
+    fn has_log(&self) -> bool;
+
     /// The column types of Banyan's own tables.
     fn types(&self) -> OwnTypes;
 

@@ -13,6 +13,7 @@ pub(super) use install::Captured;
 use std::collections::BTreeMap;
 
 use crate::data::{Key, LogId, Position, Row, Value, canonical};
+use crate::database::migrated::Shape;
 use crate::database::{Role, Settled, SyncOptions, UnitKey};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -35,7 +36,7 @@ pub(super) struct Journal {
     mapped: String,
     units: Vec<String>,
     sources: Vec<String>,
-    shapes: Vec<Vec<u8>>,
+    shapes: Vec<Shape>,
     role: Role,
 }
 
@@ -52,11 +53,6 @@ pub(super) struct LogRow {
 
 impl Journal {
     pub(super) fn new<D: Driver>(driver: &D, options: &SyncOptions) -> Self {
-        let shape = |table: &crate::database::SyncTable| {
-            let names = table.columns.iter().map(|&i| &table.schema.columns[i].name);
-            let names: Vec<Value> = names.map(|n| Value::Text(n.clone())).collect();
-            canonical::encode_exact(&names)
-        };
         Self {
             log: driver.own("log"),
             tables: driver.own("tables"),
@@ -69,7 +65,7 @@ impl Journal {
             mapped: driver.own("mapped"),
             units: options.units.clone(),
             sources: options.sources.clone(),
-            shapes: options.targets.iter().map(shape).collect(),
+            shapes: options.targets.iter().map(Shape::of).collect(),
             role: options.role,
         }
     }
@@ -83,7 +79,7 @@ impl Journal {
     }
 
     fn shape(&self, unit: usize) -> &[u8] {
-        self.shapes.get(unit).map_or(&[], Vec::as_slice)
+        self.shapes.get(unit).map_or(&[], |shape| &shape.encoded)
     }
 
     fn incoming(&self) -> Value {

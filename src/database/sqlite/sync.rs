@@ -298,12 +298,13 @@ impl SqliteSync {
     pub async fn remap(
         &self,
         now: BTreeMap<String, MappedAs>,
+        widened: bool,
     ) -> Result<Vec<(String, Vec<String>)>> {
         let shared = Arc::clone(&self.shared);
         self.write(move |conn| {
             conn.execute_batch("BEGIN IMMEDIATE")
                 .map_err(sqlite("begin to write how tables are mapped"))?;
-            let result = shared.journal(conn).remap(&now);
+            let result = shared.journal(conn).remap(&now, widened);
             finish(conn, result)
         })
         .await

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
@@ -10,18 +10,47 @@ use datafusion::error::Result as PlanResult;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
-use crate::data::TableSchema;
-use crate::database::ReadStore;
+use crate::data::{LogicalType, TableSchema};
+use crate::database::{ReadStore, Snapshot};
 use crate::error::Result;
+use crate::verify::lanes::Keys;
+use crate::verify::side::Range;
 
 use super::QueryOptions;
 use super::mentioned::Mentioned;
 use super::pushdown::Filters;
-use super::scan::{Scan, StoreScan};
+use super::scan::{Instant, Scan, StoreScan};
 use super::types::{self, ColumnType};
 
 /// Bytes of a cell, when nothing is known.
 const CELL_BYTES: u64 = 32;
+
+/// Rows of a part of a scan, at most.
+const PART_ROWS: u64 = u64::MAX;
+
+/// A table in so many parts by its key, if it has one and rows enough.
+async fn spread(
+    snapshot: &mut dyn Snapshot,
+    table: &TableSchema,
+    parts: u64,
+) -> Result<Vec<Option<Range>>> {
+    if table.key.is_empty() {
+        return Ok(vec![Some(Range::default())]);
+    }
+    let is_integer = matches!(
+        table.key[..],
+        [column] if table.columns[column].logical == LogicalType::Int
+    );
+    let mut keys = Keys {
+        snapshot,
+        table: &table.name,
+        key: table.key_names().into_iter().map(str::to_owned).collect(),
+        is_integer,
+        filter: None,
+    };
+    let ranges = keys.ranges(None, PART_ROWS, parts, 1).await?;
+    Ok(ranges.into_iter().map(Some).collect())
+}
 
 /// A table of a store.
 pub(super) struct StoreTable {
@@ -30,6 +59,8 @@ pub(super) struct StoreTable {
     types: Arc<Vec<ColumnType>>,
     schema: SchemaRef,
     rows: Option<u64>,
+    parts: Vec<Option<Range>>,
+    instant: Option<Instant>,
 }
 
 impl fmt::Debug for StoreTable {
@@ -57,9 +88,27 @@ impl StoreTable {
             } else {
                 None
             };
-            Ok((table, types, rows))
+            let mut snapshot = None;
+            let parts = match options.parts {
+                0 | 1 => vec![Some(Range::default())],
+                parts => {
+                    let mut own = store.snapshot().await?;
+                    let parts = spread(own.as_mut(), &table, parts as u64).await?;
+                    snapshot = (parts.len() > 1).then_some(own);
+                    parts
+                }
+            };
+            let instant = match snapshot {
+                None => None,
+                Some(mut snapshot) => snapshot.share().await?.map(|name| Instant {
+                    name,
+                    _kept: Some(Arc::new(Mutex::new(snapshot))),
+                }),
+            };
+            Ok((table, types, rows, parts, instant))
         };
-        let (table, types, rows) = open.await.map_err(|e: crate::error::Error| e.at(place))?;
+        let (table, types, rows, parts, instant) =
+            open.await.map_err(|e: crate::error::Error| e.at(place))?;
         let fields: Vec<Field> = table
             .columns
             .iter()
@@ -72,6 +121,8 @@ impl StoreTable {
             types: Arc::new(types),
             schema: Arc::new(Schema::new(fields)),
             rows,
+            parts,
+            instant,
         })
     }
 
@@ -145,6 +196,8 @@ impl TableProvider for StoreTable {
             filter: (!filters.is_empty()).then(|| filters.join(" AND ")),
             limit,
             rows: self.rows,
+            parts: self.parts.clone(),
+            instant: self.instant.clone(),
         };
         let plan = StoreScan::new(scan, &self.schema)
             .map(|plan| -> Arc<dyn ExecutionPlan> { Arc::new(plan) });

@@ -1,7 +1,7 @@
 //! Reads a table of a store as part of a query.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use datafusion::arrow::compute::SortOptions;
 use datafusion::arrow::datatypes::SchemaRef;
@@ -29,6 +29,8 @@ use crate::data::{LogicalType, TableSchema};
 use crate::database::{ReadRequest, ReadStore, Snapshot};
 use crate::error::{Error, ErrorKind, Result};
 
+use crate::verify::side::Range;
+
 use super::convert::{Misfit, convert};
 use super::types::{ColumnType, is_row_id};
 
@@ -47,13 +49,26 @@ pub(super) struct Scan {
     pub(super) limit: Option<usize>,
     /// How many rows the table has, if known.
     pub(super) rows: Option<u64>,
+    /// What each part of the scan reads, by key; `None`: nothing.
+    pub(super) parts: Vec<Option<Range>>,
+    /// The instant that all parts see, where the store can share one.
+    pub(super) instant: Option<Instant>,
+}
+
+/// An instant of a store that several sessions can see.
+#[derive(Clone)]
+pub(super) struct Instant {
+    /// Its name in the store.
+    pub(super) name: String,
+    /// What keeps it; with somebody else, who waits until we have read.
+    pub(super) _kept: Option<Arc<Mutex<Box<dyn Snapshot>>>>,
 }
 
 /// The scan as a part of a plan.
-pub(super) struct StoreScan {
-    scan: Scan,
+pub(in crate::verify) struct StoreScan {
+    pub(super) scan: Scan,
     schema: SchemaRef,
-    order: Vec<String>,
+    pub(super) order: Vec<String>,
     properties: Arc<PlanProperties>,
 }
 
@@ -65,8 +80,13 @@ impl fmt::Debug for StoreScan {
 
 impl StoreScan {
     pub(super) fn new(scan: Scan, schema: &SchemaRef) -> PlanResult<Self> {
-        let schema = Arc::new(schema.project(&scan.columns)?);
         let order = scan.natural_order();
+        Self::ordered(scan, schema, order)
+    }
+
+    /// Whose rows come in this order.
+    pub(super) fn ordered(scan: Scan, schema: &SchemaRef, order: Vec<String>) -> PlanResult<Self> {
+        let schema = Arc::new(schema.project(&scan.columns)?);
         let sorting: Vec<PhysicalSortExpr> = order
             .iter()
             .map_while(|name| schema.index_of(name).ok().map(|i| (name, i)))
@@ -88,7 +108,7 @@ impl StoreScan {
         };
         let properties = PlanProperties::new(
             equivalence,
-            Partitioning::UnknownPartitioning(1),
+            Partitioning::UnknownPartitioning(scan.parts.len()),
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
@@ -116,6 +136,9 @@ impl StoreScan {
         }
         if !self.order.is_empty() {
             text.push_str(&format!(", order=[{}]", self.order.join(", ")));
+        }
+        if self.scan.parts.len() > 1 {
+            text.push_str(&format!(", parts={}", self.scan.parts.len()));
         }
         text
     }
@@ -164,9 +187,10 @@ impl ExecutionPlan for StoreScan {
 
     fn execute(
         &self,
-        _partition: usize,
+        partition: usize,
         _context: Arc<TaskContext>,
     ) -> PlanResult<SendableRecordBatchStream> {
+        let part = self.scan.parts.get(partition).cloned().flatten();
         let mut builder = RecordBatchReceiverStreamBuilder::new(Arc::clone(&self.schema), AHEAD);
         let tx = builder.tx();
         let (scan, schema, order) = (
@@ -174,11 +198,13 @@ impl ExecutionPlan for StoreScan {
             Arc::clone(&self.schema),
             self.order.clone(),
         );
-        builder.spawn(async move {
-            scan.run(&schema, order, tx)
-                .await
-                .map_err(|e| DataFusionError::External(Box::new(e)))
-        });
+        if let Some(part) = part {
+            builder.spawn(async move {
+                scan.run(&schema, order, part, tx)
+                    .await
+                    .map_err(|e| DataFusionError::External(Box::new(e)))
+            });
+        }
         Ok(builder.build())
     }
 
@@ -233,15 +259,34 @@ impl Scan {
         }
     }
 
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>> {
+        match &self.instant {
+            Some(instant) => self.store.snapshot_at(&instant.name).await,
+            None => self.store.snapshot().await,
+        }
+    }
+
     async fn run(
         &self,
         schema: &SchemaRef,
         order: Vec<String>,
+        part: Range,
         tx: Sender<PlanResult<RecordBatch>>,
     ) -> Result<()> {
         let place = format!("store {}", self.store.name());
-        let mut snapshot = self.store.snapshot().await.map_err(|e| e.at(&place))?;
-        let request = self.request(self.names().map(str::to_owned).collect(), order);
+        let mut snapshot = self.snapshot().await.map_err(|e| e.at(&place))?;
+        let mut request = self.request(self.names().map(str::to_owned).collect(), order);
+        if part.after.is_some() || part.up_to.is_some() {
+            // What bounds a read is its order.
+            request.order_by = self
+                .table
+                .key_names()
+                .into_iter()
+                .map(str::to_owned)
+                .collect();
+        }
+        request.after = part.after;
+        request.up_to = part.up_to;
         let mut batches = snapshot.read(request);
         while let Some(batch) = batches.next().await {
             let batch = batch.map_err(|e| e.at(&place))?;

@@ -415,6 +415,11 @@ impl Follower {
             Ok(reading) => Ok(reading),
             Err(what) => {
                 let difference = self.look(table).await?;
+                if difference.is_none()
+                    && let Some(reading) = self.tables[table].fit_older(map, &self.collations)
+                {
+                    return Ok(reading);
+                }
                 self.tell(table, difference.unwrap_or(what)).await;
                 self.fit_told(table, map)
             }

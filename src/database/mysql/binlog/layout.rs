@@ -9,6 +9,7 @@ use std::collections::HashMap;
 
 use crate::data::Column;
 use crate::database::SyncTable;
+use crate::database::server::added;
 
 use super::cell::{Cell, refusal};
 use super::charset::Charset;
@@ -181,6 +182,8 @@ pub(super) struct Captured {
     pub(super) charset: Option<String>,
     /// Its place in the table.
     pub(super) place: usize,
+    /// Whether all rows had NULL there when it was added.
+    pub(super) began_null: bool,
 }
 
 impl Captured {
@@ -199,6 +202,7 @@ impl Captured {
             charset: text.then(|| charset.to_owned()),
             kind,
             place,
+            began_null: column.began_null(),
         }
     }
 }
@@ -208,8 +212,8 @@ impl Captured {
 pub(super) struct Shape {
     /// The captured columns; `None`: the table has it no more.
     pub(super) columns: Vec<Option<Captured>>,
-    /// How many columns the table has.
-    pub(super) width: usize,
+    /// The names of all its columns, in the order of the table.
+    pub(super) names: Vec<String>,
 }
 
 impl Shape {
@@ -222,7 +226,12 @@ impl Shape {
             .collect();
         Self {
             columns: captured,
-            width: table.schema.columns.len(),
+            names: table
+                .schema
+                .columns
+                .iter()
+                .map(|c| c.name.clone())
+                .collect(),
         }
     }
 
@@ -258,6 +267,34 @@ impl Shape {
             })
         })
     }
+
+    /// A column of `now` that is new, in words.
+    pub(super) fn addition(&self, now: &Self) -> Option<String> {
+        let known = |name: &&String| self.names.iter().any(|k| k.eq_ignore_ascii_case(name));
+        let new = now.names.iter().find(|name| !known(name))?;
+        Some(added::logged(new))
+    }
+
+    /// The shape before columns were added to it, last ones that began as NULL, if that is what the
+    /// log describes with these names.
+    fn before_additions(&self, names: &[&[u8]]) -> Option<Self> {
+        let described = names.len();
+        let mut pairs = names.iter().zip(&self.names);
+        let is_prefix = described < self.names.len()
+            && pairs.all(|(logged, name)| logged.eq_ignore_ascii_case(name.as_bytes()));
+        let columns: Option<Vec<_>> = self
+            .columns
+            .iter()
+            .map(|column| match column {
+                Some(c) if c.place >= described => c.began_null.then_some(None),
+                column => Some(column.clone()),
+            })
+            .collect();
+        Some(Self {
+            columns: columns.filter(|_| is_prefix)?,
+            names: self.names[..described].to_vec(),
+        })
+    }
 }
 
 /// How the rows of one table map are read.
@@ -272,6 +309,16 @@ pub(super) struct Layout {
 }
 
 impl Layout {
+    /// Likewise, where the log describes the table as it was before it had all of its columns.
+    pub(super) fn before_additions(
+        map: &TableMap<'_>,
+        shape: &Shape,
+        collations: &Collations,
+    ) -> Option<Self> {
+        let names = map.facts(&map.wires()?)?.names?;
+        Self::new(map, &shape.before_additions(&names)?, collations).ok()
+    }
+
     /// Finds the columns of `shape` in the log's table. Fails with what does not fit.
     pub(super) fn new(
         map: &TableMap<'_>,
@@ -291,7 +338,12 @@ impl Layout {
                 missing.push(index);
                 continue;
             };
-            let at = find(captured, facts.names.as_deref(), wires.len(), shape.width)?;
+            let at = find(
+                captured,
+                facts.names.as_deref(),
+                wires.len(),
+                shape.names.len(),
+            )?;
             let wrong = |what| format!("column {} is {what}", captured.name);
             let cell = Cell::new(&captured.kind, &captured.declared, wires[at])
                 .map_err(|e| wrong(format!("known as {e}")))?;

@@ -99,6 +99,12 @@ impl Watched {
         self.fit_changed(map, collations).map(Ok)
     }
 
+    /// How they are read if the table was known to have fewer columns then: those that it got later
+    /// were NULL. To be asked when the table has been looked at and is as it is known.
+    pub(super) fn fit_older(&self, map: &TableMap<'_>, collations: &Collations) -> Option<Reading> {
+        Layout::before_additions(map, &self.known, collations).map(|l| self.reading(l))
+    }
+
     /// Likewise for a table that was told to have changed: as the server describes it now, else as
     /// it was. Columns that are gone are NULL: its changes wait, and only their keys are looked at.
     /// Fails when the key is gone, or when the rows are neither the old nor the new table's.
@@ -172,9 +178,13 @@ impl Watched {
             .collect();
         let now = Shape {
             columns,
-            width: rows.len(),
+            names: rows.iter().map(|(name, _, _)| name.clone()).collect(),
         };
-        let difference = self.known.difference(&now).or_else(|| {
+        let difference = self
+            .known
+            .difference(&now)
+            .or_else(|| self.known.addition(&now));
+        let difference = difference.or_else(|| {
             let key: Vec<&String> = self.key.iter().map(|&k| &self.columns[k]).collect();
             let unique = indexes.iter().any(|(index, _)| {
                 let columns = indexes.iter().filter(|(i, _)| i == index);

@@ -202,7 +202,7 @@ async fn layout(conn: &mut Conn, outbox: &Outbox, table: &SyncTable) -> Result<u
         .map(|&i| &table.schema.columns[i])
         .map(|c| (c.name.as_str(), c.declared_type.as_str()))
         .collect();
-    let columns = serde_json::to_string(&columns)
+    let columns = serde_json::to_string(&(columns, table.others()))
         .map_err(|e| Error::new(ErrorKind::Internal, "encode a list of columns").caused_by(e))?;
     let own = outbox.sql("layout");
     let name = &table.schema.name;

@@ -10,6 +10,7 @@ use crate::database::SyncTable;
 use crate::database::mysql::error::mysql;
 use crate::database::mysql::names::split;
 use crate::database::mysql::value::Codec;
+use crate::database::server::added;
 use crate::database::server::outbox::{Entry, OutboxSource, What};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -48,8 +49,9 @@ enum Layout {
     Unknown,
     /// Of a table, and it cannot be read.
     Incomplete(usize, String),
-    /// For each mapped column its place among the cells, and how it is read.
-    Known(usize, Vec<(usize, Codec)>),
+    /// For each mapped column its place among the cells, and how it is read; `None`: the table had no
+    /// such column.
+    Known(usize, Vec<Option<(usize, Codec)>>),
 }
 
 impl MysqlOutbox {
@@ -79,20 +81,26 @@ impl MysqlOutbox {
             .await
             .map_err(mysql("read which columns are captured"))?;
         for (id, name, columns) in rows {
-            let columns: Vec<(String, String)> = serde_json::from_str(&columns).map_err(|e| {
-                Error::new(
-                    ErrorKind::Store,
-                    "the table layout of Banyan's own is damaged",
-                )
-                .caused_by(e)
-            })?;
-            let layout = self.layout(&name, &columns)?;
+            let (columns, others): (Vec<(String, String)>, Vec<String>) =
+                serde_json::from_str(&columns).map_err(|e| {
+                    Error::new(
+                        ErrorKind::Store,
+                        "the table layout of Banyan's own is damaged",
+                    )
+                    .caused_by(e)
+                })?;
+            let layout = self.layout(&name, &columns, &others)?;
             self.layouts.insert(id, layout);
         }
         Ok(())
     }
 
-    fn layout(&self, name: &str, captured: &[(String, String)]) -> Result<Layout> {
+    fn layout(
+        &self,
+        name: &str,
+        captured: &[(String, String)],
+        others: &[String],
+    ) -> Result<Layout> {
         let Some(index) = self.tables.iter().position(|t| t.schema.name == name) else {
             return Ok(Layout::Unknown);
         };
@@ -104,7 +112,13 @@ impl MysqlOutbox {
                 .iter()
                 .position(|(name, _)| name.eq_ignore_ascii_case(&column.name));
             match place {
-                Some(place) => places.push((place, Codec::of(column)?)),
+                Some(place) => places.push(Some((place, Codec::of(column)?))),
+                // It came later. What was in it since then, all rows are looked at for.
+                None if column.began_null()
+                    && !others.iter().any(|o| o.eq_ignore_ascii_case(&column.name)) =>
+                {
+                    places.push(None);
+                }
                 None => {
                     let what = format!(
                         "column {} was not captured at the time of a change",
@@ -159,7 +173,7 @@ impl MysqlOutbox {
         }
     }
 
-    fn row(&self, table: usize, places: &[(usize, Codec)], bytes: &[u8]) -> Result<Row> {
+    fn row(&self, table: usize, places: &[Option<(usize, Codec)>], bytes: &[u8]) -> Result<Row> {
         let table = &self.tables[table];
         let wrong = |column: usize| {
             let column = &table.schema.columns[table.columns[column]];
@@ -173,7 +187,11 @@ impl MysqlOutbox {
         };
         let cells = cell::split(bytes).ok_or_else(|| wrong(0))?;
         let mut row = Vec::with_capacity(places.len());
-        for (i, (place, codec)) in places.iter().enumerate() {
+        for (i, place) in places.iter().enumerate() {
+            let Some((place, codec)) = place else {
+                row.push(Value::Null);
+                continue;
+            };
             row.push(match cells.get(*place) {
                 None => return Err(wrong(i)),
                 Some(None) => Value::Null,
@@ -239,7 +257,7 @@ impl MysqlOutbox {
         for (name, _) in &now {
             let known = &table.schema.columns;
             if !known.iter().any(|c| c.name.eq_ignore_ascii_case(name)) {
-                found.push(format!("column {name} was added"));
+                found.push(added::unseen(name));
             }
         }
         Ok(found.join("; "))

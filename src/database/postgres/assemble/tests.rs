@@ -49,7 +49,13 @@ fn table() -> SyncTable {
 }
 
 fn assembler(spill_bytes: usize) -> Assembler {
-    let shape = Shape::new(&table(), 7, "public".into(), "orders".into());
+    assembler_of(
+        Shape::new(&table(), 7, "public".into(), "orders".into()),
+        spill_bytes,
+    )
+}
+
+fn assembler_of(shape: Shape, spill_bytes: usize) -> Assembler {
     let types = [
         ((INT, -1), "integer".to_owned()),
         ((TEXT, -1), "text".to_owned()),
@@ -354,4 +360,29 @@ fn disorder_is_an_error() {
         let error = feed(&mut assembler(usize::MAX), &messages).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Internal, "{messages:?}");
     }
+}
+
+#[test]
+fn what_lies_before_a_column_was_added_has_null_there() {
+    let narrow = || described(&[("id", INT), ("note", TEXT)]);
+    let all = ["id", "note", "body"].map(str::to_owned);
+    let read = |seen_at: u64, columns: &[String], description: Log| {
+        let mut shape = Shape::new(&table(), 7, "public".into(), "orders".into());
+        shape.seen(columns, seen_at);
+        let mut log = assembler_of(shape, usize::MAX);
+        let messages = [begin(), description, insert(&["1", "x"]), commit(200)];
+        let fed = feed(&mut log, &messages);
+        (fed.is_ok(), events(&mut log))
+    };
+    let changes = vec![change(200, None, Some(vec![Value::Int(1), Value::Null]))];
+    let whole = (true, vec![LogEvent::Commit { end: 200, changes }]);
+    assert_eq!(read(2, &all, narrow()), whole);
+    // Behind the look at the table a column that is not there was dropped.
+    let is_told = |(_, events): (bool, Vec<LogEvent>)| matches!(&events[0], LogEvent::Schema { what, .. } if what.contains("body is gone"));
+    assert!(is_told(read(1, &all, narrow())));
+    // Nor is anything known of a table that was changed before it was looked at.
+    assert!(is_told(read(2, &all[..2], narrow())));
+    // One that is not the last was renamed.
+    let renamed = described(&[("id", INT), ("text", TEXT)]);
+    assert!(is_told(read(2, &all, renamed)));
 }

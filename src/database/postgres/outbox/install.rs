@@ -29,7 +29,8 @@ pub(in crate::database::postgres) async fn install_tables(
     let failed = |cause| failure::sql("the outbox cannot be created", cause);
     let sql = format!(
         "CREATE TABLE IF NOT EXISTS {layout} (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, \
-           name text NOT NULL, columns text[] NOT NULL, types text[] NOT NULL); \
+           name text NOT NULL, columns text[] NOT NULL, types text[] NOT NULL, \
+           others text[] NOT NULL); \
          CREATE TABLE IF NOT EXISTS {noted} (one bool PRIMARY KEY, position bigint NOT NULL); \
          CREATE TABLE IF NOT EXISTS {outbox} (seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, \
            tx bigint NOT NULL, layout int NOT NULL, op smallint NOT NULL, us bigint NOT NULL, \
@@ -81,13 +82,17 @@ async fn layout(client: &Client, names: &CaptureNames, table: &SyncTable) -> Res
     let (columns, types) = (columns(|c| &c.name), columns(|c| &c.declared_type));
     let own = names.table("layout");
     let sql = format!(
-        "WITH known AS (SELECT id FROM {own} WHERE name = $1 AND columns = $2 AND types = $3), \
-         made AS (INSERT INTO {own} (name, columns, types) SELECT $1, $2, $3 \
+        "WITH known AS (SELECT id FROM {own} WHERE name = $1 AND columns = $2 AND types = $3 \
+           AND others = $4), \
+         made AS (INSERT INTO {own} (name, columns, types, others) SELECT $1, $2, $3, $4 \
            WHERE NOT EXISTS (SELECT FROM known) RETURNING id) \
          SELECT id FROM known UNION ALL SELECT id FROM made LIMIT 1"
     );
     let row = client
-        .query_one(&sql, &[&table.schema.name, &columns, &types])
+        .query_one(
+            &sql,
+            &[&table.schema.name, &columns, &types, &table.others()],
+        )
         .await
         .map_err(what())?;
     row.try_get(0).map_err(what())

@@ -12,6 +12,7 @@ use crate::database::postgres::error::pg;
 use crate::database::postgres::kind::Kind;
 use crate::database::postgres::relation::same_type;
 use crate::database::postgres::text;
+use crate::database::server::added;
 use crate::database::server::outbox::{Entry, OutboxSource, What};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -38,8 +39,8 @@ enum Layout {
     Unknown,
     /// Of a table without all of its mapped columns.
     Incomplete(usize, String),
-    /// For each mapped column its place among the cells.
-    Known(usize, Vec<usize>),
+    /// For each mapped column its place among the cells; `None`: the table had no such column.
+    Known(usize, Vec<Option<usize>>),
 }
 
 impl PgOutbox {
@@ -66,7 +67,7 @@ impl PgOutbox {
     async fn learn_layouts(&mut self) -> Result<()> {
         let what = || pg("read which columns are captured");
         let sql = format!(
-            "SELECT id, name, columns FROM {}",
+            "SELECT id, name, columns, others FROM {}",
             self.names.table("layout")
         );
         let rows = self.conn.client().query(&sql, &[]).await.map_err(what())?;
@@ -74,21 +75,28 @@ impl PgOutbox {
             let id: i32 = row.try_get(0).map_err(what())?;
             let name: &str = row.try_get(1).map_err(what())?;
             let columns: Vec<&str> = row.try_get(2).map_err(what())?;
-            self.layouts.insert(id, self.layout(name, &columns));
+            let others: Vec<&str> = row.try_get(3).map_err(what())?;
+            self.layouts
+                .insert(id, self.layout(name, &columns, &others));
         }
         Ok(())
     }
 
-    fn layout(&self, name: &str, captured: &[&str]) -> Layout {
+    fn layout(&self, name: &str, captured: &[&str], others: &[&str]) -> Layout {
         let Some(index) = self.tables.iter().position(|t| t.schema.name == name) else {
             return Layout::Unknown;
         };
         let table = &self.tables[index];
         let mut places = Vec::with_capacity(table.columns.len());
         for &i in &table.columns {
-            let column = &table.schema.columns[i].name;
+            let known = &table.schema.columns[i];
+            let column = &known.name;
             match captured.iter().position(|c| c == column) {
-                Some(place) => places.push(place),
+                Some(place) => places.push(Some(place)),
+                // It came later. What was in it since then, all rows are looked at for.
+                None if known.began_null() && !others.contains(&column.as_str()) => {
+                    places.push(None);
+                }
                 None => {
                     return Layout::Incomplete(
                         index,
@@ -153,22 +161,27 @@ impl PgOutbox {
         })
     }
 
-    fn row(&self, table: usize, places: &[usize], cells: &[Option<&str>]) -> Result<Row> {
+    fn row(&self, table: usize, places: &[Option<usize>], cells: &[Option<&str>]) -> Result<Row> {
         let table = &self.tables[table];
         let columns = table.columns.iter().map(|&i| &table.schema.columns[i]);
         columns
             .zip(places)
-            .map(|(column, &place)| match cells.get(place) {
-                None => Err(Error::new(
-                    ErrorKind::Schema,
-                    format!("it has no cell for column {}", column.name),
-                )),
-                Some(None) => Ok(Value::Null),
-                Some(Some(cell)) => {
-                    text::value(Kind::of_declared(&column.declared_type), cell.as_bytes())
-                        .map_err(|e| e.at(format_args!("{}.{}", table.schema.name, column.name)))
-                }
-            })
+            .map(
+                |(column, place)| match place.map(|place| cells.get(place)) {
+                    None => Ok(Value::Null),
+                    Some(None) => Err(Error::new(
+                        ErrorKind::Schema,
+                        format!("it has no cell for column {}", column.name),
+                    )),
+                    Some(Some(None)) => Ok(Value::Null),
+                    Some(Some(Some(cell))) => {
+                        text::value(Kind::of_declared(&column.declared_type), cell.as_bytes())
+                            .map_err(|e| {
+                                e.at(format_args!("{}.{}", table.schema.name, column.name))
+                            })
+                    }
+                },
+            )
             .collect()
     }
 
@@ -253,7 +266,7 @@ fn different_columns(table: &SyncTable, now: &[(&str, &str)]) -> String {
     }
     for (name, _) in now {
         if !table.schema.columns.iter().any(|c| c.name == *name) {
-            what.push(format!("column {name} was added"));
+            what.push(added::unseen(name));
         }
     }
     what.join("; ")

@@ -1,6 +1,7 @@
 //! Making the tables, and what is written down about the captured tables.
 
 use crate::data::{LogId, Value};
+use crate::database::server::added::missed;
 use crate::database::server::driver::{Driver, Tx};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -206,6 +207,27 @@ impl Journal {
             self.tables
         );
         tx.execute(&sql, &[]).await.map(drop)
+    }
+
+    /// Lets the tables go on that waited for nothing but new columns.
+    pub(in crate::database::server) async fn widened<T: Tx>(
+        &self,
+        tx: &mut T,
+        tables: &[String],
+    ) -> Result<()> {
+        for captured in self.captured(tx).await? {
+            let missed = captured.gap.as_deref().and_then(missed);
+            let Some(missed) = missed.filter(|_| tables.contains(&captured.name)) else {
+                continue;
+            };
+            let again = if missed { ", recopy = 1" } else { "" };
+            let sql = format!(
+                "UPDATE {} SET gap = NULL{again} WHERE name = ?",
+                self.tables
+            );
+            tx.execute(&sql, &[text(&captured.name)]).await?;
+        }
+        Ok(())
     }
 
     /// All rows are being looked at again.

@@ -160,8 +160,11 @@ impl Journal {
         };
         // A base with other columns than the rows have by now says nothing about them; that there
         // was no row is as true as before.
-        let base = maybe_row(row, 6)?;
-        let fits = base.is_none() || bytes(row, 18)? == self.shape(unit);
+        let base = match (maybe_row(row, 6)?, self.shapes.get(unit)) {
+            (Some(base), Some(shape)) => Some(shape.fit(base, &bytes(row, 18)?)),
+            _ => None,
+        };
+        let fits = base.as_ref().is_none_or(Option::is_some);
         Ok(Some(OpenConflict {
             home: self.role,
             id: int(row, 0)?,
@@ -177,7 +180,7 @@ impl Journal {
             },
             kind: ConflictKind::from_name(string(row, 5)?)
                 .unwrap_or(ConflictKind::UpdateOriginDiffers),
-            base: base.filter(|_| fits),
+            base: base.flatten(),
             base_known: int(row, 7)? != 0 && fits,
             committed_us: [maybe_int(row, 8)?, maybe_int(row, 9)?],
             state: match int(row, 10)? {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::data::Value;
+use crate::database::migrated::mapped_otherwise;
 use crate::database::server::driver::Tx;
 use crate::database::{ChunkMark, MappedAs};
 use crate::error::Result;
@@ -121,6 +122,7 @@ impl Journal {
         &self,
         tx: &mut T,
         now: &BTreeMap<String, MappedAs>,
+        widened: bool,
     ) -> Result<Vec<(String, Vec<String>)>> {
         let mut again = Vec::new();
         let sql = format!("SELECT tbl, mapping FROM {}", self.mapped);
@@ -133,11 +135,7 @@ impl Journal {
                     self.forget_copy(tx, table).await?;
                 }
                 Some(now) => {
-                    let different: Vec<String> = now
-                        .iter()
-                        .filter(|(name, part)| was.get(*name) != Some(part))
-                        .map(|(name, _)| name.clone())
-                        .collect();
+                    let different = mapped_otherwise(&was, now, widened);
                     if !different.is_empty() && self.forget_copy(tx, table).await? {
                         again.push((table.to_owned(), different));
                     }

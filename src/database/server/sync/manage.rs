@@ -197,6 +197,22 @@ impl<D: Driver> ServerSync<D> {
         self.at_store(done.await)
     }
 
+    /// Whether changes are read from the server's log.
+    pub(in crate::database) fn has_log(&self) -> bool {
+        self.shared.driver.has_log()
+    }
+
+    /// Lets those of these tables go on that waited for nothing but new columns, which both sides have by
+    /// now. Where changes may have been missed, their rows are looked at again.
+    pub(in crate::database) async fn widened(&self, tables: Vec<String>) -> Result<()> {
+        let done = async {
+            let mut tx = self.begin().await?;
+            self.shared.journal.widened(&mut tx, &tables).await?;
+            tx.commit().await
+        };
+        self.at_store(done.await)
+    }
+
     /// The source's tables all of whose rows are to be looked at again.
     pub(in crate::database) async fn recopies(&self) -> Result<Vec<String>> {
         let captured = self.captured().await?;
@@ -299,10 +315,11 @@ impl<D: Driver> ServerSync<D> {
     pub(in crate::database) async fn remap(
         &self,
         now: BTreeMap<String, MappedAs>,
+        widened: bool,
     ) -> Result<Vec<(String, Vec<String>)>> {
         let done = async {
             let mut tx = self.begin().await?;
-            let again = self.shared.journal.remap(&mut tx, &now).await?;
+            let again = self.shared.journal.remap(&mut tx, &now, widened).await?;
             tx.commit().await?;
             Ok(again)
         };

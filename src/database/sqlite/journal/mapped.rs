@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use rusqlite::params;
 
 use crate::database::MappedAs;
+use crate::database::migrated::mapped_otherwise;
 use crate::database::sqlite::error::sqlite;
 use crate::error::Result;
 
@@ -21,6 +22,7 @@ impl Journal<'_> {
     pub(in crate::database::sqlite) fn remap(
         &self,
         now: &BTreeMap<String, MappedAs>,
+        widened: bool,
     ) -> Result<Vec<(String, Vec<String>)>> {
         let mut again = Vec::new();
         for (table, was) in self.mapped()? {
@@ -29,12 +31,7 @@ impl Journal<'_> {
                     self.forget_copy(&table)?;
                 }
                 Some(now) => {
-                    // What is no part of the mapping any more brings nothing that is missing.
-                    let different: Vec<String> = now
-                        .iter()
-                        .filter(|(name, part)| was.get(*name) != Some(part))
-                        .map(|(name, _)| name.clone())
-                        .collect();
+                    let different = mapped_otherwise(&was, now, widened);
                     if !different.is_empty() && self.forget_copy(&table)? {
                         again.push((table, different));
                     }

@@ -16,6 +16,7 @@ fn captured(name: &str, declared: &str, place: usize) -> Option<Captured> {
         declared: declared.to_owned(),
         charset: Some("utf8mb4".to_owned()),
         place,
+        began_null: true,
     })
 }
 
@@ -25,8 +26,42 @@ fn shape(columns: &[(&str, &str, usize)], width: usize) -> Shape {
             .iter()
             .map(|(name, declared, place)| captured(name, declared, *place))
             .collect(),
-        width,
+        names: (0..width)
+            .map(|i| {
+                let named = columns.iter().find(|(_, _, place)| *place == i);
+                named.map_or_else(|| format!("other{i}"), |(name, _, _)| (*name).to_owned())
+            })
+            .collect(),
     }
+}
+
+#[test]
+fn what_lies_before_columns_were_added_is_read_without_them() {
+    let collations = [(45, "utf8mb4".to_owned())].into();
+    let before = |bytes: &[u8], shape: &Shape| {
+        Layout::before_additions(&TableMap::read(bytes).unwrap(), shape, &collations)
+    };
+    let all: [(&str, &str, usize); 4] = [
+        ("id", "int unsigned", 0),
+        ("v", "varchar(80)", 1),
+        ("e", "enum('a','b')", 2),
+        ("w", "int", 3),
+    ];
+    let now = shape(&all, 4);
+    let layout = before(&map(FULL), &now).unwrap();
+    assert_eq!((layout.width, &layout.missing[..]), (4, &[3][..]));
+    // Without names nobody knows which column is new.
+    assert!(before(&map(&[]), &now).is_none());
+    // All of them are there.
+    assert!(before(&map(FULL), &shape(&all[..3], 3)).is_none());
+    // Another one is not there: it was renamed, or is none of the last.
+    let mut renamed = all;
+    renamed[2].0 = "ee";
+    assert!(before(&map(FULL), &shape(&renamed, 4)).is_none());
+    // Its rows held something from the beginning.
+    let mut filled = shape(&all, 4);
+    filled.columns[3].as_mut().unwrap().began_null = false;
+    assert!(before(&map(FULL), &filled).is_none());
 }
 
 /// `shop.t` with `id int unsigned, v varchar(80), e enum('a','b')`.

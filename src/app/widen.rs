@@ -1,0 +1,225 @@
+//! Columns that one side gets while a migration runs, with `added_columns = "carry"`: the other side
+//! gets them as well, and they are carried over from then on.
+//!
+//! Only what cannot be decided wrongly is added: a column that may be NULL, of a table whose columns
+//! are mapped by name, with no default or one that is a plain literal and so the same in every row of
+//! both sides. Any other column pauses the table, as without this setting.
+//!
+//! What a side's tables had is kept with the migration ([`remember`]), so that a column that was the
+//! service's own from the beginning is told from one that was added. Changes that came before the
+//! other side had the column wait meanwhile, and are decided once both sides have it.
+
+use crate::config::{AddedColumns, Config};
+use crate::data::{Generated, TableSchema};
+use crate::database::{AnyStore, AnySync, Engine, ReadStore, SyncTable, add_column};
+use crate::error::{Error, ErrorKind, Result};
+use crate::state::{KnownColumn, MigrationRecord};
+
+use super::Opened;
+use super::open::{draft, state_folder, store};
+use super::rules::Rules;
+
+/// A column to be added.
+#[derive(Debug)]
+pub(super) struct Addition {
+    store: AnyStore,
+    table: String,
+    column: String,
+    sql: String,
+}
+
+/// The columns that one side was given and the other one lacks, as far as they can be added there.
+pub(super) async fn wanted(config: &Config, record: &MigrationRecord) -> Result<Vec<Addition>> {
+    let name = &record.migration;
+    let migration = config.migration(name)?;
+    if migration.options.added_columns != AddedColumns::Carry || !record.phase.is_installed() {
+        return Ok(Vec::new());
+    }
+    let source = store(config, &migration.source)?;
+    let target = store(config, &migration.target)?;
+    let mut rules = Rules::new(config, &state_folder(config)?)?;
+    let spec = draft(name, migration, &mut rules, &source).await?.spec;
+    let mut out = Vec::new();
+    for table in &spec.tables {
+        // Whose columns somebody has named, nobody else adds some to.
+        let by_name = table.transform.is_none() && table.columns.is_empty();
+        let Some(known) = record.known_columns.get(&table.target).filter(|_| by_name) else {
+            continue;
+        };
+        let sides = async {
+            Ok((
+                source.schema(&table.source).await?,
+                target.schema(&table.target).await?,
+            ))
+        };
+        let (from, to) = match sides.await {
+            Ok(sides) => sides,
+            // That is said where the migration is opened.
+            Err(e) if Error::kind(&e) == ErrorKind::NotFound => continue,
+            Err(e) => return Err(e),
+        };
+        let ignored = |column: &str| {
+            let mut ignored = table.ignore_columns.iter();
+            ignored.any(|c| c.eq_ignore_ascii_case(column))
+        };
+        let mut add = |from: (&AnyStore, &TableSchema),
+                       to: (&AnyStore, &TableSchema),
+                       new: &dyn Fn(&str) -> bool| {
+            for index in 0..from.1.columns.len() {
+                let column = &from.1.columns[index].name;
+                if to.1.column(column).is_some() || ignored(column) || !new(column) {
+                    continue;
+                }
+                let engines = (from.0.engine(), to.0.engine());
+                if let Some(sql) = addition(from.1, index, engines, &to.1.name) {
+                    out.push(Addition {
+                        store: to.0.clone(),
+                        table: to.1.name.clone(),
+                        column: column.clone(),
+                        sql,
+                    });
+                }
+            }
+        };
+        add((&source, &from), (&target, &to), &|_| true);
+        if spec.two_way {
+            let is_new = |column: &str| known.keys().all(|k| !k.eq_ignore_ascii_case(column));
+            add((&target, &to), (&source, &from), &is_new);
+        }
+    }
+    Ok(out)
+}
+
+/// The SQL, unless the column is one that somebody must decide about.
+fn addition(
+    schema: &TableSchema,
+    index: usize,
+    (from, to): (Engine, Engine),
+    table: &str,
+) -> Option<String> {
+    let column = &schema.columns[index];
+    let plain =
+        column.nullable && column.generated == Generated::No && !schema.key.contains(&index);
+    plain
+        .then(|| add_column(schema, index, from, to, table))
+        .flatten()
+}
+
+/// Adds what is missing. Fails with `Busy` where a table cannot be changed at once: nobody is kept
+/// waiting for long.
+pub(super) async fn add(additions: Vec<Addition>, migration: &str) -> Result<()> {
+    for addition in additions {
+        let Addition {
+            store,
+            table,
+            column,
+            sql,
+        } = addition;
+        if let Err(e) = store.run_ddl(&sql).await {
+            let there = store.schema(&table).await?;
+            if there.column(&column).is_some() {
+                continue;
+            }
+            let e = e.at(format!(
+                "migration {migration}: column {column} for table {table}"
+            ));
+            return Err(match e.kind() {
+                ErrorKind::Busy => e,
+                _ => e.hint(format!(
+                    "add it yourself, or leave it out with ignore_columns = [\"{column}\"]"
+                )),
+            });
+        }
+        tracing::info!(
+            table,
+            column,
+            sql,
+            "a column was added, as on the other side"
+        );
+    }
+    Ok(())
+}
+
+/// Lets tables go on that waited for columns which are on both sides by now.
+pub(super) async fn go_on(
+    config: &Config,
+    record: &MigrationRecord,
+    opened: &Opened,
+) -> Result<()> {
+    let migration = config.migration(&opened.plan.migration)?;
+    if migration.options.added_columns != AddedColumns::Carry {
+        return Ok(());
+    }
+    // What of the source is not mapped, somebody has left out.
+    let source = opened.source.tables().iter();
+    let source = source.map(|t| t.schema.name.clone()).collect();
+    opened.source.widened(source).await?;
+    // Of the target it may be new, and none that can be added to the source.
+    let is_known = |table: &&SyncTable| {
+        let known = record.known_columns.get(&table.schema.name);
+        table.schema.data_columns().into_iter().all(|column| {
+            let name = &table.schema.columns[column].name;
+            table.columns.contains(&column) || known.is_some_and(|known| known.contains_key(name))
+        })
+    };
+    let target = opened.target.tables().iter().filter(is_known);
+    let target = target.map(|t| t.schema.name.clone()).collect();
+    opened.target.widened(target).await
+}
+
+/// Keeps which columns the target's tables have: all at first, later those that are mapped as well. Answers
+/// whether all that is in the columns that are mapped now and were not before comes with changes that
+/// are still to be read: they were added, and every change is read from a log.
+pub(super) async fn remember(
+    config: &Config,
+    record: &mut MigrationRecord,
+    opened: &mut Opened,
+) -> Result<bool> {
+    let migration = config.migration(&opened.plan.migration)?;
+    let followed = [
+        Some(&opened.source),
+        opened.plan.two_way.then_some(&opened.target),
+    ];
+    let mut come = migration.options.added_columns == AddedColumns::Carry
+        && followed.into_iter().flatten().all(AnySync::has_log);
+    let is_looked_at = opened.is_copied().await?;
+    let before = std::mem::take(&mut record.known_columns);
+    for (unit, table) in std::iter::zip(&mut opened.plan.units, opened.target.tables()) {
+        let columns = table.schema.columns.iter().enumerate();
+        let is_mapped = |index: usize| table.columns.contains(&index);
+        let known = match before.get(&table.schema.name) {
+            None => {
+                come = false;
+                let state = |i| match is_mapped(i) {
+                    true => KnownColumn::Mapped,
+                    false => KnownColumn::LeftOut,
+                };
+                columns.map(|(i, c)| (c.name.clone(), state(i))).collect()
+            }
+            Some(known) => {
+                let mut known = known.clone();
+                for (_, column) in columns.filter(|(i, _)| is_mapped(*i)) {
+                    let was = known.get(&column.name);
+                    // One that was left out held something.
+                    come &= was != Some(&KnownColumn::LeftOut);
+                    let is = match was {
+                        None if column.began_null() => KnownColumn::Added,
+                        Some(KnownColumn::Added) if !is_looked_at => KnownColumn::Added,
+                        _ => KnownColumn::Mapped,
+                    };
+                    known.insert(column.name.clone(), is);
+                }
+                known
+            }
+        };
+        let is_added = |&index: &usize| {
+            let name = &table.schema.columns[index].name;
+            known.get(name) == Some(&KnownColumn::Added)
+        };
+        unit.added = table.columns.iter().map(is_added).collect();
+        record
+            .known_columns
+            .insert(table.schema.name.clone(), known);
+    }
+    Ok(come)
+}

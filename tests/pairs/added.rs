@@ -1,0 +1,106 @@
+//! Columns that a side gets while the migration runs, with `added_columns = "carry"`.
+
+use std::process::{Child, Command};
+
+use crate::support::program::{Shown, wait_until};
+use crate::support::sides::{Engine, Side, Sides};
+
+use super::schema::{CONFIG, assert_equal, seed, shop};
+
+fn carrying(sides: Sides) -> Sides {
+    let sides = shop(sides);
+    sides.configure(&format!("added_columns = \"carry\"\n{CONFIG}"));
+    let seeds = seed(sides.source.engine);
+    sides
+        .source
+        .transaction(&seeds.iter().map(String::as_str).collect::<Vec<_>>());
+    sides.sync();
+    sides
+}
+
+/// `ALTER TABLE … ADD COLUMN`, of a text.
+fn add(side: &Side, table: &str, column: &str) {
+    let text = match side.engine {
+        Engine::Mysql => "VARCHAR(40) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
+        Engine::Sqlite | Engine::Postgres => "TEXT",
+    };
+    side.sql(&format!("ALTER TABLE {table} ADD COLUMN {column} {text}"));
+}
+
+/// The values of a column that is perhaps not there yet.
+fn held(side: &Side, table: &str, key: &str, column: &str) -> Vec<String> {
+    let sql = format!("SELECT {key}, {column} FROM {table} WHERE {column} IS NOT NULL");
+    let found = side.session().rows(&sql).unwrap_or_default();
+    let mut found: Vec<String> = found
+        .into_iter()
+        .map(|row| row.into_iter().flatten().collect::<Vec<_>>().join(" "))
+        .collect();
+    found.sort();
+    found
+}
+
+fn stop(sides: &Sides, child: Child) {
+    let sent = Command::new("kill")
+        .args(["-TERM", &child.id().to_string()])
+        .status();
+    assert!(sent.unwrap().success());
+    let shown = Shown::new(&child.wait_with_output().unwrap(), sides.shop.folder());
+    assert_eq!(shown.code, 0, "{shown:?}");
+}
+
+pub(super) fn check(sides: Sides) {
+    let sides = carrying(sides);
+    let (a, b) = (&sides.source, &sides.target);
+
+    let child = sides.shop.start(&["sync", "shop"]);
+    a.sql("UPDATE items SET stars = 70 WHERE id = 9");
+    wait_until("it follows", || {
+        !b.rows("SELECT id FROM items WHERE stars = 70").is_empty()
+    });
+    add(a, "items", "colour");
+    a.sql("UPDATE items SET stars = 71, colour = 'red' WHERE id = 1");
+    a.sql("UPDATE items SET stars = 72 WHERE id = 2");
+    a.sql("INSERT INTO items (id, name, stars, colour) VALUES (600, 'new', 1, 'blue')");
+    a.sql("DELETE FROM items WHERE id = 3");
+    wait_until("the service has the column", || {
+        held(b, "items", "id", "colour") == ["1 red", "600 blue"]
+    });
+    // And the way back.
+    b.sql("UPDATE items SET colour = 'green' WHERE id = 2");
+    wait_until("the new column comes back", || {
+        held(a, "items", "id", "colour") == ["1 red", "2 green", "600 blue"]
+    });
+    add(b, "tags", "place");
+    b.sql("UPDATE tags SET weight = 70, place = 'here' WHERE code = 'tag/3'");
+    wait_until("the monolith has the column", || {
+        held(a, "tags", "code", "place") == ["tag/3 here"]
+    });
+    stop(&sides, child);
+    let report = sides.sync();
+    for table in report["tables"].as_array().unwrap() {
+        assert_eq!(table["conflicts"], 0, "{report}");
+    }
+    assert_equal(&sides);
+    sides.assert_still();
+
+    // While nobody looks, with changes that wait on both sides from before and after it.
+    a.sql("UPDATE parents SET v = 5 WHERE id = 1");
+    b.sql("UPDATE parents SET v = 6 WHERE id = 2");
+    add(a, "parents", "note");
+    a.sql("UPDATE parents SET v = 7, note = 'x' WHERE id = 3");
+    a.sql("UPDATE parents SET v = 8 WHERE id = 1");
+    b.sql("UPDATE parents SET v = 9 WHERE id = 4");
+    let report = sides.sync();
+    for table in report["tables"].as_array().unwrap() {
+        assert_eq!(table["conflicts"], 0, "{report}");
+    }
+    assert_eq!(held(b, "parents", "id", "note"), ["3 x"]);
+    let values = "SELECT id, v FROM parents WHERE v <> 0";
+    assert_eq!(
+        b.rows(values),
+        [r#""1", "8""#, r#""2", "6""#, r#""3", "7""#, r#""4", "9""#]
+    );
+    assert_equal(&sides);
+    sides.assert_verified();
+    sides.assert_still();
+}
