@@ -19,6 +19,8 @@ mod resume;
 mod rules;
 mod verify;
 mod widen;
+#[cfg(feature = "cluster")]
+mod worker;
 
 pub use build::{MigrationSpec, Opened, TableSpec, build};
 pub use check::{Checked, Finding, check};
@@ -30,6 +32,9 @@ pub use operate::{SyncRequest, sync};
 pub use progress::Observed;
 pub use resume::resume;
 pub use rules::{RuleWatcher, Rules};
+#[cfg(feature = "cluster")]
+pub use worker::{WorkerOptions, work};
+
 pub use verify::{VerifyOptions, query, reconcile, remember, verify};
 
 pub use crate::state::{AuditLog, AuditSummary};

@@ -20,7 +20,7 @@ use super::create;
 use super::ending::half_ended;
 use super::lease::Lease;
 use super::notebook::Notebook;
-use super::open::{open, state, store};
+use super::open::{open, state, state_folder, store};
 use super::progress::{Meter, Observed, note, note_lag, now_us};
 use super::remap::remap;
 use super::resume::recopies;
@@ -62,8 +62,14 @@ pub async fn sync(
 ) -> Result<SyncReport> {
     let name = &request.migration;
     config.migration(name)?;
+    // First of all: whoever asks whether somebody works on the migration learns it at once, however long
+    // the state takes to open.
+    let lease = match Lease::need(&state_folder(config)?, name) {
+        // The state says better what is wrong with its folder.
+        Err(e) if e.kind() == ErrorKind::Io => state(config).await.and(Err(e))?,
+        lease => lease?,
+    };
     let state = state(config).await?;
-    let lease = Lease::need(state.folder(), name)?;
     let record = state.migration(name).await?;
     if let Some(reason) = state.pause_wished(name).await? {
         return Err(Error::new(

@@ -15,9 +15,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::rule::mapping::{MappedTable, TableMapping};
 use crate::state::AuditLog;
 use crate::verify::{
-    Action, Entry, Flow, Ledger, Level, PART_ROWS, PATIENCE, Prefer, Progress, QueryOptions,
-    QueryRows, Recheck, ReconcileReport, ReconcileRequest, Repair, RepairOutcome, RepairStore,
-    RepairTable, Report, Verified, VerifyRequest,
+    Action, Cluster, Entry, Flow, Lanes, Ledger, Level, PART_ROWS, PATIENCE, Prefer, Progress,
+    QueryOptions, QueryRows, Recheck, ReconcileReport, ReconcileRequest, Repair, RepairOutcome,
+    RepairStore, RepairTable, Report, Verified, VerifyRequest,
 };
 
 use super::conflicts::conflict_id;
@@ -58,6 +58,10 @@ pub struct VerifyOptions {
     pub patience: Duration,
     /// Whether the configuration's own checks are run, too; where all tables are compared.
     pub checks: bool,
+    /// How many readers of each side a large table has.
+    pub readers: usize,
+    /// The workers that compare; `None`: this process.
+    pub cluster: Option<Cluster>,
 }
 
 impl VerifyOptions {
@@ -77,53 +81,26 @@ impl VerifyOptions {
             resume: false,
             patience: PATIENCE,
             checks: true,
+            readers: 1,
+            cluster: None,
         }
     }
 
     /// What is compared, and how closely: what an interrupted verification found is only taken over into
     /// one of the same.
-    fn compared(
-        &self,
-        places: [String; 2],
-        migration: &MigrationConfig,
-        mappings: &[TableMapping],
-    ) -> String {
-        let tables: Vec<String> = mappings
-            .iter()
-            .map(|m| {
-                let columns = |t: &MappedTable| -> Vec<String> {
-                    let columns = t.table.columns.iter();
-                    columns
-                        .map(|c| format!("{} {}", c.name, c.declared_type))
-                        .collect()
-                };
-                let targets: Vec<_> = m
-                    .targets
-                    .iter()
-                    .map(|t| (&t.table.name, columns(t)))
-                    .collect();
-                let keys: Vec<_> = m.targets.iter().map(|t| &t.table.key).collect();
-                format!(
-                    "{} {:?} {targets:?} {:?} {:?} {keys:?}",
-                    m.source.table.name,
-                    columns(&m.source),
-                    m.filter_sql,
-                    m.source.table.key,
-                )
-            })
-            .collect();
-        let tolerances = migration.tables.iter().map(|t| (&t.target, &t.tolerance));
-        let tolerances: Vec<_> = tolerances.collect();
-        let version = env!("CARGO_PKG_VERSION");
-        let all = format!("{version} {places:?} {tolerances:?}\n{}", tables.join("\n"));
-        let digest = blake3::hash(all.as_bytes());
+    fn compared(&self, digest: &str) -> String {
         format!(
-            "{} {:?} {:?} {}",
-            self.level,
-            self.tables,
-            self.filter,
-            digest.to_hex()
+            "{} {:?} {:?} {digest}",
+            self.level, self.tables, self.filter
         )
+    }
+
+    fn lanes<'a>(&self, cluster: Option<&'a Cluster>) -> Lanes<'a> {
+        match (cluster, self.readers) {
+            (Some(cluster), _) => Lanes::Cluster(cluster),
+            (None, 0 | 1) => Lanes::One,
+            (None, readers) => Lanes::Readers(readers),
+        }
     }
 
     fn fill(&self, request: &mut VerifyRequest<'_>) {
@@ -137,6 +114,43 @@ impl VerifyOptions {
         request.rows_per_s_max = self.rows_per_s_max;
         request.part_rows = self.part_rows;
     }
+}
+
+/// Two databases and what a configuration says about the tables between them, digested.
+pub(super) fn mapping_digest(
+    places: [String; 2],
+    migration: &MigrationConfig,
+    mappings: &[TableMapping],
+) -> String {
+    let tables: Vec<String> = mappings
+        .iter()
+        .map(|m| {
+            let columns = |t: &MappedTable| -> Vec<String> {
+                let columns = t.table.columns.iter();
+                columns
+                    .map(|c| format!("{} {}", c.name, c.declared_type))
+                    .collect()
+            };
+            let targets: Vec<_> = m
+                .targets
+                .iter()
+                .map(|t| (&t.table.name, columns(t)))
+                .collect();
+            let keys: Vec<_> = m.targets.iter().map(|t| &t.table.key).collect();
+            format!(
+                "{} {:?} {targets:?} {:?} {:?} {keys:?}",
+                m.source.table.name,
+                columns(&m.source),
+                m.filter_sql,
+                m.source.table.key,
+            )
+        })
+        .collect();
+    let tolerances = migration.tables.iter().map(|t| (&t.target, &t.tolerance));
+    let tolerances: Vec<_> = tolerances.collect();
+    let version = env!("CARGO_PKG_VERSION");
+    let all = format!("{version} {places:?} {tolerances:?}\n{}", tables.join("\n"));
+    blake3::hash(all.as_bytes()).to_hex().to_string()
 }
 
 /// Compares both sides of a migration. Differences are no error.
@@ -157,7 +171,11 @@ pub async fn verify(
     request.flow = flow.as_ref().map(|flow| flow as &dyn Flow);
     let path = state_folder(config)?.join(format!("{}.verify", options.migration));
     let places = [source.identity(), target.identity()];
-    let compared = options.compared(places, migration, &opened.plan.mappings);
+    let digest = mapping_digest(places, migration, &opened.plan.mappings);
+    let compared = options.compared(&digest);
+    let cluster = options.cluster.clone();
+    let cluster = cluster.map(|cluster| cluster.of(&options.migration, digest));
+    request.lanes = options.lanes(cluster.as_ref());
     let ledger = match Ledger::open(&path, &compared, options.resume) {
         // Without a ledger it can be compared all the same.
         Err(e) if !options.resume => {
@@ -194,7 +212,7 @@ pub async fn verify(
 }
 
 /// What the configuration tolerates, by table of the target.
-fn tolerances(
+pub(super) fn tolerances(
     migration: &MigrationConfig,
     mappings: &[TableMapping],
 ) -> Result<BTreeMap<String, BTreeMap<String, f64>>> {

@@ -7,6 +7,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use super::{
     audit, check, conflict, demo, init, migration, plugin, query, reconcile, script, sync, verify,
+    worker,
 };
 
 /// Moves live tables out of a monolith's database into the databases of new services.
@@ -76,6 +77,7 @@ pub(super) enum Command {
     Reconcile(reconcile::ReconcileArgs),
     Audit(audit::AuditArgs),
     Query(query::QueryArgs),
+    Worker(worker::WorkerArgs),
     Conflict(conflict::ConflictArgs),
     Migration(migration::MigrationArgs),
     Script(script::ScriptArgs),

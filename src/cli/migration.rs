@@ -153,7 +153,7 @@ fn with_steps(record: &MigrationRecord) -> Result<Json> {
     };
     if let Some(object) = json.as_object_mut() {
         // Banyan's own memory.
-        object.remove("known_columns");
+        object.shift_remove("known_columns");
         object.insert("next_steps".to_owned(), json!(steps));
     }
     Ok(json)

@@ -23,6 +23,7 @@ mod sync;
 mod trial;
 mod verify;
 mod watch;
+mod worker;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -91,6 +92,7 @@ fn dispatch(parsed: Arguments, out: &mut dyn Write, errors: &mut dyn Write) -> R
         Command::Conflict(args) => conflict::run(&args, &mut printer, config),
         Command::Migration(args) => migration::run(&args, &mut printer, config),
         Command::Plugin(args) => plugin::run(&args, &mut printer, config),
+        Command::Worker(args) => worker::run(&args, &mut printer, config),
         Command::Script(args) => script::run(&args, &mut printer, config),
     }
 }

@@ -10,6 +10,7 @@ use crate::verify::{FileForm, FileRows, JsonRows, QueryOptions, QueryRows, TextR
 use super::Printer;
 use super::context::{block_on, load};
 use super::verify::or_interrupted;
+use super::worker::WorkersArgs;
 
 /// Run SQL over all stores: SELECT … FROM monolith.customers a JOIN orders.customers b …
 ///
@@ -32,6 +33,9 @@ pub(super) struct QueryArgs {
     /// Write the rows to this file instead; its ending says how: .csv, .json, .arrow or .parquet
     #[arg(long, value_name = "FILE")]
     pub(super) output: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(super) workers: WorkersArgs,
 }
 
 pub(super) fn run(
@@ -43,6 +47,8 @@ pub(super) fn run(
     let options = QueryOptions {
         memory_bytes: args.memory_mb.saturating_mul(1024 * 1024),
         mixed_as_text: args.mixed_as_text,
+        parts: args.workers.parts(),
+        cluster: args.workers.cluster()?,
         ..QueryOptions::default()
     };
     if let Some(path) = &args.output {

@@ -15,6 +15,7 @@ use crate::verify::{
 
 use super::context::{block_on, load};
 use super::watch::{self, WatchArgs};
+use super::worker::WorkersArgs;
 use super::{Bar, Printer, Progress};
 
 /// Compare both sides of a migration; exit 1 when they differ
@@ -37,6 +38,13 @@ pub(super) struct VerifyArgs {
     /// Leave out the configuration's own [checks]; they run when all tables are compared
     #[arg(long)]
     pub(super) no_checks: bool,
+
+    /// Let so many readers of each side compare a large table in ranges of its key
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(super) readers: u16,
+
+    #[command(flatten)]
+    pub(super) workers: WorkersArgs,
 
     /// Go on where a verification of the same was interrupted; what it had compared stays as old as it is
     #[arg(long, conflicts_with = "continuous")]
@@ -116,6 +124,8 @@ pub(super) fn run(
         checks: !args.no_checks,
         part_rows: args.part_rows,
         resume: args.resume,
+        readers: usize::from(args.readers),
+        cluster: args.workers.cluster()?,
         ..args.scope.options(&args.migration)
     };
     if args.continuous {

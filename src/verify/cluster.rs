@@ -30,7 +30,21 @@ pub(super) mod session;
 #[cfg(feature = "cluster")]
 pub use job::{Host, Job, RangeText, compare_range};
 #[cfg(feature = "cluster")]
-pub use serve::{Listening, serve};
+pub use serve::{Listening, other_configuration, serve};
+
+#[cfg(not(feature = "cluster"))]
+use std::sync::Arc;
+
+#[cfg(not(feature = "cluster"))]
+use datafusion::arrow::record_batch::RecordBatch;
+#[cfg(not(feature = "cluster"))]
+use datafusion::error::DataFusionError;
+#[cfg(not(feature = "cluster"))]
+use datafusion::execution::runtime_env::RuntimeEnv;
+#[cfg(not(feature = "cluster"))]
+use datafusion::logical_expr::Explain;
+#[cfg(not(feature = "cluster"))]
+use datafusion::prelude::{SessionConfig, SessionContext};
 
 use crate::error::Result;
 
@@ -71,6 +85,27 @@ impl Cluster {
     #[must_use]
     pub fn workers(&self) -> usize {
         0
+    }
+
+    pub(super) fn may_be_lost(&self, _error: &DataFusionError) -> bool {
+        false
+    }
+
+    pub(super) async fn explain(
+        &self,
+        context: &SessionContext,
+        explain: &Explain,
+    ) -> Result<RecordBatch, DataFusionError> {
+        let plan = context.state().create_physical_plan(&explain.plan).await?;
+        Ok(RecordBatch::new_empty(plan.schema()))
+    }
+
+    pub(super) async fn context(
+        &self,
+        config: SessionConfig,
+        _runtime: Option<Arc<RuntimeEnv>>,
+    ) -> Result<SessionContext> {
+        std::future::ready(Ok(SessionContext::new_with_config(config))).await
     }
 
     pub(super) async fn compare(

@@ -49,6 +49,8 @@ mod tolerance;
 
 pub use check::{CheckReport, check};
 pub use cluster::Cluster;
+#[cfg(feature = "cluster")]
+pub use cluster::{Host, Job, Listening, RangeText, compare_range, other_configuration, serve};
 pub use flow::{Across, Flow, Moving};
 pub use lanes::Lanes;
 pub use ledger::Ledger;

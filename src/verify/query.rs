@@ -48,6 +48,7 @@ use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::logical_expr::{AggregateUDF, LogicalPlan, ScalarUDF};
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use futures::StreamExt;
 
@@ -56,8 +57,16 @@ use crate::error::Result;
 
 use super::cluster::Cluster;
 
+#[cfg(feature = "cluster")]
+pub(super) use scan::StoreScan;
+#[cfg(feature = "cluster")]
+pub(super) use text::ScanText;
+
 pub use export::{FileForm, FileRows};
 pub use render::{JsonRows, TextRows};
+
+/// So often a query is run once more when workers are lost before anything has come.
+const RETRIES: u32 = 3;
 
 /// How a query is run.
 #[derive(Clone, Debug)]
@@ -93,7 +102,16 @@ impl Default for QueryOptions {
 /// The rows of a query, as they come.
 pub struct QueryRows {
     stream: SendableRecordBatchStream,
-    memory_bytes: usize,
+    asked: Asked,
+    /// How often it may be asked once more: nothing has come yet, and workers may be lost.
+    tries: u32,
+}
+
+/// What was asked.
+struct Asked {
+    stores: Vec<Arc<dyn ReadStore>>,
+    sql: String,
+    options: QueryOptions,
 }
 
 impl fmt::Debug for QueryRows {
@@ -115,10 +133,25 @@ impl QueryRows {
     /// does not fit its column, with `Full` when memory or disk is not enough, and with what the
     /// store says.
     pub async fn next(&mut self) -> Result<Option<RecordBatch>> {
-        match self.stream.next().await {
-            None => Ok(None),
-            Some(Ok(batch)) => Ok(Some(batch)),
-            Some(Err(e)) => Err(failure::running(e, self.memory_bytes)),
+        loop {
+            match self.stream.next().await {
+                None => return Ok(None),
+                Some(Ok(batch)) => {
+                    if batch.num_rows() > 0 {
+                        self.tries = 0;
+                    }
+                    return Ok(Some(batch));
+                }
+                Some(Err(e)) => {
+                    let cluster = self.asked.options.cluster.as_ref();
+                    if self.tries == 0 || !cluster.is_some_and(|c| c.may_be_lost(&e)) {
+                        return Err(failure::running(e, self.asked.options.memory_bytes));
+                    }
+                    self.tries -= 1;
+                    tracing::warn!("the query is run once more: {}", e.strip_backtrace());
+                    self.stream = self.asked.run().await?;
+                }
+            }
         }
     }
 }
@@ -132,6 +165,38 @@ pub async fn query(
     sql: &str,
     options: &QueryOptions,
 ) -> Result<QueryRows> {
+    let asked = Asked {
+        stores: stores.to_vec(),
+        sql: sql.to_owned(),
+        options: options.clone(),
+    };
+    Ok(QueryRows {
+        stream: asked.run().await?,
+        tries: if options.cluster.is_some() {
+            RETRIES
+        } else {
+            0
+        },
+        asked,
+    })
+}
+
+/// Banyan's own functions.
+pub(super) fn functions() -> (ScalarUDF, AggregateUDF) {
+    (row_hash::function(), set_hash::function())
+}
+
+impl Asked {
+    async fn run(&self) -> Result<SendableRecordBatchStream> {
+        Box::pin(run(&self.stores, &self.sql, &self.options)).await
+    }
+}
+
+async fn run(
+    stores: &[Arc<dyn ReadStore>],
+    sql: &str,
+    options: &QueryOptions,
+) -> Result<SendableRecordBatchStream> {
     let mut config = SessionConfig::new()
         .with_default_catalog_and_schema(tables::CATALOG, tables::ANY_STORE)
         .with_information_schema(false);
@@ -148,9 +213,13 @@ pub async fn query(
         .with_max_temp_directory_size(options.spill_bytes_max)
         .build_arc()
         .map_err(|e| failure::planning(e, &found))?;
-    let context = SessionContext::new_with_config_rt(config, runtime);
-    context.register_udf(row_hash::function());
-    context.register_udaf(set_hash::function());
+    let context = match &options.cluster {
+        None => SessionContext::new_with_config_rt(config, runtime),
+        Some(cluster) => cluster.context(config, Some(runtime)).await?,
+    };
+    let (scalar, aggregate) = functions();
+    context.register_udf(scalar);
+    context.register_udaf(aggregate);
     found.register(&context)?;
     diff::register(&context, &compared, &found).await?;
     let read_only = SQLOptions::new()
@@ -160,14 +229,15 @@ pub async fn query(
     let plan = async {
         let plan = context.state().statement_to_plan(statement).await?;
         read_only.verify_plan(&plan)?;
+        if let (Some(cluster), LogicalPlan::Explain(explain)) = (&options.cluster, &plan) {
+            let plan = cluster.explain(&context, explain).await?;
+            return context.read_batch(plan)?.execute_stream().await;
+        }
         context
             .execute_logical_plan(plan)
             .await?
             .execute_stream()
             .await
     };
-    Ok(QueryRows {
-        stream: plan.await.map_err(|e| failure::planning(e, &found))?,
-        memory_bytes: options.memory_bytes,
-    })
+    plan.await.map_err(|e| failure::planning(e, &found))
 }

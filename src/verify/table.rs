@@ -40,6 +40,8 @@ pub(super) struct Pair<'a> {
     pub(super) stored: Option<Arc<dyn StoredForm>>,
     /// Whether a key of one side means the same when it bounds a read of the other.
     alike: bool,
+    /// Rows of each side that are read in a second, at most.
+    pub(super) rows_per_s_max: Option<u64>,
     /// How fast source and target are read.
     throttles: Option<[Arc<Throttle>; 2]>,
     /// What is no difference.
@@ -147,6 +149,7 @@ impl<'a> Pair<'a> {
             keyed,
             stored,
             alike,
+            rows_per_s_max: request.rows_per_s_max,
             throttles: request.rows_per_s_max.map(|most| {
                 [(); 2].map(|()| {
                     Arc::new(Throttle::new(Arc::new(SystemClock::new()), most, most / 10))

@@ -32,6 +32,8 @@ struct Shared {
     mode: AtomicU8,
     delay_ms: AtomicU64,
     ended: AtomicBool,
+    /// What was sent, in both directions, if it is kept.
+    kept: Option<Mutex<Vec<u8>>>,
     /// Client's and server's end.
     connections: Mutex<Vec<Link>>,
 }
@@ -53,12 +55,28 @@ struct State {
 impl Proxy {
     /// Forwards to `host:port`.
     pub(crate) fn new(to: &str) -> Self {
+        Self::of(to, None)
+    }
+
+    /// Likewise, and keeps all that is sent.
+    pub(crate) fn keeping(to: &str) -> Self {
+        Self::of(to, Some(Mutex::default()))
+    }
+
+    /// All that was sent so far.
+    pub(crate) fn kept(&self) -> Vec<u8> {
+        let kept = self.shared.kept.as_ref().expect("it keeps nothing");
+        kept.lock().unwrap().clone()
+    }
+
+    fn of(to: &str, kept: Option<Mutex<Vec<u8>>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let shared = Arc::new(Shared {
             to: to.to_owned(),
             mode: AtomicU8::new(Mode::Forward as u8),
             delay_ms: AtomicU64::new(0),
+            kept,
             ended: AtomicBool::new(false),
             connections: Mutex::new(Vec::new()),
         });
@@ -176,6 +194,9 @@ impl Shared {
             if torn.load(Ordering::SeqCst) || self.is(Mode::Swallow) {
                 torn.store(true, Ordering::SeqCst);
                 continue;
+            }
+            if let Some(kept) = &self.kept {
+                kept.lock().unwrap().extend_from_slice(&buffer[..read]);
             }
             if to.write_all(&buffer[..read]).is_err() {
                 break;

@@ -10,8 +10,11 @@ mod memory;
 mod moving;
 mod parts;
 mod query;
+mod readers;
 mod reconcile;
 mod servers;
 mod sqlite;
 mod support;
 mod transformed;
+#[cfg(feature = "cluster")]
+mod workers;

@@ -116,7 +116,8 @@ fn state(
 }
 
 /// The error for a job that this worker's configuration says something else about.
-pub(crate) fn other_configuration(migration: &str) -> Error {
+#[must_use]
+pub fn other_configuration(migration: &str) -> Error {
     Error::new(
         ErrorKind::Refused,
         format!(

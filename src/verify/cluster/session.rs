@@ -4,17 +4,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use datafusion::arrow::array::{AsArray, StringArray, UInt64Array};
-use datafusion::arrow::datatypes::UInt64Type;
+use datafusion::arrow::array::{ArrayRef, AsArray, StringArray, UInt64Array};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, UInt64Type};
+use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::error::{DataFusionError, Result as PlanResult};
 use datafusion::execution::SessionStateBuilder;
+use datafusion::logical_expr::Explain;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion_distributed::grpc::DefaultChannelResolver;
 use datafusion_distributed::{
     ChannelResolver, DesiredTaskCountEvent, DesiredTaskCountEventResponse, DistributedExt,
     DistributedLeafExec, GetWorkerInfoRequest, ScaleUpLeafNodeEvent, ScaleUpLeafNodeEventResponse,
-    SessionStateBuilderExt, WorkerResolver,
+    SessionStateBuilderExt, WorkerResolver, display_plan_ascii,
 };
 use futures::StreamExt;
 use url::Url;
@@ -54,13 +56,52 @@ async fn is_alive(resolver: &DefaultChannelResolver, url: &Url) -> Result<(), St
     };
     match tokio::time::timeout(ALIVE, ask).await {
         Err(_) => Err(format!("did not answer within {} s", ALIVE.as_secs())),
-        Ok(Err(e)) => Err(e.strip_backtrace()),
+        Ok(Err(e)) => Err(match root_of(&e) {
+            cause if cause.is_empty() => "cannot be reached".to_owned(),
+            cause => format!("cannot be reached: {cause}"),
+        }),
         Ok(Ok(info)) if info.version == env!("CARGO_PKG_VERSION") => Ok(()),
         Ok(Ok(info)) => Err(format!("runs version {}", info.version)),
     }
 }
 
+/// What an error comes from in the end.
+fn root_of(e: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = e;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    // A cause that was only kept as text stands in quotes.
+    let text = cause.to_string();
+    let text = text.split("message: \"").nth(1).unwrap_or(&text);
+    text.split('"').next().unwrap_or(text).trim().to_owned()
+}
+
 impl Cluster {
+    /// Whether an error may be that of a worker which is gone, and not of what was asked.
+    pub(in crate::verify) fn may_be_lost(&self, error: &DataFusionError) -> bool {
+        let text = error.strip_backtrace();
+        ["h2 protocol error", "transport error", "tcp connect error"]
+            .iter()
+            .any(|lost| text.contains(lost))
+    }
+
+    /// What runs where.
+    pub(in crate::verify) async fn explain(
+        &self,
+        context: &SessionContext,
+        explain: &Explain,
+    ) -> PlanResult<RecordBatch> {
+        let logical = explain.plan.display_indent().to_string();
+        let physical = context.state().create_physical_plan(&explain.plan).await?;
+        let physical = display_plan_ascii(physical.as_ref(), false);
+        let field = |name| Field::new(name, DataType::Utf8, false);
+        let schema = Schema::new(vec![field("plan_type"), field("plan")]);
+        let kinds: ArrayRef = Arc::new(StringArray::from(vec!["logical_plan", "physical_plan"]));
+        let plans: ArrayRef = Arc::new(StringArray::from(vec![logical, physical]));
+        Ok(RecordBatch::try_new(Arc::new(schema), vec![kinds, plans])?)
+    }
+
     /// The workers that are there; says who is not. Fails when nobody is.
     async fn alive(&self) -> Result<Vec<Url>> {
         let resolver = DefaultChannelResolver::default();
@@ -134,7 +175,9 @@ impl Cluster {
             .map_err(internal)?
             .with_distributed_max_tasks_per_stage(tasks)
             .map_err(internal)?
-            .with_distributed_desired_task_count_handler(move |event| desired(event, tasks))
+            .with_distributed_desired_task_count_handler(move |event: DesiredTaskCountEvent<'_>| {
+                desired(event, tasks)
+            })
             .with_distributed_scale_up_leaf_node_handler(scaled)
             .build();
         Ok(SessionContext::new_with_state(state))
