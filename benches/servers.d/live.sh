@@ -51,13 +51,24 @@ SQL
   pg target -c "BEGIN; SELECT pg_logical_emit_message(true, '$mark', ''); UPDATE accounts SET note = note || ' ' WHERE id % 1000 = 501; COMMIT" >/dev/null
   (cd "$dir/live" && "$BANYAN" -q verify m --format json) >"$dir/output" 2>>"$dir/logs/live" || true
   found="$(sed -n 's/.*"differences_total": \([0-9]*\).*/\1/p' "$dir/output")"
+  # A damaged row that an application touches is a conflict at once.
+  local touched=0 begun
+  begun="$(now)"
+  pg source -c "UPDATE accounts SET flag = 1 - flag WHERE id % 10000 = 501" >/dev/null
+  while ((touched < 10 && SECONDS < end + 120)); do
+    (cd "$dir/live" && "$BANYAN" -q conflict list m --format json) >"$dir/output" 2>>"$dir/logs/live" || true
+    touched="$(grep -c '"id": [0-9]*501$' "$dir/output" || true)"
+  done
+  local touched_s
+  touched_s="$(since "$begun")"
   kill -TERM "$(cat "$dir/live.pid")" 2>/dev/null || true
+  [[ "$touched" -ge 10 ]] || fail "live: $touched of 10 damaged rows that were touched are conflicts"
   [[ "$found" == 100 ]] || fail "live: $found of 100 damaged rows found"
   [[ "$alarms" -eq 0 ]] || fail "live: $alarms false alarms: $(head -c 600 "$dir/logs/alarm-1")"
   local tps
   tps="$(awk '/^tps/ { sum += $3 } END { printf "%.0f", sum }' "$dir/logs/live-source" "$dir/logs/live-target")"
   row "$verified verifications of 100,001 rows, written on both sides for $seconds s ($tps transactions a second in all); sync stopped for up to $lag s, killed, cut off" \
-    "$alarms false alarms, $flight rows in flight, $late times too late; $found of 100 damaged rows found" "" ""
+    "$alarms false alarms, $flight rows in flight, $late times too late; $found of 100 damaged rows found; 10 that were touched are conflicts after $touched_s s" "" ""
 }
 
 # The sync lags, loses its connections, and is killed and started anew. Its process is in live.pid.
