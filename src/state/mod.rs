@@ -74,6 +74,11 @@ impl State {
             .busy_timeout(Duration::from_secs(10))
             .disable_statement_logging();
         let pool = SqlitePoolOptions::new()
+            // A file's connections grow no older. And the pool's own task, which would look after
+            // that, counts what is idle by a number that can be below zero for an instant, which it
+            // then takes for 2^64 connections: it would never end, nor would the process.
+            .idle_timeout(None)
+            .max_lifetime(None)
             .max_connections(2)
             .connect_with(options)
             .await
