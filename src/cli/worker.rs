@@ -76,7 +76,7 @@ pub(super) fn run(
             told = if json {
                 printer.json(&serde_json::json!({ "listening": address.to_string() }))
             } else {
-                printer.line(&format!("listening on {address}"))
+                printer.line(format!("listening on {address}"))
             };
         };
         async move { work(&config, options, &shutdown, ready).await }

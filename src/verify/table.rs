@@ -41,6 +41,7 @@ pub(super) struct Pair<'a> {
     /// Whether a key of one side means the same when it bounds a read of the other.
     alike: bool,
     /// Rows of each side that are read in a second, at most.
+    #[cfg(feature = "cluster")]
     pub(super) rows_per_s_max: Option<u64>,
     /// How fast source and target are read.
     throttles: Option<[Arc<Throttle>; 2]>,
@@ -149,6 +150,7 @@ impl<'a> Pair<'a> {
             keyed,
             stored,
             alike,
+            #[cfg(feature = "cluster")]
             rows_per_s_max: request.rows_per_s_max,
             throttles: request.rows_per_s_max.map(|most| {
                 [(); 2].map(|()| {
