@@ -316,11 +316,14 @@ pub async fn reconcile(
         };
         audit.append(now_us(), what, content)
     };
+    let units = opened.plan.units.iter();
+    let resolvers = units.map(|unit| (unit.name.clone(), Arc::clone(&unit.resolver)));
     let repair_source = Repairer::new(&opened.source, &opened.target).await?;
     let repair_target = Repairer::new(&opened.target, &opened.source).await?;
     crate::verify::reconcile(ReconcileRequest {
         verify: request,
         prefer,
+        resolvers: resolvers.collect(),
         dry_run,
         repair_source: &repair_source,
         repair_target: &repair_target,

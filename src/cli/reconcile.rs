@@ -49,6 +49,8 @@ pub(super) enum PreferArg {
     Target,
     /// Whichever was committed last, where both times are known
     Newest,
+    /// Whatever the table's own on_conflict says; a strategy or a rule of yours
+    Rule,
 }
 
 pub(super) fn run(
@@ -63,6 +65,7 @@ pub(super) fn run(
         PreferArg::Source => Prefer::Source,
         PreferArg::Target => Prefer::Target,
         PreferArg::Newest => Prefer::Newest,
+        PreferArg::Rule => Prefer::Rule,
     };
     let bars = Bars::new(progress);
     let json = printer.is_json();

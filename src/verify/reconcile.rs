@@ -8,15 +8,19 @@
 
 mod plan;
 mod report;
+mod rule;
 
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::rule::Resolve;
 
 use super::repair::{Repair, RepairOutcome, RepairStore, RepairTable};
 use super::request::{Level, VerifyRequest};
 use super::run;
-use super::suspect::{Suspect, SuspectWriter, Suspects};
+use super::suspect::{SuspectWriter, Suspects};
 use super::table::Pair;
 
 use plan::{Planned, Side};
@@ -37,6 +41,8 @@ pub enum Prefer {
     Target,
     /// The side whose row was committed last; a row whose times are not both known is not repaired.
     Newest,
+    /// Whatever the table's own rule for conflicts says.
+    Rule,
 }
 
 /// What to repair.
@@ -45,6 +51,8 @@ pub struct ReconcileRequest<'a> {
     pub verify: VerifyRequest<'a>,
     /// Which side is right.
     pub prefer: Prefer,
+    /// Who decides about a table of the target, for [`Prefer::Rule`].
+    pub resolvers: BTreeMap<String, Arc<dyn Resolve>>,
     /// Whether only to say what would be done.
     pub dry_run: bool,
     /// Writes to the source.
@@ -150,17 +158,26 @@ async fn round(
             return Ok((done, blocked.finish()?));
         }
         let planned = plan::plan(request, pair, &chunk, &in_conflict).await?;
+        // Rows of which the first half could not be written: nothing is known of the other one.
+        let mut halved = HashSet::new();
         for side in [Side::Target, Side::Source] {
-            let repairs: Vec<(&Suspect, &Repair)> = chunk
+            let repairs: Vec<(usize, &Repair)> = planned
                 .iter()
-                .zip(&planned)
-                .filter_map(|(suspect, planned)| match planned {
-                    Planned::Write(to, repair) if *to == side => Some((suspect, repair)),
+                .enumerate()
+                .filter(|(i, _)| !halved.contains(i))
+                .filter_map(|(i, planned)| match (planned, side) {
+                    (Planned::Write(to, repair), _) if *to == side => Some((i, repair)),
+                    (Planned::Both { target, .. }, Side::Target) => Some((i, target)),
+                    (Planned::Both { source, .. }, Side::Source) => Some((i, source)),
                     _ => None,
                 })
                 .collect();
             let outcomes = write(request, pair, side, &repairs).await?;
-            for ((suspect, repair), outcome) in repairs.into_iter().zip(outcomes) {
+            for ((i, repair), outcome) in repairs.into_iter().zip(outcomes) {
+                let suspect = &chunk[i];
+                if outcome != RepairOutcome::Done {
+                    halved.insert(i);
+                }
                 match outcome {
                     RepairOutcome::Done => {
                         done += 1;
@@ -178,7 +195,7 @@ async fn round(
         }
         for (suspect, planned) in chunk.iter().zip(planned) {
             match planned {
-                Planned::Write(..) => {}
+                Planned::Write(..) | Planned::Both { .. } => {}
                 Planned::Moved => report.tables[index].moved += 1,
                 Planned::InConflict(id) => report.in_conflict(index, pair, suspect, &id),
                 Planned::Refused(reason) => report.unrepaired(index, pair, suspect, reason),
@@ -207,7 +224,7 @@ async fn write(
     request: &ReconcileRequest<'_>,
     pair: &Pair<'_>,
     side: Side,
-    repairs: &[(&Suspect, &Repair)],
+    repairs: &[(usize, &Repair)],
 ) -> Result<Vec<RepairOutcome>> {
     if request.dry_run || repairs.is_empty() {
         return Ok(vec![RepairOutcome::Done; repairs.len()]);

@@ -1,5 +1,7 @@
 //! Repairs: by side, guarded, repeatable.
 
+use std::collections::BTreeMap;
+
 use banyan::data::{Row, Value};
 use banyan::rule::mapping::TableMapping;
 use banyan::rule::{Direction, Routed, RuleError, RuleInfo, Transform, TransformTables};
@@ -7,6 +9,8 @@ use banyan::verify::{
     Action, Level, Operation, Prefer, ReconcileReport, ReconcileRequest, VerifyRequest, reconcile,
 };
 use proptest::prelude::*;
+
+use crate::support::program::{CONFIG, Shop, rows as rows_of};
 
 use super::memory::{MemoryStore, Tables};
 use super::support::{ONCE, int, mapping, run, side, text, transformed};
@@ -24,6 +28,7 @@ fn repair(
     let request = ReconcileRequest {
         verify,
         prefer,
+        resolvers: BTreeMap::new(),
         dry_run,
         repair_source: source,
         repair_target: target,
@@ -162,6 +167,7 @@ fn rows_that_moved_since_are_left_alone() {
             let request = ReconcileRequest {
                 verify,
                 prefer,
+                resolvers: BTreeMap::new(),
                 dry_run: false,
                 repair_source: &source,
                 repair_target: &target,
@@ -353,4 +359,69 @@ proptest! {
         prop_assert_eq!(&source.rows_of("t"), &right);
         prop_assert_eq!(&target.rows_of("t"), &right);
     }
+}
+
+#[test]
+fn the_rule_of_a_table_decides() {
+    let schema = "CREATE TABLE items (id INTEGER PRIMARY KEY, name TEXT NOT NULL, stars INTEGER)";
+    let shop = Shop::of(schema, schema);
+    std::fs::write(
+        shop.path("merge.rhai"),
+        "fn resolve(conflict) {
+           if conflict.source == () { return \"target\"; }
+           if conflict.target == () { return \"delete\"; }
+           if conflict.target.name == \"nobody knows\" { return park(\"ask somebody\"); }
+           if conflict.source.stars > conflict.target.stars {
+             return conflict.target.merge(#{ stars: conflict.source.stars });
+           }
+           \"target\"
+         }",
+    )
+    .unwrap();
+    shop.configure(&format!(
+        "[rules.merge]\nscript = \"merge.rhai\"\n\n{}",
+        CONFIG.replace("\"park\"", "\"merge\"")
+    ));
+    shop.write(
+        "source.db",
+        "INSERT INTO items VALUES (1, 'a', 9), (2, 'b', 1), (3, 'c', 1), (4, 'd', 4), (5, 'e', 5)",
+    );
+    shop.write("target.db", "INSERT INTO items VALUES (1, 'A', 3), (2, 'B', 2), (4, 'nobody knows', 1), (5, 'e', 5), (6, 'new', 6)");
+    let dry = shop.run(&["reconcile", "shop", "--prefer", "rule", "--dry-run"]);
+    assert_eq!(dry.code, 1, "{dry:?}");
+    assert_eq!(
+        rows_of(&shop.path("source.db"), "SELECT count(*) FROM items"),
+        ["5"]
+    );
+    let done = shop.run(&["reconcile", "shop", "--prefer", "rule", "--format", "json"]);
+    assert_eq!(done.code, 1, "{done:?}");
+    assert!(done.out.contains("ask somebody"), "{done:?}");
+    let expected = [
+        "1, 'A', 9",
+        "2, 'B', 2",
+        "4, 'd', 4",
+        "5, 'e', 5",
+        "6, 'new', 6",
+    ];
+    assert_eq!(
+        rows_of(&shop.path("source.db"), "SELECT * FROM items ORDER BY id"),
+        expected
+    );
+    let expected = [
+        "1, 'A', 9",
+        "2, 'B', 2",
+        "4, 'nobody knows', 1",
+        "5, 'e', 5",
+        "6, 'new', 6",
+    ];
+    assert_eq!(
+        rows_of(&shop.path("target.db"), "SELECT * FROM items ORDER BY id"),
+        expected
+    );
+    // A second run finds nothing but what waits for somebody.
+    let again = shop.run(&["reconcile", "shop", "--prefer", "rule", "--format", "json"]);
+    assert_eq!(again.json()["tables"][0]["repaired"], 0, "{again:?}");
+    // And every write stands in the log.
+    let audit = shop.run(&["audit", "verify"]);
+    assert_eq!(audit.code, 0, "{audit:?}");
 }

@@ -11,7 +11,7 @@ use crate::verify::side::map_rows;
 use crate::verify::suspect::{DifferenceKind, Suspect};
 use crate::verify::table::Pair;
 
-use super::{Prefer, ReconcileRequest, repair_table};
+use super::{Prefer, ReconcileRequest, repair_table, rule};
 
 /// Which store is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,13 @@ pub(super) enum Side {
 pub(super) enum Planned {
     /// This.
     Write(Side, Repair),
+    /// Both sides get a row that neither has: the target first, and the source if that was done.
+    Both {
+        /// The target's.
+        target: Repair,
+        /// The source's.
+        source: Repair,
+    },
     /// Nothing: a side moved since it was compared.
     Moved,
     /// Nothing: the row's conflict, with this id, is open.
@@ -34,11 +41,29 @@ pub(super) enum Planned {
 }
 
 /// The rows of a suspect as they are now.
-struct Now {
+pub(super) struct Now {
     /// The source's row, as it is there.
     source: Option<Row>,
     /// What the target's row says about the source's.
     back: Option<PartialRow>,
+}
+
+impl Now {
+    /// The same, where the target is to have another row: what that one says about the source's.
+    pub(super) fn saying(&self, pair: &Pair<'_>, wanted: &Suspect) -> Result<Self> {
+        let back = match &wanted.target {
+            None => self.back.clone(),
+            Some(row) => {
+                let back = pair.mapping.backward(pair.target_index, vec![row.clone()]);
+                let back = back.map_err(|e| Error::new(ErrorKind::Rule, e.to_string()))?;
+                back.into_iter().next().flatten()
+            }
+        };
+        Ok(Self {
+            source: self.source.clone(),
+            back,
+        })
+    }
 }
 
 /// One plan for each suspect, in order.
@@ -63,14 +88,21 @@ pub(super) async fn plan(
         .rows(repair_table(pair, Side::Target), &keys)
         .await?;
     let sources = sources_now(request, pair, suspects).await?;
-    let times = if request.prefer == Prefer::Newest {
+    let times = if matches!(request.prefer, Prefer::Newest | Prefer::Rule) {
         times(request, pair, &keys, &sources).await?
     } else {
         vec![(None, None); suspects.len()]
     };
+    let mut verdicts = match (request.prefer, request.resolvers.get(pair.name())) {
+        (Prefer::Rule, Some(resolver)) => {
+            rule::verdicts(resolver.as_ref(), pair, suspects, &times)?.into_iter()
+        }
+        _ => Vec::new().into_iter(),
+    };
     let mut plans = Vec::with_capacity(suspects.len());
     for (i, suspect) in suspects.iter().enumerate() {
         let now = &sources[i];
+        let verdict = verdicts.next();
         if let Some(id) = in_conflict.get(&keys[i]) {
             plans.push(Planned::InConflict(id.clone()));
             continue;
@@ -96,6 +128,10 @@ pub(super) async fn plan(
                 },
             ),
             Prefer::Target => to_source(pair, suspect, now.as_ref()),
+            Prefer::Rule => match verdict {
+                Some(verdict) => rule::planned(pair, suspect, &keys[i], now.as_ref(), verdict)?,
+                None => Planned::Refused("no rule decides about this table".to_owned()),
+            },
             Prefer::Newest => Planned::Refused(
                 "the times of the last change are unknown or equal; prefer source or target"
                     .to_owned(),
@@ -190,7 +226,7 @@ fn source_key(back: Option<&PartialRow>, key: &[usize]) -> Option<Key> {
 }
 
 /// The source is made what the target says.
-fn to_source(pair: &Pair<'_>, suspect: &Suspect, now: Option<&Now>) -> Planned {
+pub(super) fn to_source(pair: &Pair<'_>, suspect: &Suspect, now: Option<&Now>) -> Planned {
     let source = &pair.mapping.source.table;
     let Some(now) = now else {
         return Planned::Refused(
@@ -255,6 +291,9 @@ fn without_key(request: &ReconcileRequest<'_>, pair: &Pair<'_>, suspect: &Suspec
         Prefer::Target => Planned::Refused(
             "a row without a key cannot be found in the source of a transform".to_owned(),
         ),
+        Prefer::Rule => {
+            Planned::Refused("rows without a key are no conflict that a rule decides".to_owned())
+        }
         Prefer::Newest => {
             Planned::Refused("a table without a key has no times of change".to_owned())
         }
