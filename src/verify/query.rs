@@ -27,6 +27,7 @@ mod diff;
 mod export;
 mod failure;
 mod files;
+mod lockstep;
 mod mentioned;
 mod provider;
 mod pushdown;
@@ -221,7 +222,8 @@ async fn run(
     context.register_udf(scalar);
     context.register_udaf(aggregate);
     found.register(&context)?;
-    diff::register(&context, &compared, &found).await?;
+    let in_one_process = options.cluster.is_none();
+    diff::register(&context, &compared, &found, in_one_process).await?;
     let read_only = SQLOptions::new()
         .with_allow_ddl(false)
         .with_allow_dml(false)

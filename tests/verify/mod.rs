@@ -5,6 +5,7 @@ mod command;
 mod compare;
 mod evidence;
 mod fidelity;
+mod files;
 mod live;
 mod memory;
 mod moving;

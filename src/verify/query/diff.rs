@@ -23,6 +23,7 @@ use datafusion::sql::sqlparser::ast::{
 use crate::error::{Error, ErrorKind, Result};
 
 use super::failure;
+use super::lockstep::{Compared, Lockstep};
 use super::tables::{Found, parse};
 
 /// The function's name.
@@ -108,14 +109,28 @@ impl Wanted {
             .collect()
     }
 
+    /// The columns that it compares, by index. `None`: what `sql` says is wrong.
+    fn compared(&self, columns_a: &[String], columns_b: &[String]) -> Option<Compared> {
+        let place = |columns: &[String], name: &str| {
+            let name = find(columns, name)?;
+            columns.iter().position(|c| *c == name)
+        };
+        let key: Vec<(usize, usize)> = self
+            .key()
+            .into_iter()
+            .map(|name| Some((place(columns_a, name)?, place(columns_b, name)?)))
+            .collect::<Option<_>>()?;
+        let common = columns_a
+            .iter()
+            .enumerate()
+            .filter(|(i, _)| key.iter().all(|(a, _)| a != i))
+            .filter_map(|(i, name)| Some((i, place(columns_b, name)?, name.clone())))
+            .collect();
+        Some(Compared { key, common })
+    }
+
     /// The query that it stands for.
     fn sql(&self, columns_a: &[String], columns_b: &[String]) -> Result<String> {
-        let find = |columns: &[String], name: &str| -> Option<String> {
-            let exact = columns.iter().find(|c| *c == name);
-            exact
-                .or_else(|| columns.iter().find(|c| c.eq_ignore_ascii_case(name)))
-                .cloned()
-        };
         let mut key = Vec::new();
         for name in self.key() {
             for (table, columns) in [(&self.a, columns_a), (&self.b, columns_b)] {
@@ -231,6 +246,14 @@ fn is_name(statement: &Statement) -> bool {
     })
 }
 
+/// The column of this name, in other case if there is none.
+fn find(columns: &[String], name: &str) -> Option<String> {
+    let exact = columns.iter().find(|c| *c == name);
+    exact
+        .or_else(|| columns.iter().find(|c| c.eq_ignore_ascii_case(name)))
+        .cloned()
+}
+
 fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
@@ -248,8 +271,9 @@ pub(super) async fn register(
     context: &SessionContext,
     wanted: &[Wanted],
     found: &Found,
+    in_one_process: bool,
 ) -> Result<()> {
-    let mut known = HashMap::new();
+    let mut known: HashMap<Wanted, Arc<dyn TableProvider>> = HashMap::new();
     for one in wanted {
         let [a, b] = one.tables()?;
         let sql = one.sql(&found.columns_of(&a), &found.columns_of(&b))?;
@@ -258,7 +282,22 @@ pub(super) async fn register(
             .await
             .map_err(|e| failure::planning(e, found))?
             .into_view();
-        known.insert(one.clone(), view);
+        let lockstep = match (found.sorted_files(&[&a, &b]), in_one_process) {
+            (Some(files), true) => {
+                let compared = one.compared(&found.columns_of(&a), &found.columns_of(&b));
+                match compared {
+                    Some(compared) => Lockstep::of(files, compared, view.schema()).await,
+                    None => Ok(None),
+                }
+            }
+            _ => Ok(None),
+        };
+        let lockstep = lockstep.map_err(|e| failure::planning(e, found))?;
+        let table = match lockstep {
+            Some(lockstep) => Arc::new(lockstep),
+            None => view,
+        };
+        known.insert(one.clone(), table);
     }
     let diff = Arc::new(Diff(known));
     for name in [NAME.to_owned(), NAME.to_uppercase()] {

@@ -39,6 +39,11 @@ pub(super) fn is_file(name: &str) -> bool {
     kind(name).is_some()
 }
 
+/// Whether a few of its columns cost less to read than all of them.
+pub(super) fn has_cheap_columns(name: &str) -> bool {
+    matches!(kind(name), Some(Kind::Parquet | Kind::Arrow))
+}
+
 /// A file as a table, and the bytes that it may take in memory. Paths start from `folder`. The
 /// columns of CSV and JSON files have the types that all of their values fit.
 pub(super) async fn open(name: &str, folder: &Path) -> Result<(Arc<dyn TableProvider>, u64)> {

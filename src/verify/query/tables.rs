@@ -287,6 +287,21 @@ impl Found {
         sizes.iter().sum::<u64>() > memory_bytes as u64 / 4
     }
 
+    /// Files that may be sorted, if these two tables are such.
+    pub(super) fn sorted_files(
+        &self,
+        tables: &[&TableReference; 2],
+    ) -> Option<[Arc<dyn TableProvider>; 2]> {
+        let file = |table: &TableReference| {
+            let name = table.table();
+            let is_bare = table.schema().is_none() && files::has_cheap_columns(name);
+            let mut known = self.tables.iter().filter(|_| is_bare);
+            let found = known.find(|t| t.schema == ANY_STORE && t.name == name)?;
+            Some(Arc::clone(&found.provider))
+        };
+        Some([file(tables[0])?, file(tables[1])?])
+    }
+
     /// All columns, as `table.column`.
     pub(super) fn columns(&self) -> Vec<String> {
         let columns = |table: &FoundTable| -> Vec<String> {
