@@ -42,6 +42,8 @@ pub struct SyncRequest {
 
 /// How often the state is written and wishes are looked at.
 const HOUSEKEEPING: Duration = Duration::from_millis(500);
+/// A column that cannot be added to the other side is tried again so often.
+const WIDEN_AGAIN: Duration = Duration::from_secs(5);
 /// New tables get their constraints when both sides are level, or so long after the copy.
 const LEVEL_MAX: Duration = Duration::from_secs(30);
 /// Pauses between tries after an error that passes by itself.
@@ -216,8 +218,7 @@ impl Work<'_> {
     async fn attempt(&mut self, observe: &mut (impl FnMut(&Observed) + Send)) -> Result<Attempt> {
         let (config, name) = (self.config, &self.request.migration);
         if self.record.ending.is_none() {
-            let additions = widen::wanted(config, &self.record).await?;
-            widen::add(additions, name).await?;
+            widen::all(config, &self.record).await?;
         }
         let (mut opened, rules) = open(config, name).await?;
         let migration = config.migration(name)?;
@@ -252,9 +253,13 @@ impl Work<'_> {
         let recopies = recopies(&opened).await?;
         let both = (opened.source.clone(), opened.target.clone());
         self.record.rows_total = rows_total;
-        let come = widen::remember(config, &mut self.record, &mut opened).await?;
-        if recopies.is_empty() && remap(&opened, come).await? {
-            self.record.rows_total = count(config, name, &opened).await?;
+        let widened = widen::look(config, &self.record, &mut opened, !recopies.is_empty()).await?;
+        if recopies.is_empty() {
+            if remap(&opened, widened.comes).await? {
+                self.record.rows_total = count(config, name, &opened).await?;
+            }
+            // Only now: what was copied under another mapping must not be forgotten.
+            self.record.known_columns = widened.known;
         }
         self.begin(&opened).await?;
         let rows_total = self.record.rows_total;
@@ -431,7 +436,7 @@ async fn keep(
     stop: &watch::Sender<bool>,
     (config, widens): (&Config, &mut bool),
 ) {
-    let mut paused = 0;
+    let mut tried = None;
     let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
     housekeeping.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -445,13 +450,17 @@ async fn keep(
         note_lag(record, &feeds.collect::<Vec<_>>()).await;
         record.refused_rules = rules.reload();
         notebook.save(record).await;
-        let now = observed.report.paused.len();
-        if std::mem::replace(&mut paused, now) != now {
-            let wanted = widen::wanted(config, record).await;
-            // An error is met once more when the column is to be added.
-            if wanted.is_ok_and(|wanted| !wanted.is_empty()) {
-                *widens = true;
-                stop.send_replace(true);
+        let is_due = tried.is_none_or(|t: Instant| t.elapsed() > WIDEN_AGAIN);
+        if !observed.report.paused.is_empty() && is_due {
+            tried = Some(Instant::now());
+            // The other tables go on meanwhile, whatever holds this one up.
+            match widen::all(config, record).await {
+                Ok(true) => {
+                    *widens = true;
+                    stop.send_replace(true);
+                }
+                Ok(false) => {}
+                Err(e) => tracing::warn!(%e, "a column cannot be added to the other side yet"),
             }
         }
         if let Some(reason) = notebook.pause_wished(&record.migration).await {

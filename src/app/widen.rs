@@ -1,17 +1,20 @@
 //! Columns that one side gets while a migration runs, with `added_columns = "carry"`: the other side
 //! gets them as well, and they are carried over from then on.
 //!
-//! Only what cannot be decided wrongly is added: a column that may be NULL, of a table whose columns
-//! are mapped by name, with no default or one that is a plain literal and so the same in every row of
-//! both sides. Any other column pauses the table, as without this setting.
+//! Only what cannot be decided wrongly is added: a column that may be NULL and has no default, of a table
+//! whose columns are mapped by name. Any other column pauses the table, as without this setting.
 //!
-//! What a side's tables had is kept with the migration ([`remember`]), so that a column that was the
+//! What a side's tables had is kept with the migration ([`look`]), so that a column that was the
 //! service's own from the beginning is told from one that was added. Changes that came before the
 //! other side had the column wait meanwhile, and are decided once both sides have it.
 
+use std::collections::BTreeMap;
+
+use futures::StreamExt;
+
 use crate::config::{AddedColumns, Config};
 use crate::data::{Generated, TableSchema};
-use crate::database::{AnyStore, AnySync, Engine, ReadStore, SyncTable, add_column};
+use crate::database::{AnyStore, AnySync, Engine, ReadRequest, ReadStore, SyncTable, add_column};
 use crate::error::{Error, ErrorKind, Result};
 use crate::state::{KnownColumn, MigrationRecord};
 
@@ -81,9 +84,10 @@ pub(super) async fn wanted(config: &Config, record: &MigrationRecord) -> Result<
                 }
             }
         };
-        add((&source, &from), (&target, &to), &|_| true);
+        let is_new = |column: &str| known.keys().all(|k| !k.eq_ignore_ascii_case(column));
+        // One that the target had is one that somebody has dropped there.
+        add((&source, &from), (&target, &to), &is_new);
         if spec.two_way {
-            let is_new = |column: &str| known.keys().all(|k| !k.eq_ignore_ascii_case(column));
             add((&target, &to), (&source, &from), &is_new);
         }
     }
@@ -99,15 +103,23 @@ fn addition(
 ) -> Option<String> {
     let column = &schema.columns[index];
     let plain =
-        column.nullable && column.generated == Generated::No && !schema.key.contains(&index);
+        column.began_null() && column.generated == Generated::No && !schema.key.contains(&index);
     plain
         .then(|| add_column(schema, index, from, to, table))
         .flatten()
 }
 
+/// Adds what is wanted; answers whether that is anything.
+pub(super) async fn all(config: &Config, record: &MigrationRecord) -> Result<bool> {
+    let additions = wanted(config, record).await?;
+    let any = !additions.is_empty();
+    add(additions, &record.migration).await?;
+    Ok(any)
+}
+
 /// Adds what is missing. Fails with `Busy` where a table cannot be changed at once: nobody is kept
 /// waiting for long.
-pub(super) async fn add(additions: Vec<Addition>, migration: &str) -> Result<()> {
+async fn add(additions: Vec<Addition>, migration: &str) -> Result<()> {
     for addition in additions {
         let Addition {
             store,
@@ -167,29 +179,43 @@ pub(super) async fn go_on(
     opened.target.widened(target).await
 }
 
-/// Keeps which columns the target's tables have: all at first, later those that are mapped as well. Answers
-/// whether all that is in the columns that are mapped now and were not before comes with changes that
-/// are still to be read: they were added, and every change is read from a log.
-pub(super) async fn remember(
+/// What is known of the target's columns, and of what is in those that are new.
+pub(super) struct Widened {
+    /// All at first, later those that are mapped as well.
+    pub(super) known: BTreeMap<String, BTreeMap<String, KnownColumn>>,
+    /// Whether all that is in the columns that are mapped now and were not before comes with changes that
+    /// are still to be read: they were added, are empty so far, and every change is read from a log.
+    pub(super) comes: bool,
+}
+
+/// Looks which columns the target's tables have, and tells the plan which ones are new. `recopied`: tables
+/// are to be looked at again, so that nothing is settled yet.
+pub(super) async fn look(
     config: &Config,
-    record: &mut MigrationRecord,
+    record: &MigrationRecord,
     opened: &mut Opened,
-) -> Result<bool> {
+    recopied: bool,
+) -> Result<Widened> {
     let migration = config.migration(&opened.plan.migration)?;
+    let stores = [
+        store(config, &migration.source)?,
+        store(config, &migration.target)?,
+    ];
     let followed = [
         Some(&opened.source),
         opened.plan.two_way.then_some(&opened.target),
     ];
-    let mut come = migration.options.added_columns == AddedColumns::Carry
+    let mut comes = migration.options.added_columns == AddedColumns::Carry
         && followed.into_iter().flatten().all(AnySync::has_log);
-    let is_looked_at = opened.is_copied().await?;
-    let before = std::mem::take(&mut record.known_columns);
+    let is_looked_at = !recopied && opened.is_copied().await?;
+    let mut all = BTreeMap::new();
     for (unit, table) in std::iter::zip(&mut opened.plan.units, opened.target.tables()) {
+        let source = &opened.source.tables()[unit.mapping];
         let columns = table.schema.columns.iter().enumerate();
         let is_mapped = |index: usize| table.columns.contains(&index);
-        let known = match before.get(&table.schema.name) {
+        let known = match record.known_columns.get(&table.schema.name) {
             None => {
-                come = false;
+                comes = false;
                 let state = |i| match is_mapped(i) {
                     true => KnownColumn::Mapped,
                     false => KnownColumn::LeftOut,
@@ -200,12 +226,21 @@ pub(super) async fn remember(
                 let mut known = known.clone();
                 for (_, column) in columns.filter(|(i, _)| is_mapped(*i)) {
                     let was = known.get(&column.name);
-                    // One that was left out held something.
-                    come &= was != Some(&KnownColumn::LeftOut);
                     let is = match was {
                         None if column.began_null() => KnownColumn::Added,
                         Some(KnownColumn::Added) if !is_looked_at => KnownColumn::Added,
                         _ => KnownColumn::Mapped,
+                    };
+                    comes &= match was {
+                        // One that was left out held something.
+                        Some(KnownColumn::LeftOut) => false,
+                        Some(_) => true,
+                        None => {
+                            comes
+                                && is == KnownColumn::Added
+                                && is_empty(&stores[0], source, &column.name).await?
+                                && is_empty(&stores[1], table, &column.name).await?
+                        }
                     };
                     known.insert(column.name.clone(), is);
                 }
@@ -217,9 +252,34 @@ pub(super) async fn remember(
             known.get(name) == Some(&KnownColumn::Added)
         };
         unit.added = table.columns.iter().map(is_added).collect();
-        record
-            .known_columns
-            .insert(table.schema.name.clone(), known);
+        all.insert(table.schema.name.clone(), known);
     }
-    Ok(come)
+    Ok(Widened { known: all, comes })
+}
+
+/// Whether a table has the column, and no row has anything in it: what was added with a default, or filled
+/// at once, stands in no log.
+async fn is_empty(store: &AnyStore, table: &SyncTable, column: &str) -> Result<bool> {
+    let schema = &table.schema;
+    let Some(index) = schema
+        .column(column)
+        .filter(|&i| schema.columns[i].began_null())
+    else {
+        return Ok(false);
+    };
+    let name = &schema.columns[index].name;
+    let request = ReadRequest {
+        table: schema.name.clone(),
+        columns: vec![name.clone()],
+        filter: Some(format!("{} IS NOT NULL", store.engine().quote(name))),
+        limit: Some(1),
+        ..ReadRequest::default()
+    };
+    let mut snapshot = store.snapshot().await?;
+    let mut batches = snapshot.read(request);
+    let mut rows = 0;
+    while let Some(batch) = batches.next().await {
+        rows += batch?.num_rows();
+    }
+    Ok(rows == 0)
 }

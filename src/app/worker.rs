@@ -85,7 +85,7 @@ impl Own {
         let places = [source.identity(), target.identity()];
         let digest = mapping_digest(places, migration, &opened.plan.mappings);
         if digest != job.compared {
-            return Err(other_configuration(&job.migration));
+            return Err(other_configuration(&format!("migration {}", job.migration)));
         }
         let found = Arc::new(Migration {
             source,

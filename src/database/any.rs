@@ -349,6 +349,10 @@ impl ReadStore for AnyStore {
         on!(self, store => store.name())
     }
 
+    fn place(&self) -> String {
+        self.identity()
+    }
+
     fn dialect(&self) -> Dialect {
         on!(self, store => store.dialect())
     }

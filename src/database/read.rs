@@ -44,6 +44,11 @@ pub trait ReadStore: Send + Sync {
     /// The name in the configuration.
     fn name(&self) -> &str;
 
+    /// What tells its database from others, whatever it is called.
+    fn place(&self) -> String {
+        self.name().to_owned()
+    }
+
     /// How its SQL is spelt.
     fn dialect(&self) -> Dialect {
         Dialect::Standard

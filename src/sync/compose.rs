@@ -65,6 +65,8 @@ impl<S: SyncStore> Engine<S> {
                 if self.copied_before.contains(&table) {
                     let began = self.began.entry(change.unit.clone());
                     began.or_insert_with(|| change.before.clone());
+                    let before = Image::Of(Role::Target, change.before.clone());
+                    self.note_taken(from, &change.unit, before);
                     covered.push(change);
                 }
                 continue;

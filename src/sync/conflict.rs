@@ -175,11 +175,12 @@ impl<S: SyncStore> Engine<S> {
         if changes.is_empty() {
             return;
         }
-        let mut keys: HashMap<(usize, Key), Id> = HashMap::new();
+        // Rows that are split over several tables have one key in the source.
+        let mut keys: HashMap<(usize, Key), Vec<Id>> = HashMap::new();
         for id in ids {
             if let Some(c) = self.open.get(id) {
                 let (table, key) = self.place(role, &c.unit, &c.source_key);
-                keys.insert((table, key), *id);
+                keys.entry((table, key)).or_default().push(*id);
             }
         }
         for change in changes {
@@ -191,9 +192,10 @@ impl<S: SyncStore> Engine<S> {
                 }
             };
             for row in change.before.iter().chain(&change.after) {
-                if let Some(id) = keys.get(&(change.table, key(row)))
-                    && let Some(open) = self.open.get_mut(id)
-                {
+                for id in keys.get(&(change.table, key(row))).into_iter().flatten() {
+                    let Some(open) = self.open.get_mut(id) else {
+                        continue;
+                    };
                     open.committed_us[role.index()] = change.committed_us;
                     let settled = self.settled[role.index()].get(&open.unit);
                     if settled.is_some_and(|&seq| change.seq <= seq) {

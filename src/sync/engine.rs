@@ -10,7 +10,7 @@ use crate::database::{
 use crate::error::Result;
 
 use super::adopt::Adoption;
-use super::conflict::Taken;
+use super::conflict::{Image, Taken};
 use super::copy::{CopyProgress, Line};
 use super::plan::Plan;
 use super::report::{SyncReport, TableCounts};
@@ -100,6 +100,15 @@ impl<S: SyncStore> Engine<S> {
     pub(super) fn add_open(&mut self, conflict: OpenConflict) {
         let id = (conflict.home, conflict.id);
         self.open_by_key.insert(conflict.unit.clone(), id);
+        // Changes of the source that the copy covers are in the row that was copied.
+        if let Some(row) = self
+            .began
+            .get(&conflict.unit)
+            .filter(|_| !conflict.base_known)
+        {
+            let image = Image::Of(Role::Target, row.clone());
+            self.taken.insert((id, Role::Source), image);
+        }
         self.open.insert(id, conflict);
     }
 

@@ -141,6 +141,10 @@ impl<S: SyncStore> Engine<S> {
                 // Whatever it waits for may be there now; a paused table may be resumed.
                 conflict.state = OpenState::Open;
             }
+            if !conflict.base_known {
+                // Nor is it known which changes the copy covered.
+                engine.taken.insert((id, Role::Source), Image::Unknown);
+            }
             engine.add_open(conflict);
         }
         for (unit, role, us) in recovered.iter_mut().flat_map(|r| r.touched.drain(..)) {

@@ -9,6 +9,7 @@
 //!
 //! - `job`: what is compared, and one range of it, as it travels.
 //! - `plan`: ranges as a leaf of a plan; `scan`: a table's part as one.
+//! - `channels`: connections to workers.
 //! - `codec`: both as bytes, and back.
 //! - `session`: the coordinator's side, who is alive, and what is done once more.
 //! - `serve`: the worker's side.
@@ -16,6 +17,8 @@
 //! Built with the feature `cluster` alone: it is a third more to compile, and most migrations fit one
 //! machine.
 
+#[cfg(feature = "cluster")]
+mod channels;
 #[cfg(feature = "cluster")]
 mod codec;
 #[cfg(feature = "cluster")]

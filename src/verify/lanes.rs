@@ -12,7 +12,7 @@ use futures::StreamExt;
 use crate::data::batch;
 use crate::data::{Key, LogicalType, Value};
 use crate::database::{ReadRequest, Snapshot};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 
 use super::cluster::Cluster;
 use super::digest::{is_cut, key_of};
@@ -110,6 +110,10 @@ impl Pair<'_> {
                     done(n, part?)?;
                 }
             }
+        }
+        if next < ranges.len() {
+            let message = "a range of a table was not compared";
+            return Err(Error::new(ErrorKind::Internal, message).into());
         }
         found.at_several();
         Ok(true)

@@ -5,7 +5,7 @@ const LOGGED: &str = "was added";
 /// By triggers: a change of nothing but the new column was not written down.
 const UNSEEN: &str = "was added, and what was written to it is not captured";
 /// Between several things that are said.
-const BETWEEN: &str = "; ";
+pub(super) const BETWEEN: &str = "; ";
 
 /// A log's words for a column that is new.
 pub(in crate::database) fn logged(column: &str) -> String {
@@ -19,7 +19,7 @@ pub(in crate::database) fn unseen(column: &str) -> String {
 
 /// Of a gap that is nothing but new columns: whether changes were missed all the same. `None` for any
 /// other.
-pub(super) fn missed(gap: &str) -> Option<bool> {
+pub(in crate::database) fn missed(gap: &str) -> Option<bool> {
     let mut missed = false;
     for part in gap.split(BETWEEN) {
         let unseen = part.ends_with(UNSEEN);

@@ -97,7 +97,12 @@ enum Answer {
 /// As [`crate::verify::verify`].
 pub async fn compare_range(request: &VerifyRequest<'_>, range: &RangeText) -> Result<String> {
     let pairs = pairs(request)?;
-    let [pair] = &pairs[..] else {
+    let wanted = request.tables.as_deref().unwrap_or_default();
+    // The source of another table may have the same name.
+    let mut pairs = pairs
+        .iter()
+        .filter(|p| wanted.iter().any(|w| w == p.name()));
+    let Some(pair) = pairs.next() else {
         return Err(Error::new(
             ErrorKind::Internal,
             "a job is about one table of a migration",

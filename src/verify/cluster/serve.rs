@@ -15,6 +15,7 @@ use tonic::transport::server::TcpIncoming;
 use crate::error::{Error, ErrorKind, Result};
 use crate::verify::query::functions;
 
+use super::channels::{KEEPALIVE, PATIENCE};
 use super::codec::Codec;
 use super::job::Host;
 use super::session::TOKEN;
@@ -79,6 +80,8 @@ pub async fn serve(
         .with_runtime_env(runtime)
         .with_version(env!("CARGO_PKG_VERSION"));
     Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(PATIENCE))
         .add_service(worker.into_worker_server())
         .serve_with_incoming_shutdown(TcpIncoming::from(listening.listener), stop)
         .await
@@ -115,14 +118,14 @@ fn state(
     Ok(builder.build())
 }
 
-/// The error for a job that this worker's configuration says something else about.
+/// The error for something that this worker's configuration says something else about.
 #[must_use]
-pub fn other_configuration(migration: &str) -> Error {
+pub fn other_configuration(what: &str) -> Error {
     Error::new(
         ErrorKind::Refused,
         format!(
             "{REFUSED}: its configuration, or a database that it reaches, says something else about \
-             migration {migration}"
+             {what}"
         ),
     )
 }

@@ -12,7 +12,6 @@ use datafusion::execution::SessionStateBuilder;
 use datafusion::logical_expr::Explain;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{SessionConfig, SessionContext};
-use datafusion_distributed::grpc::DefaultChannelResolver;
 use datafusion_distributed::{
     ChannelResolver, DesiredTaskCountEvent, DesiredTaskCountEventResponse, DistributedExt,
     DistributedLeafExec, GetWorkerInfoRequest, ScaleUpLeafNodeEvent, ScaleUpLeafNodeEventResponse,
@@ -29,6 +28,7 @@ use crate::verify::request::Level;
 use crate::verify::table::Pair;
 
 use super::Cluster;
+use super::channels::Channels;
 use super::codec::Codec;
 use super::job::{Job, RangeText, part_of};
 use super::plan::{RangeScan, RangeTable};
@@ -40,6 +40,14 @@ const ALIVE: Duration = Duration::from_secs(3);
 /// So often something is tried again although nobody was lost.
 const RETRIES: u32 = 2;
 
+/// Why ranges were not compared.
+enum Broken {
+    /// Workers: others may do it.
+    Workers(Error),
+    /// This process.
+    Here(Failure),
+}
+
 /// Workers that are there.
 struct There(Vec<Url>);
 
@@ -49,7 +57,7 @@ impl WorkerResolver for There {
     }
 }
 
-async fn is_alive(resolver: &DefaultChannelResolver, url: &Url) -> Result<(), String> {
+async fn is_alive(resolver: &Channels, url: &Url) -> Result<(), String> {
     let ask = async {
         let mut channel = resolver.get_worker_client_for_url(url).await?;
         channel.get_worker_info(GetWorkerInfoRequest {}).await
@@ -104,7 +112,7 @@ impl Cluster {
 
     /// The workers that are there; says who is not. Fails when nobody is.
     async fn alive(&self) -> Result<Vec<Url>> {
-        let resolver = DefaultChannelResolver::default();
+        let resolver = Channels::default();
         let asked = self.workers.iter().map(|url| is_alive(&resolver, url));
         let answers = futures::future::join_all(asked).await;
         let mut alive = Vec::new();
@@ -169,6 +177,7 @@ impl Cluster {
         };
         let state = state
             .with_distributed_worker_resolver(There(workers))
+            .with_distributed_channel_resolver(Channels::default())
             .with_distributed_planner()
             .with_distributed_user_codec(Codec(None))
             .with_distributed_passthrough_headers(headers)
@@ -207,19 +216,21 @@ impl Cluster {
             .collect();
         let mut workers = self.alive().await?;
         let mut tries = 0;
+        let mut open = missing.len();
         while !missing.is_empty() {
             let failed = self
                 .compare_on(&workers, job(workers.len().max(2)), &mut missing, done)
                 .await;
-            let Err(failure) = failed else {
-                continue;
-            };
-            let Failure::Failed(e) = failure else {
-                return Err(failure);
+            let e = match failed {
+                Ok(()) => break,
+                Err(Broken::Here(failure)) => return Err(failure),
+                Err(Broken::Workers(e)) => e,
             };
             let left = self.alive().await?;
-            // Where nobody was lost, something else is wrong, and most of that does not pass.
-            if left.len() == workers.len() {
+            // Where nobody was lost, or nothing was done, something else is wrong, and most of that does
+            // not pass.
+            let before = std::mem::replace(&mut open, missing.len());
+            if left.len() == workers.len() || missing.len() == before {
                 if tries == RETRIES || e.kind() == ErrorKind::Refused {
                     return Err(e.into());
                 }
@@ -241,33 +252,39 @@ impl Cluster {
         job: Job,
         missing: &mut BTreeMap<usize, RangeText>,
         done: &mut Done<'_>,
-    ) -> Result<(), Failure> {
-        let context = self.context_on(SessionConfig::new(), None, workers.to_vec())?;
+    ) -> Result<(), Broken> {
+        let context = self.context_on(SessionConfig::new(), None, workers.to_vec());
+        let context = context.map_err(|e| Broken::Here(e.into()))?;
         let table = RangeTable {
             job: Arc::new(job),
             ranges: missing.values().cloned().collect(),
         };
         let answers = async { context.read_table(Arc::new(table))?.execute_stream().await };
-        let mut answers = answers.await.map_err(of_workers)?;
+        let mut answers = answers.await.map_err(|e| Broken::Workers(of_workers(e)))?;
         while let Some(batch) = answers.next().await {
-            let batch = batch.map_err(of_workers)?;
+            let batch = batch.map_err(|e| Broken::Workers(of_workers(e)))?;
             let numbers: &UInt64Array = batch.column(0).as_primitive::<UInt64Type>();
             let answers: &StringArray = batch.column(1).as_string();
             for (n, answer) in numbers.iter().zip(answers) {
                 let n = n.and_then(|n| usize::try_from(n).ok());
-                let found = n.and_then(|n| missing.remove(&n).map(|_| n)).zip(answer);
+                let found = n.filter(|n| missing.contains_key(n)).zip(answer);
                 let Some((n, answer)) = found else {
                     let message = "a worker answered what nobody has asked";
-                    return Err(Error::new(ErrorKind::Internal, message).into());
+                    return Err(Broken::Here(
+                        Error::new(ErrorKind::Internal, message).into(),
+                    ));
                 };
-                done(n, part_of(answer)?)?;
+                // What goes wrong here is no worker's fault, and is not tried again.
+                let part = part_of(answer).map_err(Broken::Here)?;
+                done(n, part).map_err(|e| Broken::Here(e.into()))?;
+                missing.remove(&n);
             }
         }
         if missing.is_empty() {
             return Ok(());
         }
         let message = "the workers have ended before they had compared everything";
-        Err(Error::new(ErrorKind::Unavailable, message).into())
+        Err(Broken::Workers(Error::new(ErrorKind::Unavailable, message)))
     }
 }
 

@@ -34,7 +34,8 @@ async fn spread(
     table: &TableSchema,
     parts: u64,
 ) -> Result<Vec<Option<Range>>> {
-    if table.key.is_empty() {
+    // A key without a value is in no range.
+    if table.key.is_empty() || table.key.iter().any(|&k| table.columns[k].nullable) {
         return Ok(vec![Some(Range::default())]);
     }
     let is_integer = matches!(

@@ -96,6 +96,13 @@ pub(super) async fn find(
     };
     for reference in &references {
         let (schema, store, table) = match reference {
+            TableReference::Bare { table }
+                if files::is_file(table) && options.cluster.is_some() =>
+            {
+                let message =
+                    format!("{table} is a file of this machine, which workers do not have");
+                return Err(Error::new(ErrorKind::Usage, message).hint("leave --workers out"));
+            }
             TableReference::Bare { table } if files::is_file(table) => {
                 let (provider, bytes) = files::open(table, &options.folder).await?;
                 found.tables.push(FoundTable {

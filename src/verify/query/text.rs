@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::{Column, Generated, Key, LogicalType, TableSchema, canonical};
 use crate::database::ReadStore;
+use crate::verify::cluster::other_configuration;
 use crate::verify::ledger::{hex, unhex};
 use crate::verify::side::Range;
 
@@ -21,6 +22,8 @@ use super::types::ColumnType;
 pub(in crate::verify) struct ScanText {
     /// The store's name.
     pub(in crate::verify) store: String,
+    /// What tells its database from others.
+    place: String,
     table: String,
     /// The columns' names and Arrow types, as DataFusion's protocol has them, in hex.
     schema: String,
@@ -82,6 +85,7 @@ impl StoreScan {
         });
         Ok(ScanText {
             store: scan.store.name().to_owned(),
+            place: scan.store.place(),
             table: scan.table.name.clone(),
             schema: hex(&schema.encode_to_vec()),
             columns: scan
@@ -105,6 +109,10 @@ impl StoreScan {
         text: ScanText,
         store: Arc<dyn ReadStore>,
     ) -> PlanResult<Self> {
+        if store.place() != text.place {
+            let error = other_configuration(&format!("store {}", text.store));
+            return Err(DataFusionError::External(Box::new(error)));
+        }
         let bytes = unhex(&text.schema).ok_or_else(|| damaged("the schema"))?;
         let schema = protobuf::Schema::decode(&*bytes).map_err(|_| damaged("the schema"))?;
         let schema = Schema::try_from(&schema).map_err(|_| damaged("the schema"))?;

@@ -9,6 +9,7 @@ use mysql_async::BinlogStream;
 use mysql_async::binlog::BinlogChecksumAlg;
 use mysql_async::binlog::events::Event as Raw;
 
+use crate::database::server::added;
 use crate::database::server::driver::LogEvent;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -334,13 +335,15 @@ impl Follower {
         }
     }
 
-    /// Tells that a table changed; once is enough.
+    /// Tells that a table changed; once is enough, but for what is more than a new column.
     async fn tell(&mut self, table: usize, what: String) {
         // What lies behind is known to whoever reads.
         let known = self.place.position() <= self.after;
         let watched = &mut self.tables[table];
-        if !watched.told {
+        let more = watched.only_added && added::missed(&what).is_none();
+        if !watched.told || more {
             watched.told = true;
+            watched.only_added &= !more;
             let table = watched.index();
             if known {
                 return;

@@ -31,6 +31,8 @@ pub(super) struct Watched {
     found: Option<Shape>,
     /// Whether it was told that it changed.
     pub(super) told: bool,
+    /// Whether all that was told are new columns.
+    pub(super) only_added: bool,
 }
 
 impl Watched {
@@ -60,6 +62,7 @@ impl Watched {
             known,
             found: None,
             told: false,
+            only_added: true,
         })
     }
 

@@ -1,7 +1,7 @@
 //! Making the tables, and what is written down about the captured tables.
 
 use crate::data::{LogId, Value};
-use crate::database::server::added::missed;
+use crate::database::server::added::{BETWEEN, missed};
 use crate::database::server::driver::{Driver, Tx};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -196,8 +196,18 @@ impl Journal {
         table: &str,
         why: &str,
     ) -> Result<()> {
+        // Nothing that was missed is forgotten for something else.
+        let known = self.captured(tx).await?;
+        let known = known.into_iter().find(|c| c.name == table);
+        let whole = match known.and_then(|c| c.gap) {
+            Some(before) if before.contains(why) => return Ok(()),
+            Some(before) => format!("{before}{BETWEEN}{why}"),
+            None => why.to_owned(),
+        };
         let sql = format!("UPDATE {} SET gap = ? WHERE name = ?", self.tables);
-        tx.execute(&sql, &[text(why), text(table)]).await.map(drop)
+        tx.execute(&sql, &[text(&whole), text(table)])
+            .await
+            .map(drop)
     }
 
     /// Lets the tables go on of which changes were missed; all their rows are looked at again.
