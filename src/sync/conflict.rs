@@ -332,6 +332,8 @@ impl<S: SyncStore> Engine<S> {
                 })
             } else if w.conflict.interrupted {
                 None
+            } else if let Some(row) = self.with_additions(w) {
+                Some(result(&Some(row), "merged"))
             } else if w.conflict.base_known && w.mapped == w.conflict.base {
                 Some(result(target, "target"))
             } else if w.conflict.base_known && *target == w.conflict.base {

@@ -104,3 +104,46 @@ pub(super) fn check(sides: Sides) {
     sides.assert_verified();
     sides.assert_still();
 }
+
+/// Values that no log tells of are looked for, and what was missed for another reason stays missed.
+#[test]
+fn what_no_log_tells_of_is_not_forgotten() {
+    let sides = carrying(Sides::new(Engine::Postgres, Engine::Postgres));
+    let (a, b) = (&sides.source, &sides.target);
+    // Filled as it is added: the rows that are there hold something that nobody wrote.
+    a.sql("ALTER TABLE tags ADD COLUMN filled TEXT DEFAULT 'x'");
+    a.sql("ALTER TABLE tags ALTER COLUMN filled DROP DEFAULT");
+    a.sql("UPDATE tags SET filled = 'y' WHERE code = 'tag/3'");
+    b.sql("UPDATE tags SET weight = 90 WHERE code = 'tag/4'");
+    sides.sync();
+    let kinds = "SELECT filled, count(*) FROM tags GROUP BY filled";
+    assert_eq!(b.rows(kinds), [r#""x", "19""#, r#""y", "1""#]);
+    let weight = "SELECT weight FROM tags WHERE code = 'tag/4'";
+    assert_eq!(a.rows(weight), [r#""90""#]);
+    assert_equal(&sides);
+
+    // Rows that a TRUNCATE took are still unknown when a column comes.
+    a.sql("TRUNCATE counters");
+    let idle = ["sync", "shop", "--until-idle"];
+    let shown = sides.shop.run(&idle);
+    assert!(shown.errors.contains("truncated"), "{shown:?}");
+    add(a, "counters", "later");
+    a.sql("INSERT INTO counters (id, n, m) VALUES (1, 5, 5)");
+    for _ in 0..2 {
+        let shown = sides.shop.run(&idle);
+        assert_eq!(shown.code, 1, "{shown:?}");
+        let status = sides.shop.json(&["migration", "status", "shop"]);
+        assert_eq!(status["paused_tables"][0]["table"], "counters", "{status}");
+        let reason = status["paused_tables"][0]["reason"].as_str().unwrap();
+        assert!(reason.contains("truncated"), "{status}");
+    }
+
+    // A column that the service has dropped is not given back to it.
+    b.sql("ALTER TABLE wide DROP COLUMN note");
+    let shown = sides.shop.run(&idle);
+    assert_eq!(shown.code, 2, "{shown:?}");
+    assert!(
+        shown.errors.contains("column note has no counterpart"),
+        "{shown:?}"
+    );
+}

@@ -60,8 +60,13 @@ impl<S: SyncStore> Engine<S> {
                 Some(image) => self.in_target(w.conflict.unit.unit, image)?,
                 None => Some(w.seen[1].clone()),
             };
+            let unit = w.conflict.unit.unit;
             let mut base = match (source, target) {
-                (Some(source), Some(target)) if source == target => Some(target),
+                (Some(source), Some(target)) => {
+                    let (source, target) =
+                        (self.before_it(unit, source), self.before_it(unit, target));
+                    (source == target).then_some(target)
+                }
                 _ => None,
             };
             if base.is_none()
@@ -77,6 +82,53 @@ impl<S: SyncStore> Engine<S> {
             }
         }
         Ok(())
+    }
+
+    /// A row as it was before columns were added a moment ago.
+    fn before_it(&self, unit: usize, mut row: Option<Row>) -> Option<Row> {
+        let added = &self.plan.units[unit].added;
+        for (cell, _) in row
+            .iter_mut()
+            .flatten()
+            .zip(added)
+            .filter(|(_, added)| **added)
+        {
+            *cell = Value::Null;
+        }
+        row
+    }
+
+    /// Where columns were added a moment ago, one side alone has filled them, and one side alone has changed
+    /// anything else: both of that.
+    pub(super) fn with_additions(&self, w: &Work) -> Option<Row> {
+        let unit = w.conflict.unit.unit;
+        let added = &self.plan.units[unit].added;
+        let (Some(source), Some(target), Some(base)) = (&w.mapped, &w.seen[1], &w.conflict.base)
+        else {
+            return None;
+        };
+        if !added.contains(&true) || !w.conflict.base_known || w.conflict.interrupted {
+            return None;
+        }
+        let before = |row: &Row| self.before_it(unit, Some(row.clone()));
+        // With something there before, it is a column like any other.
+        let base = before(base).filter(|before| before == base);
+        let base = Some(base?);
+        let mut result = if before(source) == base {
+            target.clone()
+        } else if before(target) == base {
+            source.clone()
+        } else {
+            return None;
+        };
+        for (i, _) in added.iter().enumerate().filter(|(_, added)| **added) {
+            result[i] = match (&source[i], &target[i]) {
+                (Value::Null, cell) | (cell, Value::Null) => cell.clone(),
+                (source, target) if source == target => source.clone(),
+                _ => return None,
+            };
+        }
+        Some(result)
     }
 
     /// Of two rows that differ in nothing but columns that were added a moment ago: what they were before.
