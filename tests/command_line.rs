@@ -50,6 +50,7 @@ Commands:
   reconcile  Compare both sides and repair what differs; exit 1 when something could not be repaired
   audit      The log of repairs and verifications, in which nothing can be changed unnoticed
   query      Run SQL over all stores: SELECT … FROM monolith.customers a JOIN orders.customers b …
+  worker     Compare and query for others: see --workers of verify and query
   conflict   The recorded and the parked conflicts
   migration  The life of a migration
   script     Check and test rules written in Rhai

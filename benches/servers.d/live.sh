@@ -79,9 +79,13 @@ live_chaos() {
     sleep "$((RANDOM % 8))"
     case $((RANDOM % 3)) in
       0)
-        kill -STOP "$pid"
+        # One that has only just begun works on the migration when it has the lease.
+        until (cd "$dir/live" && ! flock --nonblock --shared .banyan/m.lock true) || ! kill -0 "$pid" 2>/dev/null; do
+          sleep 0.05
+        done
+        kill -STOP "$pid" 2>/dev/null || true
         sleep "$((RANDOM % (lag + 1)))"
-        kill -CONT "$pid"
+        kill -CONT "$pid" 2>/dev/null || true
         ;;
       1)
         kill -KILL "$pid" 2>/dev/null || true

@@ -7,8 +7,8 @@ use std::time::Duration;
 use crate::error::{Error, ErrorKind, Result};
 
 /// How often, and how far apart, the lease is tried for.
-const ASKED_TRIES: u32 = 3;
-const ASKED: Duration = Duration::from_millis(20);
+const ASKED_TRIES: u32 = 60;
+const ASKED: Duration = Duration::from_millis(50);
 
 /// Held while a process works on a migration.
 #[derive(Debug)]
@@ -37,7 +37,9 @@ impl Lease {
         }
     }
 
-    /// Takes the lease, or fails with `Refused`. One who only asks who works holds it for a moment.
+    /// Takes the lease, or fails with `Refused` after three seconds. One who only asks who works holds it
+    /// for a moment, and one who was killed until the system has cleared it away, which on a busy machine
+    /// takes longer than starting anew.
     pub fn need(folder: &Path, migration: &str) -> Result<Self> {
         for _ in 0..ASKED_TRIES {
             if let Some(lease) = Self::take(folder, migration)? {
