@@ -120,11 +120,11 @@ fn a_killed_worker_changes_nothing() {
             "--workers",
             &all,
             "--rows-per-s-max",
-            "90000",
+            "40000",
         ];
         let (with, said) = thread::scope(|scope| {
             let running = scope.spawn(|| verify(&sides, &slow));
-            thread::sleep(Duration::from_millis(1_200));
+            thread::sleep(Duration::from_millis(2_000));
             workers[1].kill();
             running.join().unwrap()
         });
