@@ -65,12 +65,12 @@ pub(super) async fn wanted(config: &Config, record: &MigrationRecord) -> Result<
             let mut ignored = table.ignore_columns.iter();
             ignored.any(|c| c.eq_ignore_ascii_case(column))
         };
-        let mut add = |from: (&AnyStore, &TableSchema),
-                       to: (&AnyStore, &TableSchema),
-                       new: &dyn Fn(&str) -> bool| {
+        // One that the target had is one that somebody has dropped there.
+        let is_new = |column: &str| known.keys().all(|k| !k.eq_ignore_ascii_case(column));
+        let mut add = |from: (&AnyStore, &TableSchema), to: (&AnyStore, &TableSchema)| {
             for index in 0..from.1.columns.len() {
                 let column = &from.1.columns[index].name;
-                if to.1.column(column).is_some() || ignored(column) || !new(column) {
+                if to.1.column(column).is_some() || ignored(column) || !is_new(column) {
                     continue;
                 }
                 let engines = (from.0.engine(), to.0.engine());
@@ -84,11 +84,9 @@ pub(super) async fn wanted(config: &Config, record: &MigrationRecord) -> Result<
                 }
             }
         };
-        let is_new = |column: &str| known.keys().all(|k| !k.eq_ignore_ascii_case(column));
-        // One that the target had is one that somebody has dropped there.
-        add((&source, &from), (&target, &to), &is_new);
+        add((&source, &from), (&target, &to));
         if spec.two_way {
-            add((&target, &to), (&source, &from), &is_new);
+            add((&target, &to), (&source, &from));
         }
     }
     Ok(out)

@@ -27,6 +27,7 @@ mod diff;
 mod export;
 mod failure;
 mod files;
+mod leaf;
 mod lockstep;
 mod mentioned;
 mod provider;
@@ -58,6 +59,8 @@ use crate::error::Result;
 
 use super::cluster::Cluster;
 
+#[cfg(feature = "cluster")]
+pub(super) use leaf::leaf;
 #[cfg(feature = "cluster")]
 pub(super) use scan::StoreScan;
 #[cfg(feature = "cluster")]

@@ -96,8 +96,7 @@ pub fn create_table(
 }
 
 /// The SQL that gives a table of `to` a column like the one with this index of `schema`, a table of
-/// `from`. `None` where the rows that are there could then hold something else than those of the other
-/// table, or where there is no such column in that engine.
+/// `from`. `None` where there is no such column in that engine.
 #[must_use]
 pub fn add_column(
     schema: &TableSchema,
@@ -119,9 +118,6 @@ pub fn add_column(
         return None;
     }
     let sql_type = maker.sql_type(index, column, &mut Vec::new()).ok()?;
-    if default::of(from, column, to, &sql_type) == Default::LeftOut {
-        return None;
-    }
     let column = maker.column(index, &sql_type, &mut Vec::new());
     let table = to.quote_table(name);
     Some(format!("ALTER TABLE {table} ADD COLUMN {column}"))
