@@ -45,10 +45,9 @@ pub(super) async fn wanted(config: &Config, record: &MigrationRecord) -> Result<
     let mut out = Vec::new();
     for table in &spec.tables {
         // Whose columns somebody has named, nobody else adds some to.
-        let by_name = table.transform.is_none() && table.columns.is_empty();
-        let Some(known) = record.known_columns.get(&table.target).filter(|_| by_name) else {
+        if table.transform.is_some() || !table.columns.is_empty() {
             continue;
-        };
+        }
         let sides = async {
             Ok((
                 source.schema(&table.source).await?,
@@ -60,6 +59,10 @@ pub(super) async fn wanted(config: &Config, record: &MigrationRecord) -> Result<
             // That is said where the migration is opened.
             Err(e) if Error::kind(&e) == ErrorKind::NotFound => continue,
             Err(e) => return Err(e),
+        };
+        // As the store spells it, not as the configuration does.
+        let Some(known) = record.known_columns.get(&to.name) else {
+            continue;
         };
         let ignored = |column: &str| {
             let mut ignored = table.ignore_columns.iter();
