@@ -220,7 +220,16 @@ impl Work<'_> {
         if self.record.ending.is_none() {
             widen::all(config, &self.record).await?;
         }
-        let (mut opened, rules) = open(config, name).await?;
+        let (mut opened, rules) = match open(config, name).await {
+            // It may have come since they were looked at.
+            Err(e) if e.kind() == ErrorKind::Config => {
+                match widen::all(config, &self.record).await? {
+                    true => open(config, name).await?,
+                    false => return Err(e),
+                }
+            }
+            opened => opened?,
+        };
         let migration = config.migration(name)?;
         if self.record.ending.is_some() && !opened.is_installed().await? {
             return Err(half_ended(&self.record));
