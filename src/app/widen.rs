@@ -14,7 +14,9 @@ use futures::StreamExt;
 
 use crate::config::{AddedColumns, Config};
 use crate::data::{Generated, TableSchema};
-use crate::database::{AnyStore, AnySync, Engine, ReadRequest, ReadStore, SyncTable, add_column};
+use crate::database::{
+    AnyStore, AnySync, Engine, OpenState, ReadRequest, ReadStore, SyncStore, SyncTable, add_column,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::state::{KnownColumn, MigrationRecord};
 
@@ -208,7 +210,7 @@ pub(super) async fn look(
     ];
     let mut comes = migration.options.added_columns == AddedColumns::Carry
         && followed.into_iter().flatten().all(AnySync::has_log);
-    let is_looked_at = !recopied && opened.is_copied().await?;
+    let is_looked_at = !recopied && opened.is_copied().await? && is_decided(opened).await?;
     let mut all = BTreeMap::new();
     for (unit, table) in std::iter::zip(&mut opened.plan.units, opened.target.tables()) {
         let source = &opened.source.tables()[unit.mapping];
@@ -256,6 +258,17 @@ pub(super) async fn look(
         all.insert(table.schema.name.clone(), known);
     }
     Ok(Widened { known: all, comes })
+}
+
+/// Whether no row waits for what both sides' new columns decide about it.
+async fn is_decided(opened: &Opened) -> Result<bool> {
+    for store in [&opened.source, &opened.target] {
+        let open = store.open_conflicts().await?;
+        if open.iter().any(|c| c.state != OpenState::Parked) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Whether a table has the column, and no row has anything in it: what was added with a default, or filled

@@ -26,8 +26,8 @@ pub use form::{ColumnForm, ServerStoredForm, same_form};
 pub use migrated::{Findings, Inspection, Lag, MappedAs, Orphans, SyncOptions, SyncTable};
 pub use read::{Dialect, ReadRequest, ReadStore, Snapshot};
 pub use sync_store::{
-    Applied, ApplyBatch, Base, Cause, Chunk, ChunkMark, CopiedRows, DecisionRecord, FeedPage,
-    OpenConflict, OpenState, Outcome, Patience, Recovered, Refusal, Resolution, Role, RowChange,
-    Settled, StoreLock, SyncStore, UnitKey,
+    Applied, ApplyBatch, Base, Began, Cause, Chunk, ChunkMark, CopiedRows, DecisionRecord,
+    FeedPage, Image, OpenConflict, OpenState, Outcome, Patience, Recovered, Refusal, Resolution,
+    Role, RowChange, Settled, StoreLock, SyncStore, UnitKey,
 };
 pub use turn::{Footprint, Turn};

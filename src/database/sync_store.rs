@@ -290,6 +290,29 @@ pub struct Settled {
     pub units: Vec<UnitKey>,
 }
 
+/// What a row was before its first change of some.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Image {
+    /// In the target table's form; `None`: there was none.
+    Row(Option<Row>),
+    /// Nobody knows any more.
+    Unknown,
+}
+
+/// A row of the source that has changed since a copy over the target's rows began, by changes that the
+/// copy covers: they are not carried over one by one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Began {
+    /// Index of the source's table.
+    pub table: usize,
+    /// Whose row.
+    pub unit: UnitKey,
+    /// What it was before the first of those changes.
+    pub image: Image,
+    /// When the last of them was committed, as far as known.
+    pub committed_us: Option<i64>,
+}
+
 /// How far a table is copied: every source row whose key is at or below `upper`, as of `seq` of the
 /// source's log.
 #[derive(Clone, Debug, PartialEq)]
@@ -329,6 +352,10 @@ pub struct ApplyBatch {
     pub changes: Vec<RowChange>,
     /// Changes of keys with an open conflict: only their times are kept.
     pub touched: Vec<(UnitKey, Option<i64>)>,
+    /// Each replaces what is kept of its row.
+    pub began: Vec<Began>,
+    /// Nothing of [`Self::began`] is needed any more: all is copied, and the feed is read beyond that.
+    pub is_over: bool,
     /// The copy's progress, if this is a chunk.
     pub chunk: Option<ChunkMark>,
     /// Copied rows that need no mapping but their columns, as they were read; beside `changes`.
@@ -394,6 +421,8 @@ pub struct Recovered {
     pub copied_before: Vec<usize>,
     /// Commit times of changes that an open conflict absorbed: the last one of each key.
     pub touched: Vec<(UnitKey, Role, Option<i64>)>,
+    /// See [`ApplyBatch::began`]; since the present copies began.
+    pub began: Vec<Began>,
 }
 
 /// How long [`SyncStore::catch_up`] waits.

@@ -17,12 +17,12 @@
 //! deletes before its chunk is read would otherwise stay in the target (see `gone`). That is all
 //! that is looked at in a one-way migration.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::time::Instant;
 
 use crate::data::batch::to_rows;
 use crate::data::{Change, Key, Row};
-use crate::database::{ApplyBatch, Base, OpenState, Patience, Refusal, Role, SyncStore, UnitKey};
+use crate::database::{ApplyBatch, Base, Image, OpenState, Refusal, Role, SyncStore, UnitKey};
 use crate::error::Result;
 use crate::rule::ConflictKind;
 
@@ -106,15 +106,8 @@ impl<S: SyncStore> Engine<S> {
             return Ok(());
         }
         // Read after the rows: what made a row be missing is in there.
-        let at_source = self
-            .first_images(Role::Source, table, |row| {
-                self.plan.mappings[table].source.key(row)
-            })
-            .await?;
-        let target = &self.plan.mapping(unit).targets[self.plan.units[unit].target];
-        let at_target = self
-            .first_images(Role::Target, unit, |row| target.key(row))
-            .await?;
+        let at_source = self.all_first_images(Role::Source, table).await?;
+        let at_target = self.all_first_images(Role::Target, unit).await?;
         let inserted = |key: &Key| at_target.get(key) == Some(&None);
         if !keys.iter().all(inserted) {
             self.copied_before.insert(table);
@@ -128,7 +121,10 @@ impl<S: SyncStore> Engine<S> {
                 continue;
             }
             let base = match was.cloned().flatten() {
-                Some(row) => self.in_target_form(unit, row)?,
+                Some(row) => match self.in_target_form(unit, row)? {
+                    Image::Row(row) => row,
+                    Image::Unknown => None,
+                },
                 None => None,
             };
             bases.insert(change.unit.clone(), base);
@@ -194,84 +190,23 @@ impl<S: SyncStore> Engine<S> {
     }
 
     /// For each key that a feed mentions behind what is read: the row before its first change.
-    async fn first_images(
+    async fn all_first_images(
         &self,
         role: Role,
         table: usize,
-        key: impl Fn(&Row) -> Key,
     ) -> Result<HashMap<Key, Option<Row>>> {
         let mut out = HashMap::new();
-        let mut after = self.read[role.index()];
-        self.store(role).catch_up(after, Patience::Endless).await?;
-        loop {
-            let page = self
-                .store(role)
-                .read_feed(after, self.options.batch_rows)
-                .await?;
-            after = page.commit.end;
-            for change in page.commit.changes {
-                if change.table != table {
-                    continue;
-                }
-                if let Some(row) = change.before.as_ref().or(change.after.as_ref()) {
-                    out.entry(key(row)).or_insert(change.before);
-                }
+        self.for_each_unread(role, |change| {
+            if change.table != table {
+                return;
             }
-            if !page.more {
-                return Ok(out);
+            if let Some(row) = change.before.as_ref().or(change.after.as_ref()) {
+                let before = || change.before.clone();
+                out.entry(self.key_of(role, table, row))
+                    .or_insert_with(before);
             }
-        }
-    }
-
-    /// Of rows that are copied over others: where the target's row is what the source's was before the
-    /// source changed it, the copy is an ordinary update, and no conflict.
-    ///
-    /// What an engine knows of changes that it has read already is gone with it: after a crash such
-    /// rows are conflicts without a base.
-    pub(super) async fn moved_on(&self, table: usize, changes: &mut [UnitChange]) -> Result<()> {
-        let unread = self
-            .first_images(Role::Source, table, |row| {
-                self.plan.mappings[table].source.key(row)
-            })
-            .await?;
-        let mut wanted: BTreeMap<usize, Vec<(usize, Row)>> = BTreeMap::new();
-        for (i, change) in changes.iter().enumerate() {
-            let unit = change.unit.unit;
-            let began = match self.began.get(&change.unit) {
-                Some(began) => began.clone(),
-                None => match unread.get(&change.source_key).cloned().flatten() {
-                    Some(row) => self.in_target_form(unit, row)?,
-                    None => None,
-                },
-            };
-            if let Some(row) = began
-                && change.refused.is_none()
-                && change.after.as_ref().is_some_and(|after| *after != row)
-            {
-                wanted.entry(unit).or_default().push((i, row));
-            }
-        }
-        for (unit, began) in wanted {
-            let keys = began.iter().map(|(i, _)| changes[*i].unit.key.clone());
-            let target = self.store(Role::Target);
-            let rows = target.read_rows(unit, keys.collect()).await?;
-            for ((i, row), found) in began.into_iter().zip(rows) {
-                if found.as_ref() == Some(&row) {
-                    changes[i].before = Some(row);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn in_target_form(&self, unit: usize, row: Row) -> Result<Option<Row>> {
-        let table = self.plan.units[unit].mapping;
-        let mut mapped = self.forward_each(table, vec![row])?;
-        Ok(match mapped.pop() {
-            Some(Ok(mut targets)) => targets
-                .get_mut(self.plan.units[unit].target)
-                .and_then(Option::take),
-            _ => None,
         })
+        .await?;
+        Ok(out)
     }
 }

@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 
 use crate::data::{Change, FastMap, Key, Row, Value};
-use crate::database::{Base, Cause, OpenState, Refusal, Role, RowChange, SyncStore, UnitKey};
+use crate::database::{
+    Base, Began, Cause, OpenState, Refusal, Role, RowChange, SyncStore, UnitKey,
+};
 use crate::error::Result;
 use crate::rule::mapping::{PartialRow, Unmapped};
 use crate::rule::{ConflictKind, Severity};
 
-use super::conflict::Image;
+use super::base::{Begun, begun_with};
 use super::engine::Engine;
 use super::map::{Mapped, failed};
 use super::merge::Run;
@@ -22,6 +24,8 @@ pub(super) struct Composed {
     pub(super) touched: Vec<(UnitKey, Option<i64>)>,
     /// Keys whose changes end where they began, with the last one's time.
     pub(super) unchanged: Vec<(UnitKey, Option<i64>)>,
+    /// Of what the copy covers.
+    pub(super) began: Vec<Began>,
 }
 
 /// A change of a unit's row, in the target table's form.
@@ -53,6 +57,7 @@ impl<S: SyncStore> Engine<S> {
         let mut index: FastMap<UnitKey, usize> = FastMap::default();
         index.reserve(mapped.len());
         let mut covered = Vec::new();
+        let mut began: FastMap<UnitKey, Begun> = FastMap::default();
         for mut change in mapped {
             if from == Role::Source
                 && self.copy.covers(
@@ -62,17 +67,20 @@ impl<S: SyncStore> Engine<S> {
                 )
             {
                 let table = self.plan.units[change.unit.unit].mapping;
-                if self.copied_before.contains(&table) {
-                    let began = self.began.entry(change.unit.clone());
-                    began.or_insert_with(|| change.before.clone());
-                    let before = Image::Of(Role::Target, change.before.clone());
-                    self.note_taken(from, &change.unit, before);
+                if self.copied_before.contains(&table) && !self.is_settled(from, &change) {
+                    if self.is_taken_in(from, &change.unit, change.committed_us) {
+                        out.touched.push((change.unit, change.committed_us));
+                        continue;
+                    }
+                    let known = began.get(&change.unit);
+                    let known = known.or_else(|| self.began.get(&change.unit));
+                    let begun = begun_with(&change, known);
+                    began.insert(change.unit.clone(), begun);
                     covered.push(change);
                 }
                 continue;
             }
-            let settled = self.settled[from.index()].get(&change.unit);
-            if settled.is_some_and(|&seq| change.seq <= seq) {
+            if self.is_settled(from, &change) {
                 continue;
             }
             if from == Role::Target && change.refused.is_none() {
@@ -86,8 +94,6 @@ impl<S: SyncStore> Engine<S> {
                 }
             }
             if self.is_taken_in(from, &change.unit, change.committed_us) {
-                let before = Image::Of(Role::Target, change.before.take());
-                self.note_taken(from, &change.unit, before);
                 out.touched.push((change.unit, change.committed_us));
                 continue;
             }
@@ -101,7 +107,14 @@ impl<S: SyncStore> Engine<S> {
         }
         let mut merged: Vec<UnitChange> = merged.into_iter().map(Run::whole).collect();
         covered.retain(|c| !index.contains_key(&c.unit));
-        merged.extend(self.gone(covered).await?);
+        merged.extend(self.gone(covered, &began).await?);
+        let began = began.into_iter().map(|(unit, begun)| Began {
+            table: self.plan.units[unit.unit].mapping,
+            unit,
+            image: begun.image,
+            committed_us: begun.committed_us,
+        });
+        out.began = began.collect();
         // What ends where it began is nothing. Of a paused table it is not known: it may have
         // changed in columns that nobody looks at yet.
         merged.retain(|c| {
@@ -128,6 +141,12 @@ impl<S: SyncStore> Engine<S> {
             Role::Target => self.backward_writes(merged).await?,
         };
         Ok(out)
+    }
+
+    /// Whether both sides have been made alike since.
+    fn is_settled(&self, from: Role, change: &UnitChange) -> bool {
+        let settled = self.settled[from.index()].get(&change.unit);
+        settled.is_some_and(|&seq| change.seq <= seq)
     }
 
     /// Whether a change of the key is part of an open conflict, which then knows its time.

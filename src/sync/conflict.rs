@@ -1,7 +1,7 @@
 //! The conflict path: what one key's rows shall be, decided once, for both sides.
 
+mod additions;
 mod ask;
-mod base;
 mod write;
 
 use std::collections::HashMap;
@@ -10,9 +10,6 @@ use crate::data::{Change, Key, Row, canonical};
 use crate::database::{OpenConflict, OpenState, Patience, Resolution, Role, SyncStore, UnitKey};
 use crate::error::Result;
 use crate::rule::ConflictKind;
-
-use base::Began;
-pub(super) use base::{Image, Taken};
 
 use super::engine::Engine;
 
@@ -100,15 +97,14 @@ impl<S: SyncStore> Engine<S> {
         let mut work = self.look(&ids).await?;
         // After the rows: a row that changes in between is not decided on, while a time that is
         // older than its row would let the wrong side win.
-        let Some(began) = self.read_ahead(&ids).await? else {
+        if !self.read_ahead(&ids).await? {
             return Ok(false);
-        };
+        }
         for w in &mut work {
             if let Some(open) = self.open.get(&w.id) {
                 w.conflict.committed_us = open.committed_us;
             }
         }
-        self.find_bases(&mut work, &began)?;
         self.settle_plain(&mut work);
         self.ask(&mut work)?;
         self.wait_for_main_rows(&mut work);
@@ -133,11 +129,9 @@ impl<S: SyncStore> Engine<S> {
         }
     }
 
-    /// Reads both feeds on, only for what they say of these keys: the last commit times, and what their
-    /// rows were before the first change. `None` when a feed is so far behind that its end was not
-    /// seen: then catching up comes first.
-    async fn read_ahead(&mut self, ids: &[Id]) -> Result<Option<Began>> {
-        let mut began = Began::new();
+    /// Reads both feeds on, only for the last commit times of these keys. `false` when a feed is so far
+    /// behind that its end was not seen: then catching up comes first.
+    async fn read_ahead(&mut self, ids: &[Id]) -> Result<bool> {
         for role in Role::BOTH {
             if role == Role::Target && !self.plan.two_way {
                 continue;
@@ -149,7 +143,7 @@ impl<S: SyncStore> Engine<S> {
                 .catch_up(after, Patience::UntilFull)
                 .await?
             {
-                return Ok(None);
+                return Ok(false);
             }
             loop {
                 let page = self
@@ -158,20 +152,20 @@ impl<S: SyncStore> Engine<S> {
                     .await?;
                 after = page.commit.end;
                 pages += 1;
-                self.note_times(role, ids, page.commit.changes, &mut began);
+                self.note_times(role, ids, page.commit.changes);
                 if !page.more {
                     break;
                 }
                 if pages == AHEAD_PAGES_MAX {
-                    return Ok(None);
+                    return Ok(false);
                 }
             }
         }
-        Ok(Some(began))
+        Ok(true)
     }
 
-    /// Keeps the commit times of changes of these keys, and what came before the first.
-    fn note_times(&mut self, role: Role, ids: &[Id], changes: Vec<Change>, began: &mut Began) {
+    /// Keeps the commit times of changes of these keys.
+    fn note_times(&mut self, role: Role, ids: &[Id], changes: Vec<Change>) {
         if changes.is_empty() {
             return;
         }
@@ -184,27 +178,12 @@ impl<S: SyncStore> Engine<S> {
             }
         }
         for change in changes {
-            let key = |row: &Row| match role {
-                Role::Source => self.plan.mappings[change.table].source.key(row),
-                Role::Target => {
-                    let unit = &self.plan.units[change.table];
-                    self.plan.mappings[unit.mapping].targets[unit.target].key(row)
-                }
-            };
             for row in change.before.iter().chain(&change.after) {
-                for id in keys.get(&(change.table, key(row))).into_iter().flatten() {
-                    let Some(open) = self.open.get_mut(id) else {
-                        continue;
-                    };
-                    open.committed_us[role.index()] = change.committed_us;
-                    let settled = self.settled[role.index()].get(&open.unit);
-                    if settled.is_some_and(|&seq| change.seq <= seq) {
-                        // Both sides have been made alike since.
-                        continue;
+                let key = self.key_of(role, change.table, row);
+                for id in keys.get(&(change.table, key)).into_iter().flatten() {
+                    if let Some(open) = self.open.get_mut(id) {
+                        open.committed_us[role.index()] = change.committed_us;
                     }
-                    let before = change.before.as_ref().filter(|b| key(b) == key(row));
-                    let image = || Image::Of(role, before.cloned());
-                    began.entry((*id, role)).or_insert_with(image);
                 }
             }
         }

@@ -155,6 +155,11 @@ impl CopyProgress {
         marks.get(i)
     }
 
+    /// Whether all is copied, and this much of the source's feed beyond what any chunk covers.
+    pub(super) fn is_behind(&self, read: u64) -> bool {
+        self.is_done() && self.marks.values().flatten().all(|mark| mark.seq <= read)
+    }
+
     /// Forgets the borders between chunks of tables that are copied whole, once both feeds (source,
     /// target) are read beyond all of them.
     pub(super) fn compact(&mut self, read: [u64; 2]) {
@@ -173,6 +178,11 @@ impl<S: SyncStore> Engine<S> {
     #[must_use]
     pub fn is_copied(&self) -> bool {
         self.copy.is_done()
+    }
+
+    /// Whether no change that is still to be read is covered by the copy.
+    pub(super) fn is_behind_copy(&self) -> bool {
+        self.copy.is_behind(self.read[Role::Source.index()])
     }
 
     /// Rows of the source in all chunks that are copied, by this engine and by those before it.
@@ -273,9 +283,6 @@ impl<S: SyncStore> Engine<S> {
             self.copy.compact(self.read);
         }
         self.copying = Mutex::new(line);
-        if self.is_copied() {
-            self.began.clear();
-        }
         Ok(progress)
     }
 
@@ -383,22 +390,20 @@ impl<S: SyncStore> Engine<S> {
         } else {
             let rows = to_rows(&chunk.batch)?;
             let mut changes = self.copied_rows(table, rows)?;
-            if mark.over_rows {
-                self.moved_on(table, &mut changes).await?;
-            }
             self.validate(&mut changes)?;
-            batch.changes = changes
-                .into_iter()
-                .filter(|c| !self.open_by_key.contains_key(&c.unit))
-                .map(|change| {
-                    let over = mark.over_rows && change.before.is_none();
-                    let mut write = forward_write(change);
-                    if over {
-                        write.cause.base = Base::Unknown;
-                    }
-                    write
-                })
-                .collect();
+            changes.retain(|c| !self.open_by_key.contains_key(&c.unit));
+            let changes = if mark.over_rows {
+                self.over_rows(table, changes).await?
+            } else {
+                let expected = |change| (change, Base::Expected);
+                changes.into_iter().map(expected).collect()
+            };
+            let writes = changes.into_iter().map(|(change, base)| {
+                let mut write = forward_write(change);
+                write.cause.base = base;
+                write
+            });
+            batch.changes = writes.collect();
         }
         Ok((batch, mark))
     }

@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Mutex;
 
-use crate::data::{FastMap, LogId, Row};
+use crate::data::{FastMap, LogId};
 use crate::database::{
-    ApplyBatch, DecisionRecord, OpenConflict, OpenState, Patience, Role, SyncStore, Turn, UnitKey,
+    ApplyBatch, Began, DecisionRecord, OpenConflict, OpenState, Patience, Role, SyncStore, Turn,
+    UnitKey,
 };
 use crate::error::Result;
 
 use super::adopt::Adoption;
-use super::conflict::{Image, Taken};
+use super::base::Begun;
 use super::copy::{CopyProgress, Line};
 use super::plan::Plan;
 use super::report::{SyncReport, TableCounts};
@@ -57,8 +58,6 @@ pub struct Engine<S> {
     pub(super) settled: [FastMap<UnitKey, u64>; 2],
     pub(super) open: BTreeMap<(Role, i64), OpenConflict>,
     pub(super) open_by_key: FastMap<UnitKey, (Role, i64)>,
-    /// What the rows of open conflicts were before changes that were taken into them.
-    pub(super) taken: Taken,
     /// How often a waiting conflict was tried.
     pub(super) tries: HashMap<(Role, i64), u32>,
     pub(super) half: Vec<DecisionRecord>,
@@ -69,9 +68,8 @@ pub struct Engine<S> {
     pub(super) adoption: Adoption,
     /// Tables of the source of which the target held rows before their copy began.
     pub(super) copied_before: HashSet<usize>,
-    /// For tables that are copied over rows: the row before the source's first change since then, of
-    /// changes that the copy covers. See `adopt`.
-    pub(super) began: HashMap<UnitKey, Option<Row>>,
+    /// For tables that are copied over rows: what the copy covers. See `base`.
+    pub(super) began: FastMap<UnitKey, Begun>,
     /// Why a unit is paused.
     pub(super) paused: BTreeMap<usize, String>,
     pub(super) counts: Vec<TableCounts>,
@@ -97,18 +95,20 @@ impl<S: SyncStore> Engine<S> {
         self.read
     }
 
+    /// What a batch has written down.
+    pub(super) fn keep_begun(&mut self, began: Vec<Began>) {
+        for began in began {
+            let begun = Begun {
+                image: began.image,
+                committed_us: began.committed_us,
+            };
+            self.began.insert(began.unit, begun);
+        }
+    }
+
     pub(super) fn add_open(&mut self, conflict: OpenConflict) {
         let id = (conflict.home, conflict.id);
         self.open_by_key.insert(conflict.unit.clone(), id);
-        // Changes of the source that the copy covers are in the row that was copied.
-        if let Some(row) = self
-            .began
-            .get(&conflict.unit)
-            .filter(|_| !conflict.base_known)
-        {
-            let image = Image::Of(Role::Target, row.clone());
-            self.taken.insert((id, Role::Source), image);
-        }
         self.open.insert(id, conflict);
     }
 
@@ -116,9 +116,6 @@ impl<S: SyncStore> Engine<S> {
         let conflict = self.open.remove(&id)?;
         self.open_by_key.remove(&conflict.unit);
         self.tries.remove(&id);
-        for role in Role::BOTH {
-            self.taken.remove(&(id, role));
-        }
         Some(conflict)
     }
 
@@ -145,17 +142,23 @@ impl<S: SyncStore> Engine<S> {
     pub async fn flush(&mut self) -> Result<()> {
         for from in Role::BOTH {
             let i = from.index();
-            if self.read[i] > self.checkpoint[i] {
+            // What the copy covers is needed until the feed is read beyond that.
+            let is_over = from == Role::Source && !self.began.is_empty() && self.is_behind_copy();
+            if self.read[i] > self.checkpoint[i] || is_over {
                 let batch = ApplyBatch {
                     epoch: self.epoch,
                     from: self.checkpoint[i],
                     log: Some(self.logs[i]),
                     to: self.read[i],
                     anchor: self.anchors[i],
+                    is_over,
                     ..ApplyBatch::default()
                 };
                 self.store(from.other()).apply(batch, Turn::first()).await?;
                 self.checkpoint[i] = self.read[i];
+                if is_over {
+                    self.began.clear();
+                }
             }
         }
         let checkpoint = self.checkpoint;

@@ -14,11 +14,12 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use crate::database::{Applied, ApplyBatch, Footprint, Outcome, Role, SyncStore, Turn, UnitKey};
+use crate::database::{
+    Applied, ApplyBatch, Began, Footprint, Outcome, Role, SyncStore, Turn, UnitKey,
+};
 use crate::error::Result;
 use crate::rule::Direction;
 
-use super::conflict::Image;
 use super::engine::Engine;
 
 /// So long at most nothing new of one direction is begun before the other one has its turn.
@@ -57,6 +58,7 @@ struct UnderWay {
     anchor: Option<i64>,
     units: Vec<UnitKey>,
     footprint: Footprint,
+    began: Vec<Began>,
     /// `None`: there was nothing to write. The checkpoint follows with the next batch, or with
     /// `flush`.
     applied: Option<Applying>,
@@ -118,11 +120,13 @@ impl<S: SyncStore> Engine<S> {
                     anchor: piece.batch.anchor,
                     units: piece.batch.changes.iter().map(|c| c.unit.clone()).collect(),
                     footprint: piece.footprint,
+                    began: piece.batch.began.clone(),
                     applied: None,
                 };
                 progress |= piece.is_any;
                 let mut batch = piece.batch;
-                if !batch.changes.is_empty() || !batch.touched.is_empty() {
+                if !batch.changes.is_empty() || !batch.touched.is_empty() || !batch.began.is_empty()
+                {
                     progress = true;
                     batch.from = checkpoint;
                     checkpoint = batch.to;
@@ -155,8 +159,10 @@ impl<S: SyncStore> Engine<S> {
                 };
                 if let Some(applied) = applied {
                     let conflicts = !applied.opened.is_empty();
-                    self.take_in(from, false, front.units, applied);
+                    let units = std::mem::take(&mut front.units);
+                    self.take_in(from, false, units, applied);
                     self.checkpoint[from.index()] = front.to;
+                    self.keep_begun(std::mem::take(&mut front.began));
                     if let (true, Some(piece)) = (conflicts, &mut next) {
                         self.look_again(from, piece);
                     }
@@ -220,6 +226,7 @@ impl<S: SyncStore> Engine<S> {
                 anchor: page.anchor,
                 changes: composed.changes,
                 touched: composed.touched,
+                began: composed.began,
                 ..ApplyBatch::default()
             },
             is_any,
@@ -236,11 +243,6 @@ impl<S: SyncStore> Engine<S> {
             .into_iter()
             .partition(|c| self.is_taken_in(from, &c.unit, c.cause.committed_us));
         batch.changes = left;
-        for change in &taken {
-            // What a write expects is what was there before.
-            let before = Image::Of(from.other(), change.expect.clone());
-            self.note_taken(from, &change.unit, before);
-        }
         let touched = taken.into_iter().map(|c| (c.unit, c.cause.committed_us));
         batch.touched.extend(touched);
         for (unit, committed_us) in std::mem::take(&mut piece.unchanged) {

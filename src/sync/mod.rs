@@ -42,6 +42,7 @@
 //! - Rows without a value in their key are all one conflict, because nothing tells them apart.
 
 mod adopt;
+mod base;
 mod compose;
 mod conflict;
 mod copy;

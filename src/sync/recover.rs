@@ -11,7 +11,6 @@ use crate::database::{
 use crate::error::{Error, ErrorKind, Result};
 
 use super::adopt::Adoption;
-use super::conflict::Image;
 use super::copy::CopyProgress;
 use super::engine::{Engine, EngineOptions};
 use super::plan::Plan;
@@ -105,13 +104,14 @@ impl<S: SyncStore> Engine<S> {
             .collect();
         let chunks = std::mem::take(&mut recovered[1].chunks);
         let copied_before = std::mem::take(&mut recovered[1].copied_before);
+        let began = std::mem::take(&mut recovered[1].began);
         let mut engine = Self {
             stores,
             copied_before: copied_before.into_iter().collect(),
             copy: CopyProgress::new(plan.mappings.len(), chunks),
             copying: Mutex::default(),
             adoption: Adoption::default(),
-            began: HashMap::new(),
+            began: FastMap::default(),
             plan,
             options,
             epoch,
@@ -122,7 +122,6 @@ impl<S: SyncStore> Engine<S> {
             settled,
             open: BTreeMap::new(),
             open_by_key: FastMap::default(),
-            taken: HashMap::new(),
             tries: HashMap::new(),
             half,
             paused: BTreeMap::new(),
@@ -130,6 +129,7 @@ impl<S: SyncStore> Engine<S> {
             own_writes: 0,
             last_tried: None,
         };
+        engine.keep_begun(began);
         let mut stale = [Vec::new(), Vec::new()];
         for mut conflict in recovered.iter_mut().flat_map(|r| r.open.drain(..)) {
             let id = (conflict.home, conflict.id);
@@ -141,10 +141,6 @@ impl<S: SyncStore> Engine<S> {
                 // Whatever it waits for may be there now; a paused table may be resumed.
                 conflict.state = OpenState::Open;
             }
-            if !conflict.base_known {
-                // Nor is it known which changes the copy covered.
-                engine.taken.insert((id, Role::Source), Image::Unknown);
-            }
             engine.add_open(conflict);
         }
         for (unit, role, us) in recovered.iter_mut().flat_map(|r| r.touched.drain(..)) {
@@ -152,8 +148,6 @@ impl<S: SyncStore> Engine<S> {
                 && let Some(open) = engine.open.get_mut(id)
             {
                 open.committed_us[role.index()] = us;
-                // Of which row it was is gone with the engine that read it.
-                engine.taken.insert((*id, role), Image::Unknown);
             }
         }
         engine.sweep(stale).await?;

@@ -13,6 +13,7 @@ mod constraints;
 mod converge;
 mod create;
 mod kills;
+mod over;
 mod schema;
 mod traces;
 
@@ -61,6 +62,16 @@ macro_rules! pair {
             #[test]
             fn carries_added_columns() {
                 $sides.into_iter().for_each(super::added::check);
+            }
+
+            #[test]
+            fn added_columns_survive_kills() {
+                $sides.into_iter().for_each(super::over::check_carried);
+            }
+
+            #[test]
+            fn widened_tables_survive_kills() {
+                $sides.into_iter().for_each(super::over::check_widened);
             }
 
             #[test]

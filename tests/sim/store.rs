@@ -4,7 +4,7 @@
 //! before it has an effect, or lets it happen and loses the reply. Between two gates nothing else
 //! runs, so a schedule is the list of what was done at each gate.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Poll;
@@ -12,9 +12,9 @@ use std::task::Poll;
 use banyan::data::batch::{from_rows, to_rows};
 use banyan::data::{Change, Commit, Key, LogId, Position, Row, Value};
 use banyan::database::{
-    Applied, ApplyBatch, Base, Cause, Chunk, ChunkMark, DecisionRecord, FeedPage, OpenConflict,
-    OpenState, Outcome, Patience, Recovered, Role, RowChange, Settled, StoreLock, SyncStore, Turn,
-    UnitKey,
+    Applied, ApplyBatch, Base, Began, Cause, Chunk, ChunkMark, DecisionRecord, FeedPage,
+    OpenConflict, OpenState, Outcome, Patience, Recovered, Role, RowChange, Settled, StoreLock,
+    SyncStore, Turn, UnitKey,
 };
 use banyan::error::{Error, ErrorKind, Result};
 use banyan::rule::ConflictKind;
@@ -73,6 +73,9 @@ pub(crate) struct Side {
     pub(crate) records: Vec<DecisionRecord>,
     pub(crate) chunks: Vec<ChunkMark>,
     touched: Vec<(UnitKey, Role, Option<i64>)>,
+    began: Vec<Began>,
+    /// Tables that are copied over rows.
+    copied_over: BTreeSet<usize>,
     pub(crate) locked_by: Option<usize>,
     /// Writes by the engine, ever.
     pub(crate) written: u64,
@@ -250,8 +253,9 @@ impl SyncStore for MemoryStore {
                 two_sided: records,
                 closed: side.records.iter().flat_map(|r| r.closes.clone()).collect(),
                 chunks: side.chunks.clone(),
-                copied_before: Vec::new(),
+                copied_before: side.copied_over.iter().copied().collect(),
                 touched: side.touched.clone(),
+                began: side.began.clone(),
             })
         })
         .await
@@ -654,6 +658,16 @@ fn apply_rows(state: &mut State, role: Role, engine: usize, batch: &ApplyBatch) 
     }
     for (unit, us) in &batch.touched {
         side.touch(unit, role.other(), *us);
+    }
+    for began in &batch.began {
+        side.began.retain(|b| b.unit != began.unit);
+        side.began.push(began.clone());
+    }
+    if batch.is_over {
+        side.began.clear();
+    }
+    if let Some(mark) = batch.chunk.as_ref().filter(|mark| mark.over_rows) {
+        side.copied_over.insert(mark.table);
     }
     side.chunks.extend(batch.chunk.clone());
     if moves {

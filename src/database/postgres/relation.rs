@@ -74,9 +74,9 @@ impl Shape {
         }
     }
 
-    /// The log's columns when it ended at this position.
+    /// The log's columns when it ended at this position. Further ones may have come meanwhile.
     pub(super) fn seen(&mut self, columns: &[String], position: u64) {
-        if columns == self.logged {
+        if columns.starts_with(&self.logged) {
             self.seen_at = position;
         }
     }

@@ -3,6 +3,7 @@
 //! Units and tables stand there by name: indexes move when the configuration changes, names do not.
 //! Rows and keys stand as canonical exact bytes.
 
+mod began;
 mod install;
 mod open;
 mod progress;
@@ -20,7 +21,7 @@ use crate::error::{Error, ErrorKind, Result};
 use super::driver::{Driver, Tx};
 
 /// The format of these tables. Another one is refused.
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
 
 /// The tables by their quoted names, and what their entries mean.
 #[derive(Clone, Debug)]
@@ -31,6 +32,7 @@ pub(super) struct Journal {
     settled: String,
     open: String,
     touched: String,
+    began: String,
     record: String,
     chunk: String,
     mapped: String,
@@ -60,6 +62,7 @@ impl Journal {
             settled: driver.own("settled"),
             open: driver.own("open"),
             touched: driver.own("touched"),
+            began: driver.own("began"),
             record: driver.own("record"),
             chunk: driver.own("chunk"),
             mapped: driver.own("mapped"),

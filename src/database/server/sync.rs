@@ -158,6 +158,7 @@ impl<D: Driver> Shared<D> {
             chunks: journal.chunks(&mut tx).await?,
             copied_before: journal.copied_before(&mut tx).await?,
             touched: journal.touched(&mut tx).await?,
+            began: journal.began(&mut tx).await?,
         };
         let captured = journal.captured(&mut tx).await?;
         tx.commit().await?;

@@ -1,5 +1,6 @@
 //! The protocol's own tables in a store: what must be durable together with the rows.
 
+mod began;
 mod mapped;
 mod open;
 mod record;
@@ -15,7 +16,7 @@ use super::error::sqlite;
 use super::names::Names;
 
 /// The format of these tables. Another one is refused.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// Names of units (target tables) by index: indexes move when the configuration changes, names
 /// do not.
@@ -58,6 +59,9 @@ pub(super) fn create(conn: &Connection, names: &Names, slots: usize) -> Result<L
             shape BLOB NOT NULL, UNIQUE (unit, key));
          CREATE TABLE {touched} (unit TEXT NOT NULL, key BLOB NOT NULL, role INTEGER NOT NULL,
             us INTEGER, PRIMARY KEY (unit, key, role)) WITHOUT ROWID;
+         CREATE TABLE {began} (tbl TEXT NOT NULL, unit TEXT NOT NULL, key BLOB NOT NULL,
+            image BLOB, known INTEGER NOT NULL, us INTEGER, shape BLOB NOT NULL,
+            PRIMARY KEY (tbl, unit, key)) WITHOUT ROWID;
          CREATE TABLE {record} (id BLOB PRIMARY KEY, unit TEXT NOT NULL, key BLOB NOT NULL,
             source_key BLOB NOT NULL, kind TEXT NOT NULL, rule TEXT NOT NULL,
             outcome TEXT NOT NULL, two INTEGER NOT NULL, first INTEGER NOT NULL,
@@ -76,6 +80,7 @@ pub(super) fn create(conn: &Connection, names: &Names, slots: usize) -> Result<L
         settled = n("settled"),
         open = n("open"),
         touched = n("touched"),
+        began = n("began"),
         record = n("record"),
         chunk = n("chunk"),
         mapped = n("mapped"),
@@ -455,6 +460,8 @@ impl Journal<'_> {
     /// Forgets how far a table of the source is copied, but not that it was; `false` when nothing
     /// of it was.
     pub(super) fn forget_copy(&self, source_table: &str) -> Result<bool> {
+        // They say what was before the changes that the next copy does not hold yet.
+        self.forget_began(Some(source_table))?;
         self.conn
             .prepare_cached(&format!(
                 "UPDATE {} SET marks = x'', again = 1 WHERE tbl = ?1 AND marks <> x''",

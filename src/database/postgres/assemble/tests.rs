@@ -377,6 +377,8 @@ fn what_lies_before_a_column_was_added_has_null_there() {
     let changes = vec![change(200, None, Some(vec![Value::Int(1), Value::Null]))];
     let whole = (true, vec![LogEvent::Commit { end: 200, changes }]);
     assert_eq!(read(2, &all, narrow()), whole);
+    let more = [&all[..], &["later".to_owned()]].concat();
+    assert_eq!(read(2, &more, narrow()), whole);
     // Behind the look at the table a column that is not there was dropped.
     let is_told = |(_, events): (bool, Vec<LogEvent>)| matches!(&events[0], LogEvent::Schema { what, .. } if what.contains("body is gone"));
     assert!(is_told(read(1, &all, narrow())));

@@ -74,6 +74,14 @@ impl Journal {
                 ),
             ),
             (
+                &self.began,
+                format!(
+                    "tbl {name} NOT NULL, unit {name} NOT NULL, kh {short} NOT NULL, \
+                     k {bytes} NOT NULL, image {bytes}, known {int} NOT NULL, us {int}, \
+                     shape {bytes} NOT NULL, PRIMARY KEY (tbl, unit, kh)"
+                ),
+            ),
+            (
                 &self.record,
                 format!(
                     "id {short} NOT NULL PRIMARY KEY, unit {name} NOT NULL, k {bytes} NOT NULL, \

@@ -99,6 +99,8 @@ impl Journal {
         tx: &mut T,
         source_table: &str,
     ) -> Result<bool> {
+        // They say what was before the changes that the next copy does not hold yet.
+        self.forget_began(tx, Some(source_table)).await?;
         let sql = format!("DELETE FROM {} WHERE tbl = ? AND n > 0", self.chunk);
         if tx.execute(&sql, &[text(source_table)]).await? == 0 {
             return Ok(false);

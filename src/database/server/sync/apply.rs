@@ -157,6 +157,10 @@ impl<D: Driver> Shared<D> {
         for (unit, us) in &batch.touched {
             journal.touch(tx, unit, role.other(), *us).await?;
         }
+        journal.begin(tx, &batch.began).await?;
+        if batch.is_over {
+            journal.forget_began(tx, None).await?;
+        }
         if let Some(mark) = &batch.chunk {
             journal.mark_chunk(tx, mark, end).await?;
         }

@@ -10,7 +10,7 @@ use crate::error::Result;
 use super::registry::EVENTS;
 
 /// The tables of a migration.
-const TABLES: [&str; 10] = [
+const TABLES: [&str; 11] = [
     "log",
     "tables",
     "outbox",
@@ -18,6 +18,7 @@ const TABLES: [&str; 10] = [
     "settled",
     "open",
     "touched",
+    "began",
     "record",
     "chunk",
     "mapped",

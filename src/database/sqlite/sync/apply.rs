@@ -101,6 +101,10 @@ impl Shared {
         for (unit, us) in &batch.touched {
             journal.touch(unit, role.other(), *us)?;
         }
+        journal.begin(&batch.began)?;
+        if batch.is_over {
+            journal.forget_began(None)?;
+        }
         if let Some(mark) = &batch.chunk {
             journal.mark_chunk(mark)?;
         }

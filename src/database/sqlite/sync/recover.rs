@@ -94,6 +94,7 @@ impl Shared {
                 chunks: journal.chunks()?,
                 copied_before: journal.copied_before()?,
                 touched: journal.touched()?,
+                began: journal.began()?,
             })
         })();
         finish(conn, result)
