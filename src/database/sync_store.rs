@@ -354,7 +354,10 @@ pub struct ApplyBatch {
     pub touched: Vec<(UnitKey, Option<i64>)>,
     /// Each replaces what is kept of its row.
     pub began: Vec<Began>,
-    /// Nothing of [`Self::began`] is needed any more: all is copied, and the feed is read beyond that.
+    /// Rows of which nothing of that is kept any more (the source's table, and whose).
+    pub ended: Vec<(usize, UnitKey)>,
+    /// Neither [`Self::began`] nor [`Recovered::former`] is needed any more: all is copied, and the feed is
+    /// read beyond that.
     pub is_over: bool,
     /// The copy's progress, if this is a chunk.
     pub chunk: Option<ChunkMark>,
@@ -421,8 +424,10 @@ pub struct Recovered {
     pub copied_before: Vec<usize>,
     /// Commit times of changes that an open conflict absorbed: the last one of each key.
     pub touched: Vec<(UnitKey, Role, Option<i64>)>,
-    /// See [`ApplyBatch::began`]; since the present copies began.
+    /// See [`ApplyBatch::began`].
     pub began: Vec<Began>,
+    /// The chunk marks of each copy that was begun once more since. Up to them both sides were alike.
+    pub former: Vec<Vec<ChunkMark>>,
 }
 
 /// How long [`SyncStore::catch_up`] waits.

@@ -189,24 +189,36 @@ impl<S: SyncStore> Engine<S> {
             .collect())
     }
 
-    /// For each key that a feed mentions behind what is read: the row before its first change.
+    /// For each key that a feed mentions behind what is read: the row before its first change since both
+    /// sides were made alike.
     async fn all_first_images(
         &self,
         role: Role,
         table: usize,
     ) -> Result<HashMap<Key, Option<Row>>> {
         let mut out = HashMap::new();
+        // Of what a former copy covered, and whether its chunk held the row.
+        let mut former: HashMap<Key, (Option<Row>, bool)> = HashMap::new();
         self.for_each_unread(role, |change| {
             if change.table != table {
                 return;
             }
-            if let Some(row) = change.before.as_ref().or(change.after.as_ref()) {
-                let before = || change.before.clone();
-                out.entry(self.key_of(role, table, row))
-                    .or_insert_with(before);
-            }
+            self.for_each_key(role, change, |key, before, after| {
+                if self.is_former(role, change, key) {
+                    let known = former.entry(key.clone());
+                    known.or_insert_with(|| (before.cloned(), false)).1 = after.is_some();
+                } else {
+                    let first = out.entry(key.clone());
+                    first.or_insert_with(|| before.cloned());
+                }
+            });
         })
         .await?;
+        for (key, (before, held)) in former {
+            if !held {
+                out.insert(key, before);
+            }
+        }
         Ok(out)
     }
 }

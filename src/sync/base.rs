@@ -144,21 +144,48 @@ impl<S: SyncStore> Engine<S> {
         let mut out = FirstImages::new();
         let settled = &self.settled[role.index()];
         self.for_each_unread(role, |change| {
-            let key = |row: &Row| self.key_of(role, change.table, row);
-            for row in change.before.iter().chain(&change.after) {
-                let key_now = key(row);
-                for &i in wanted.get(&(change.table, &key_now)).into_iter().flatten() {
-                    // Up to there both sides have been made alike since.
+            self.for_each_key(role, change, |key, before, _| {
+                // Both sides have been made alike since, by a chunk that held the row.
+                if self.is_former(role, change, key) {
+                    return;
+                }
+                for &i in wanted.get(&(change.table, key)).into_iter().flatten() {
                     let settled = settled.get(&changes[i].unit);
                     if settled.is_none_or(|&seq| change.seq > seq) {
-                        let before = change.before.as_ref().filter(|b| key(b) == key_now);
                         out.entry(i).or_insert_with(|| before.cloned());
                     }
                 }
-            }
+            });
         })
         .await?;
         Ok(out)
+    }
+
+    /// Whether a former copy covered the change of the row with this key.
+    pub(super) fn is_former(&self, role: Role, change: &Change, key: &Key) -> bool {
+        role == Role::Source
+            && self
+                .copy
+                .former_chunk(change.table, key, change.seq)
+                .is_some()
+    }
+
+    /// The keys of a change, one or two, with what the row under the key was and is.
+    pub(super) fn for_each_key(
+        &self,
+        role: Role,
+        change: &Change,
+        mut look: impl FnMut(&Key, Option<&Row>, Option<&Row>),
+    ) {
+        let key = |row: &Option<Row>| Some(self.key_of(role, change.table, row.as_ref()?));
+        let (was, is) = (key(&change.before), key(&change.after));
+        if let Some(key) = &was {
+            let after = change.after.as_ref().filter(|_| is == was);
+            look(key, change.before.as_ref(), after);
+        }
+        if let Some(key) = is.filter(|key| Some(key) != was.as_ref()) {
+            look(&key, None, change.after.as_ref());
+        }
     }
 
     /// Looks at all that a side's feed holds behind what is read.

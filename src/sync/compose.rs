@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::data::{Change, FastMap, Key, Row, Value};
 use crate::database::{
-    Base, Began, Cause, OpenState, Refusal, Role, RowChange, SyncStore, UnitKey,
+    Base, Began, Cause, Image, OpenState, Refusal, Role, RowChange, SyncStore, UnitKey,
 };
 use crate::error::Result;
 use crate::rule::mapping::{PartialRow, Unmapped};
@@ -26,6 +26,8 @@ pub(super) struct Composed {
     pub(super) unchanged: Vec<(UnitKey, Option<i64>)>,
     /// Of what the copy covers.
     pub(super) began: Vec<Began>,
+    /// What is not covered any more.
+    pub(super) ended: Vec<(usize, UnitKey)>,
 }
 
 /// A change of a unit's row, in the target table's form.
@@ -72,10 +74,18 @@ impl<S: SyncStore> Engine<S> {
                         out.touched.push((change.unit, change.committed_us));
                         continue;
                     }
-                    let known = began.get(&change.unit);
-                    let known = known.or_else(|| self.began.get(&change.unit));
-                    let begun = begun_with(&change, known);
-                    began.insert(change.unit.clone(), begun);
+                    let key = &change.source_key;
+                    let former = self.copy.former_chunk(table, key, change.seq);
+                    if former.is_some_and(|mark| !mark.over_rows) {
+                        // Not even a row that is gone: the target never got it.
+                        continue;
+                    }
+                    if former.is_none() {
+                        let known = began.get(&change.unit);
+                        let known = known.or_else(|| self.began.get(&change.unit));
+                        let begun = begun_with(&change, known);
+                        began.insert(change.unit.clone(), begun);
+                    }
                     covered.push(change);
                 }
                 continue;
@@ -107,7 +117,22 @@ impl<S: SyncStore> Engine<S> {
         }
         let mut merged: Vec<UnitChange> = merged.into_iter().map(Run::whole).collect();
         covered.retain(|c| !index.contains_key(&c.unit));
-        merged.extend(self.gone(covered, &began).await?);
+        merged.extend(self.gone(covered).await?);
+        if from == Role::Source {
+            // The target's row is from before what the copy covers.
+            for change in &mut merged {
+                let is_kept = self.began.get(&change.unit);
+                if is_kept.is_some() {
+                    let table = self.plan.units[change.unit.unit].mapping;
+                    out.ended.push((table, change.unit.clone()));
+                }
+                let kept = is_kept.map(|b| b.image.clone());
+                let kept = began.remove(&change.unit).map(|b| b.image).or(kept);
+                if let Some(Image::Row(row)) = kept {
+                    change.before = row;
+                }
+            }
+        }
         let began = began.into_iter().map(|(unit, begun)| Began {
             table: self.plan.units[unit.unit].mapping,
             unit,

@@ -66,6 +66,7 @@ impl fmt::Debug for Line {
 struct Copying {
     mark: ChunkMark,
     units: Vec<UnitKey>,
+    ended: Vec<(usize, UnitKey)>,
     /// The unit, if it is written as it was read.
     whole: Option<usize>,
     applied: Applying,
@@ -76,6 +77,7 @@ impl Copying {
         Self {
             mark,
             units: batch.changes.iter().map(|c| c.unit.clone()).collect(),
+            ended: batch.ended.clone(),
             whole: batch.copied.as_ref().map(|c| c.table),
             applied: at_once(async move { store.apply(batch, turn).await }).await,
         }
@@ -87,20 +89,28 @@ impl Copying {
 pub(super) struct CopyProgress {
     /// By source table: chunks in key order.
     marks: BTreeMap<usize, Vec<ChunkMark>>,
+    /// By source table: of each former copy likewise.
+    former: BTreeMap<usize, Vec<Vec<ChunkMark>>>,
     tables: usize,
     /// Of the source, in all chunks.
     rows: u64,
 }
 
 impl CopyProgress {
-    pub(super) fn new(tables: usize, marks: Vec<ChunkMark>) -> Self {
+    pub(super) fn new(tables: usize, marks: Vec<ChunkMark>, former: Vec<Vec<ChunkMark>>) -> Self {
         let mut out = Self {
             marks: BTreeMap::new(),
+            former: BTreeMap::new(),
             tables,
             rows: 0,
         };
         for mark in marks {
             out.add(mark);
+        }
+        for copy in former {
+            if let Some(mark) = copy.first() {
+                out.former.entry(mark.table).or_default().push(copy);
+            }
         }
         out
     }
@@ -147,12 +157,22 @@ impl CopyProgress {
 
     /// The first chunk that reaches at least to the key.
     fn mark_of(&self, table: usize, key: &Key) -> Option<&ChunkMark> {
-        let marks = self.marks.get(&table)?;
-        let i = marks.partition_point(|m| match &m.upper {
-            Some(upper) => compare_keys(&upper.0, &key.0) == std::cmp::Ordering::Less,
-            None => false,
-        });
-        marks.get(i)
+        reaching(self.marks.get(&table)?, key)
+    }
+
+    /// The chunk of a former copy that held what this change of the source made, unless it was a delete.
+    pub(super) fn former_chunk(&self, table: usize, key: &Key, seq: u64) -> Option<&ChunkMark> {
+        let mut copies = self.former.get(&table).into_iter().flatten();
+        copies.find_map(|marks| reaching(marks, key).filter(|mark| seq <= mark.seq))
+    }
+
+    /// Whether anything is known of former copies.
+    pub(super) fn has_former(&self) -> bool {
+        !self.former.is_empty()
+    }
+
+    pub(super) fn forget_former(&mut self) {
+        self.former.clear();
     }
 
     /// Whether all is copied, and this much of the source's feed beyond what any chunk covers.
@@ -171,6 +191,15 @@ impl CopyProgress {
             }
         }
     }
+}
+
+/// The first of the chunks, in key order, that reaches at least to the key.
+fn reaching<'a>(marks: &'a [ChunkMark], key: &Key) -> Option<&'a ChunkMark> {
+    let i = marks.partition_point(|m| match &m.upper {
+        Some(upper) => compare_keys(&upper.0, &key.0) == std::cmp::Ordering::Less,
+        None => false,
+    });
+    marks.get(i)
 }
 
 impl<S: SyncStore> Engine<S> {
@@ -276,6 +305,7 @@ impl<S: SyncStore> Engine<S> {
                 }
                 None => front.applied.await?,
             };
+            self.keep_begun(Vec::new(), &front.ended);
             self.is_written(front.mark, front.whole, front.units, applied);
             if let Some(e) = failed.take() {
                 return Err(self.give_up(line, e).await);
@@ -299,6 +329,7 @@ impl<S: SyncStore> Engine<S> {
     async fn drain(&mut self, line: Line) -> Result<()> {
         for copying in line.writing {
             let applied = copying.applied.await?;
+            self.keep_begun(Vec::new(), &copying.ended);
             self.is_written(copying.mark, copying.whole, copying.units, applied);
         }
         Ok(())
@@ -391,6 +422,9 @@ impl<S: SyncStore> Engine<S> {
             let rows = to_rows(&chunk.batch)?;
             let mut changes = self.copied_rows(table, rows)?;
             self.validate(&mut changes)?;
+            let units = changes.iter().map(|c| c.unit.clone());
+            let ended = units.filter(|unit| self.began.contains_key(unit));
+            batch.ended = ended.map(|unit| (table, unit)).collect();
             changes.retain(|c| !self.open_by_key.contains_key(&c.unit));
             let changes = if mark.over_rows {
                 self.over_rows(table, changes).await?

@@ -95,8 +95,16 @@ impl<S: SyncStore> Engine<S> {
         self.read
     }
 
+    /// Whether anything is kept for the sake of the copy.
+    fn has_begun(&self) -> bool {
+        !self.began.is_empty() || self.copy.has_former()
+    }
+
     /// What a batch has written down.
-    pub(super) fn keep_begun(&mut self, began: Vec<Began>) {
+    pub(super) fn keep_begun(&mut self, began: Vec<Began>, ended: &[(usize, UnitKey)]) {
+        for (_, unit) in ended {
+            self.began.remove(unit);
+        }
         for began in began {
             let begun = Begun {
                 image: began.image,
@@ -143,7 +151,7 @@ impl<S: SyncStore> Engine<S> {
         for from in Role::BOTH {
             let i = from.index();
             // What the copy covers is needed until the feed is read beyond that.
-            let is_over = from == Role::Source && !self.began.is_empty() && self.is_behind_copy();
+            let is_over = from == Role::Source && self.has_begun() && self.is_behind_copy();
             if self.read[i] > self.checkpoint[i] || is_over {
                 let batch = ApplyBatch {
                     epoch: self.epoch,
@@ -158,6 +166,7 @@ impl<S: SyncStore> Engine<S> {
                 self.checkpoint[i] = self.read[i];
                 if is_over {
                     self.began.clear();
+                    self.copy.forget_former();
                 }
             }
         }

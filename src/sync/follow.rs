@@ -59,6 +59,7 @@ struct UnderWay {
     units: Vec<UnitKey>,
     footprint: Footprint,
     began: Vec<Began>,
+    ended: Vec<(usize, UnitKey)>,
     /// `None`: there was nothing to write. The checkpoint follows with the next batch, or with
     /// `flush`.
     applied: Option<Applying>,
@@ -121,11 +122,15 @@ impl<S: SyncStore> Engine<S> {
                     units: piece.batch.changes.iter().map(|c| c.unit.clone()).collect(),
                     footprint: piece.footprint,
                     began: piece.batch.began.clone(),
+                    ended: piece.batch.ended.clone(),
                     applied: None,
                 };
                 progress |= piece.is_any;
                 let mut batch = piece.batch;
-                if !batch.changes.is_empty() || !batch.touched.is_empty() || !batch.began.is_empty()
+                if !batch.changes.is_empty()
+                    || !batch.touched.is_empty()
+                    || !batch.began.is_empty()
+                    || !batch.ended.is_empty()
                 {
                     progress = true;
                     batch.from = checkpoint;
@@ -162,7 +167,7 @@ impl<S: SyncStore> Engine<S> {
                     let units = std::mem::take(&mut front.units);
                     self.take_in(from, false, units, applied);
                     self.checkpoint[from.index()] = front.to;
-                    self.keep_begun(std::mem::take(&mut front.began));
+                    self.keep_begun(std::mem::take(&mut front.began), &front.ended);
                     if let (true, Some(piece)) = (conflicts, &mut next) {
                         self.look_again(from, piece);
                     }
@@ -227,6 +232,7 @@ impl<S: SyncStore> Engine<S> {
                 changes: composed.changes,
                 touched: composed.touched,
                 began: composed.began,
+                ended: composed.ended,
                 ..ApplyBatch::default()
             },
             is_any,

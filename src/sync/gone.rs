@@ -5,22 +5,17 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::data::{FastMap, Row};
-use crate::database::{Image, Role, SyncStore, UnitKey};
+use crate::data::Row;
+use crate::database::{Role, SyncStore, UnitKey};
 use crate::error::Result;
 
-use super::base::Begun;
 use super::compose::UnitChange;
 use super::engine::Engine;
 use super::merge::Run;
 
 impl<S: SyncStore> Engine<S> {
     /// Of changes that the copy covers: the deletes of rows that the source does not have now.
-    pub(super) async fn gone(
-        &self,
-        covered: Vec<UnitChange>,
-        began: &FastMap<UnitKey, Begun>,
-    ) -> Result<Vec<UnitChange>> {
+    pub(super) async fn gone(&self, covered: Vec<UnitChange>) -> Result<Vec<UnitChange>> {
         let mut runs: HashMap<UnitKey, Run> = HashMap::new();
         for change in covered {
             match runs.get_mut(&change.unit) {
@@ -31,12 +26,8 @@ impl<S: SyncStore> Engine<S> {
             }
         }
         let mut by_table: BTreeMap<usize, Vec<UnitChange>> = BTreeMap::new();
-        for mut change in runs.into_values().map(Run::whole) {
-            // The target's row is from before all of them.
-            if let Some(Image::Row(row)) = began.get(&change.unit).map(|b| &b.image) {
-                change.before.clone_from(row);
-            }
-            if change.after.is_none() && change.before.is_some() && change.refused.is_none() {
+        for change in runs.into_values().map(Run::whole) {
+            if change.after.is_none() && change.refused.is_none() {
                 let table = self.plan.units[change.unit.unit].mapping;
                 by_table.entry(table).or_default().push(change);
             }

@@ -105,10 +105,11 @@ impl<S: SyncStore> Engine<S> {
         let chunks = std::mem::take(&mut recovered[1].chunks);
         let copied_before = std::mem::take(&mut recovered[1].copied_before);
         let began = std::mem::take(&mut recovered[1].began);
+        let former = std::mem::take(&mut recovered[1].former);
         let mut engine = Self {
             stores,
             copied_before: copied_before.into_iter().collect(),
-            copy: CopyProgress::new(plan.mappings.len(), chunks),
+            copy: CopyProgress::new(plan.mappings.len(), chunks, former),
             copying: Mutex::default(),
             adoption: Adoption::default(),
             began: FastMap::default(),
@@ -129,7 +130,7 @@ impl<S: SyncStore> Engine<S> {
             own_writes: 0,
             last_tried: None,
         };
-        engine.keep_begun(began);
+        engine.keep_begun(began, &[]);
         let mut stale = [Vec::new(), Vec::new()];
         for mut conflict in recovered.iter_mut().flat_map(|r| r.open.drain(..)) {
             let id = (conflict.home, conflict.id);

@@ -19,7 +19,7 @@ pub(crate) struct Ghost {
     /// What was wrong, first things first.
     pub(crate) violations: Vec<String>,
     /// Rows as read by an engine's copy, chunk by chunk, until they are written.
-    pub(crate) chunks: BTreeMap<usize, VecDeque<Vec<(Place, Ancestry)>>>,
+    pub(crate) chunks: BTreeMap<usize, VecDeque<Vec<(Place, Ancestry, Option<Row>)>>>,
     /// Each side's rows when its lock was last taken.
     pub(crate) locked: [BTreeMap<Place, Cell>; 2],
     /// Decisions made: whose versions, and the result.
@@ -74,6 +74,15 @@ fn settled(state: &State, role: Role, at: Place) -> u64 {
         .unwrap_or(0)
 }
 
+/// What the row was before the first change that is still to be read.
+fn first_image(state: &State, role: Role, at: Place) -> Option<Option<Row>> {
+    let read = state.sides[role.other().index()].checkpoint.unwrap_or(0);
+    let settled = settled(state, role, at);
+    let mut log = state.sides[role.index()].log.iter();
+    let first = log.find(|e| e.place == at && e.seq > read.max(settled))?;
+    Some(first.before.clone())
+}
+
 /// Whether the copy has taken the change into account, or will.
 fn covered(target: &Side, e: &Entry) -> bool {
     target
@@ -110,21 +119,40 @@ impl Ghost {
         };
         if let Some(mark) = &batch.chunk {
             let chunks = state.ghost.chunks.entry(engine).or_default();
-            for (at, seen) in chunks.pop_front().unwrap_or_default() {
+            for (at, seen, row) in chunks.pop_front().unwrap_or_default() {
                 let ra = anc(&state.sides[t], at);
+                let over = mark.over_rows && state.sides[t].row(at).is_some();
                 match of(at).map(|i| &outcomes[i]) {
-                    Some(Outcome::Written | Outcome::Equal) => {
+                    Some(outcome @ (Outcome::Written | Outcome::Equal)) => {
+                        let is_lost = over
+                            && *outcome == Outcome::Written
+                            && ra & !seen != 0
+                            && first_image(state, role, at) != Some(state.sides[t].row(at));
+                        if is_lost {
+                            state.ghost.bad(format!("2 a copied row overwrote {at:?}"));
+                        }
                         let end = state.sides[t].end;
                         alias(&mut state.sides[t], at, end + 1, seen);
                         alias(&mut state.sides[d], at, mark.seq, ra);
                     }
                     Some(Outcome::Suspect { .. }) => {
-                        if ra & !seen == 0 {
+                        if ra & !seen == 0 && !over {
                             state.ghost.bad(format!("4 copied row {at:?} is a suspect"));
                         }
                     }
                     Some(Outcome::Blocked { .. } | Outcome::Left) => {}
                     None if is_open(state, at) => {}
+                    // The feed tells what became of it.
+                    None if over && row.is_none() => {}
+                    None if over => {
+                        let began = first_image(state, role, at);
+                        if seen & !ra != 0 && began != Some(row) {
+                            state
+                                .ghost
+                                .bad(format!("2 a copied row {at:?} was left out"));
+                        }
+                        alias(&mut state.sides[t], at, 0, seen);
+                    }
                     None => {
                         if mark.rows > 0 && state.sides[d].row(at).is_some() {
                             // Written since the chunk was read: carried later.
@@ -146,11 +174,22 @@ impl Ghost {
         for (at, entries) in keys {
             let seen = settled(state, role.other(), at);
             let log = &state.sides[d].log;
-            let entries: Vec<&Entry> = entries
+            let (mut entries, hidden): (Vec<&Entry>, Vec<&Entry>) = entries
                 .into_iter()
                 .map(|i| &log[i])
                 .filter(|e| e.seq > seen)
-                .filter(|e| role == Role::Source || !covered(&state.sides[t], e))
+                .partition(|e| role == Role::Source || !covered(&state.sides[t], e));
+            // Over rows, a copy leaves deletes to the feed, and what a row was before is from before
+            // what it covers.
+            let over = role == Role::Target && state.sides[t].copied_over.contains(&at.0);
+            let is_gone = |i: usize| batch.changes[i].after.is_none();
+            if over && entries.is_empty() && of(at).is_some_and(is_gone) {
+                entries = hidden;
+            }
+            let before: Vec<&Option<Row>> = log
+                .iter()
+                .filter(|e| over && e.place == at && e.seq > seen && covered(&state.sides[t], e))
+                .map(|e| &e.before)
                 .collect();
             let (Some(first), Some(last)) = (entries.first(), entries.last()) else {
                 if let Some(i) = of(at) {
@@ -170,9 +209,11 @@ impl Ghost {
             }
             let bits = entries.iter().fold(0, |b, e| b | e.bit);
             let (from, upto) = (last.seq, last.anc);
-            let nothing = first.before == last.after;
+            let nothing = first.before == last.after || before.contains(&&last.after);
             let fits = of(at).is_some_and(|i| {
-                batch.changes[i].expect == first.before && batch.changes[i].after == last.after
+                let expect = &batch.changes[i].expect;
+                (*expect == first.before || before.contains(&expect))
+                    && batch.changes[i].after == last.after
             });
             let ra = anc(&state.sides[t], at);
             let m = ra | upto;

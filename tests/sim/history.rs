@@ -29,6 +29,7 @@ fn play(strategy: &'static str, run: impl FnOnce(&mut Sim<'_, Seed>)) {
         transactions: 0,
         rows_in_transaction_max: 1,
         faults: 0,
+        recopies: 0,
         zombies: 1,
         vague_times: false,
         options: EngineOptions {
@@ -304,6 +305,7 @@ fn a_row_of_the_target_s_is_not_lost_while_its_key_is_copied() {
         transactions: 0,
         rows_in_transaction_max: 1,
         faults: 0,
+        recopies: 0,
         zombies: 0,
         vague_times: false,
         options: EngineOptions {

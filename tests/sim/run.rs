@@ -74,6 +74,8 @@ pub(crate) struct Config {
     pub(crate) rows_in_transaction_max: usize,
     /// Crashes, failed operations and lost replies.
     pub(crate) faults: usize,
+    /// Tables that are copied once more, after crashes.
+    pub(crate) recopies: usize,
     /// Of the crashes, so many engines live on.
     pub(crate) zombies: usize,
     /// Whether commit times may be unknown or equal.
@@ -530,6 +532,7 @@ impl<'c, C: Chooser> Sim<'c, C> {
         let mut transactions = self.config.transactions;
         let mut faults = self.config.faults;
         let mut zombies = self.config.zombies;
+        let mut recopies = self.config.recopies;
         self.start();
         if self.config.writes == Writes::Fresh {
             // Of what was there before, no store knows when it was written.
@@ -554,6 +557,13 @@ impl<'c, C: Chooser> Sim<'c, C> {
                 continue;
             }
             if self.engine.is_none() {
+                if recopies > 0 && self.zombies.is_empty() && self.chooser.one_in(2) {
+                    recopies -= 1;
+                    let table = self.chooser.choose(self.config.tables);
+                    let mut state = self.world.state();
+                    state.tell(|| format!("table {table} is copied once more"));
+                    state.sides[1].forget_copy(table);
+                }
                 self.start();
                 continue;
             }

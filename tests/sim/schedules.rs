@@ -17,7 +17,7 @@ fn schedules() -> u64 {
         .unwrap_or(SCHEDULES)
 }
 
-fn config(strategy: &'static str, writes: Writes, seed: &mut Seed) -> Config {
+fn config(strategy: &'static str, writes: Writes, recopies: bool, seed: &mut Seed) -> Config {
     let keys = 1 + seed.choose(3) as i64;
     Config {
         strategy,
@@ -32,7 +32,8 @@ fn config(strategy: &'static str, writes: Writes, seed: &mut Seed) -> Config {
         transactions: 1 + seed.choose(9),
         rows_in_transaction_max: 1 + seed.choose(3),
         faults: seed.choose(5),
-        zombies: seed.choose(3),
+        recopies: if recopies { 1 + seed.choose(2) } else { 0 },
+        zombies: if recopies { 0 } else { seed.choose(3) },
         vague_times: writes == Writes::Tiny && seed.one_in(2),
         options: EngineOptions {
             batch_rows: 1 + seed.choose(4),
@@ -43,28 +44,36 @@ fn config(strategy: &'static str, writes: Writes, seed: &mut Seed) -> Config {
     }
 }
 
-pub(crate) fn one(strategy: &'static str, writes: Writes, seed: u64, tell: bool) -> Tally {
+pub(crate) fn one(
+    strategy: &'static str,
+    writes: Writes,
+    recopies: bool,
+    seed: u64,
+    tell: bool,
+) -> Tally {
     let mut chooser = Seed::new(seed);
-    let config = config(strategy, writes, &mut chooser);
+    let config = config(strategy, writes, recopies, &mut chooser);
     let resolver = builtin::strategy(strategy, &serde_json::Value::Null).unwrap();
     let sim = Sim::new(config, &resolver, &mut chooser);
     sim.world.state().tell = tell;
     sim.run()
 }
 
-fn converge(strategy: &'static str, writes: Writes) {
+fn converge(strategy: &'static str, writes: Writes, recopies: bool) {
     let first = std::env::var("SIM_SEED").ok().and_then(|n| n.parse().ok());
     if let Some(seed) = first {
-        one(strategy, writes, seed, true);
+        one(strategy, writes, recopies, seed, true);
         return;
     }
     let mut tally = Tally::default();
     for seed in 0..schedules() {
-        match catch_unwind(AssertUnwindSafe(|| one(strategy, writes, seed, false))) {
+        match catch_unwind(AssertUnwindSafe(|| {
+            one(strategy, writes, recopies, seed, false)
+        })) {
             Ok(t) => tally += t,
             Err(_) => {
                 println!("strategy {strategy}, {writes:?}, seed {seed}:");
-                one(strategy, writes, seed, true);
+                one(strategy, writes, recopies, seed, true);
             }
         }
     }
@@ -79,8 +88,13 @@ macro_rules! strategies {
     ($($name:ident = $strategy:literal;)*) => {
         $(#[test]
         fn $name() {
-            converge($strategy, Writes::Tiny);
+            converge($strategy, Writes::Tiny, false);
         })*
+
+        #[test]
+        fn copied_once_more() {
+            $(converge($strategy, Writes::Tiny, true);)*
+        }
 
         #[test]
         fn every_strategy_is_here() {
@@ -105,10 +119,11 @@ strategies! {
 
 #[test]
 fn the_last_write_of_all_wins() {
-    converge("last-write-wins", Writes::Fresh);
+    converge("last-write-wins", Writes::Fresh, false);
 }
 
 #[test]
 fn no_increment_is_lost_or_doubled() {
-    converge("add-deltas", Writes::Deltas);
+    converge("add-deltas", Writes::Deltas, false);
+    converge("add-deltas", Writes::Deltas, true);
 }

@@ -75,7 +75,8 @@ pub(crate) struct Side {
     touched: Vec<(UnitKey, Role, Option<i64>)>,
     began: Vec<Began>,
     /// Tables that are copied over rows.
-    copied_over: BTreeSet<usize>,
+    pub(crate) copied_over: BTreeSet<usize>,
+    former: Vec<Vec<ChunkMark>>,
     pub(crate) locked_by: Option<usize>,
     /// Writes by the engine, ever.
     pub(crate) written: u64,
@@ -256,6 +257,7 @@ impl SyncStore for MemoryStore {
                 copied_before: side.copied_over.iter().copied().collect(),
                 touched: side.touched.clone(),
                 began: side.began.clone(),
+                former: side.former.clone(),
             })
         })
         .await
@@ -333,7 +335,7 @@ impl SyncStore for MemoryStore {
                     last = false;
                     break;
                 }
-                seen.push((*place, cell.anc));
+                seen.push((*place, cell.anc, cell.row.clone()));
                 rows.extend(cell.row.clone());
             }
             let seq = side.end;
@@ -418,6 +420,18 @@ fn log(role: Role) -> LogId {
 impl Side {
     pub(crate) fn row(&self, place: Place) -> Option<Row> {
         self.cells.get(&place).and_then(|c| c.row.clone())
+    }
+
+    /// Lets a table be copied once more.
+    pub(crate) fn forget_copy(&mut self, table: usize) {
+        let (former, left) = std::mem::take(&mut self.chunks)
+            .into_iter()
+            .partition(|mark| mark.table == table);
+        self.chunks = left;
+        if !Vec::is_empty(&former) {
+            self.former.push(former);
+            self.copied_over.insert(table);
+        }
     }
 
     fn open(&mut self, conflict: &mut OpenConflict) {
@@ -663,8 +677,11 @@ fn apply_rows(state: &mut State, role: Role, engine: usize, batch: &ApplyBatch) 
         side.began.retain(|b| b.unit != began.unit);
         side.began.push(began.clone());
     }
+    side.began
+        .retain(|b| !batch.ended.contains(&(b.table, b.unit.clone())));
     if batch.is_over {
         side.began.clear();
+        side.former.clear();
     }
     if let Some(mark) = batch.chunk.as_ref().filter(|mark| mark.over_rows) {
         side.copied_over.insert(mark.table);

@@ -69,7 +69,7 @@ pub(super) fn create(conn: &Connection, names: &Names, slots: usize) -> Result<L
             result1 BLOB, base BLOB, base_known INTEGER NOT NULL, closes TEXT NOT NULL,
             supersedes BLOB, at INTEGER NOT NULL) WITHOUT ROWID;
          CREATE TABLE {chunk} (tbl TEXT PRIMARY KEY, marks BLOB NOT NULL,
-            again INTEGER NOT NULL) WITHOUT ROWID;
+            former BLOB NOT NULL DEFAULT x'', again INTEGER NOT NULL) WITHOUT ROWID;
          CREATE TABLE {mapped} (tbl TEXT PRIMARY KEY, mapping TEXT NOT NULL) WITHOUT ROWID;",
         values = values.concat(),
         log = n("log"),
@@ -412,12 +412,13 @@ impl Journal<'_> {
         Ok(names.iter().filter_map(index).collect())
     }
 
-    pub(super) fn chunks(&self) -> Result<Vec<ChunkMark>> {
+    /// The `marks` of the copies, each in key order, or those of `former` ones, between which NULL stands.
+    pub(super) fn chunks(&self, which: &str) -> Result<Vec<Vec<ChunkMark>>> {
         let what = || sqlite("read the copy's progress");
         let rows = self
             .conn
             .prepare_cached(&format!(
-                "SELECT tbl, marks, again FROM {}",
+                "SELECT tbl, {which}, again FROM {}",
                 self.sql("chunk")
             ))
             .map_err(what())?
@@ -431,17 +432,21 @@ impl Journal<'_> {
             .map_err(what())?
             .collect::<rusqlite::Result<Vec<_>>>()
             .map_err(what())?;
-        let mut out = Vec::new();
+        let mut out: Vec<Vec<ChunkMark>> = Vec::new();
         for (name, marks, over_rows) in rows {
             let Some(table) = self.sources.iter().position(|s| *s == name) else {
                 continue;
             };
+            let mut copy = Vec::new();
             for mark in canonical::decode(&marks)? {
-                let Value::Array(parts) = mark else { continue };
+                let Value::Array(parts) = mark else {
+                    out.push(std::mem::take(&mut copy));
+                    continue;
+                };
                 let [upper, Value::Int(seq), Value::Int(rows)] = &parts[..] else {
                     continue;
                 };
-                out.push(ChunkMark {
+                copy.push(ChunkMark {
                     table,
                     upper: match upper {
                         Value::Bytes(b) => Some(Key(canonical::decode(b)?)),
@@ -453,6 +458,7 @@ impl Journal<'_> {
                     over_rows,
                 });
             }
+            out.push(copy);
         }
         Ok(out)
     }
@@ -460,14 +466,16 @@ impl Journal<'_> {
     /// Forgets how far a table of the source is copied, but not that it was; `false` when nothing
     /// of it was.
     pub(super) fn forget_copy(&self, source_table: &str) -> Result<bool> {
-        // They say what was before the changes that the next copy does not hold yet.
-        self.forget_began(Some(source_table))?;
         self.conn
             .prepare_cached(&format!(
-                "UPDATE {} SET marks = x'', again = 1 WHERE tbl = ?1 AND marks <> x''",
+                "UPDATE {} SET former = CAST(former || marks || ?2 AS BLOB), marks = x'', \
+                 again = 1 WHERE tbl = ?1 AND marks <> x''",
                 self.sql("chunk")
             ))
-            .and_then(|mut s| s.execute([source_table]))
+            .and_then(|mut s| {
+                let end = canonical::encode_exact(&[Value::Null]);
+                s.execute(params![source_table, end])
+            })
             .map(|n| n > 0)
             .map_err(sqlite("forget the copy of a table"))
     }

@@ -270,7 +270,8 @@ impl SqliteSync {
     /// How far the tables are copied to here.
     pub async fn chunks(&self) -> Result<Vec<ChunkMark>> {
         let shared = Arc::clone(&self.shared);
-        self.read(move |conn| shared.journal(conn).chunks()).await
+        self.read(move |conn| Ok(shared.journal(conn).chunks("marks")?.concat()))
+            .await
     }
 
     /// All decision records kept here, oldest first.

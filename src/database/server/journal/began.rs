@@ -12,30 +12,36 @@ use super::{
 };
 
 impl Journal {
-    /// Keeps them, each instead of what is kept of its row.
+    /// Keeps them, each instead of what is kept of its row, and forgets those that have ended.
     pub(in crate::database::server) async fn begin<T: Tx>(
         &self,
         tx: &mut T,
         began: &[Began],
+        ended: &[(usize, UnitKey)],
     ) -> Result<()> {
         let forget = format!(
             "DELETE FROM {} WHERE tbl = ? AND unit = ? AND kh = ?",
             self.began
         );
+        let place = |table: usize, unit: &UnitKey| {
+            let table = self.sources.get(table)?;
+            let hash = key_hash(&unit.key);
+            Some([text(table), self.unit_name(unit.unit), hash])
+        };
+        for (table, unit) in ended {
+            if let Some(place) = place(*table, unit) {
+                tx.execute(&forget, &place).await?;
+            }
+        }
         let keep = format!(
             "INSERT INTO {} (tbl, unit, kh, k, image, known, us, shape) \
              VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             self.began
         );
         for began in began {
-            let Some(table) = self.sources.get(began.table) else {
+            let Some(place) = place(began.table, &began.unit) else {
                 continue;
             };
-            let place = [
-                text(table),
-                self.unit_name(began.unit.unit),
-                key_hash(&began.unit.key),
-            ];
             tx.execute(&forget, &place).await?;
             let (image, known) = match &began.image {
                 Image::Row(row) => (row.as_ref(), true),
@@ -85,21 +91,11 @@ impl Journal {
         Ok(out)
     }
 
-    /// Forgets those of one table of the source, or all.
-    pub(in crate::database::server) async fn forget_began<T: Tx>(
-        &self,
-        tx: &mut T,
-        source_table: Option<&str>,
-    ) -> Result<()> {
-        match source_table {
-            Some(table) => {
-                let sql = format!("DELETE FROM {} WHERE tbl = ?", self.began);
-                tx.execute(&sql, &[text(table)]).await?;
-            }
-            None => {
-                tx.execute(&format!("DELETE FROM {}", self.began), &[])
-                    .await?;
-            }
+    /// Forgets all, and where former copies were.
+    pub(in crate::database::server) async fn forget_began<T: Tx>(&self, tx: &mut T) -> Result<()> {
+        for (table, which) in [(&self.began, ""), (&self.chunk, " WHERE n < 0")] {
+            tx.execute(&format!("DELETE FROM {table}{which}"), &[])
+                .await?;
         }
         Ok(())
     }

@@ -44,22 +44,29 @@ impl Journal {
         tx.execute(&sql, &values).await.map(drop)
     }
 
+    /// The marks of the copies, each in key order; or those of former copies. These have numbers below
+    /// 0, downwards, and one is left out between two copies.
     pub(in crate::database::server) async fn chunks<T: Tx>(
         &self,
         tx: &mut T,
-    ) -> Result<Vec<ChunkMark>> {
+        former: bool,
+    ) -> Result<Vec<Vec<ChunkMark>>> {
+        let which = match former {
+            false => "n > 0 ORDER BY tbl, n",
+            true => "n < 0 ORDER BY tbl, n DESC",
+        };
         let sql = format!(
-            "SELECT tbl, upper_k, seq, row_count, target_seq, over_rows FROM {} WHERE n > 0 \
-             ORDER BY tbl, n",
+            "SELECT tbl, upper_k, seq, row_count, target_seq, over_rows, n FROM {} WHERE {which}",
             self.chunk
         );
-        let mut out = Vec::new();
+        let mut out: Vec<Vec<ChunkMark>> = Vec::new();
+        let mut last = None;
         for row in tx.query(&sql, &[]).await? {
             let name = string(&row, 0)?;
             let Some(table) = self.sources.iter().position(|s| s == name) else {
                 continue;
             };
-            out.push(ChunkMark {
+            let mark = ChunkMark {
                 table,
                 upper: match row[1] {
                     Value::Null => None,
@@ -69,7 +76,13 @@ impl Journal {
                 rows: int(&row, 3)?.cast_unsigned(),
                 target_seq: int(&row, 4)?.cast_unsigned(),
                 over_rows: int(&row, 5)? != 0,
-            });
+            };
+            let n = int(&row, 6)?.unsigned_abs();
+            match out.last_mut() {
+                Some(copy) if last == Some((table, n - 1)) => copy.push(mark),
+                _ => out.push(vec![mark]),
+            }
+            last = Some((table, n));
         }
         Ok(out)
     }
@@ -99,13 +112,22 @@ impl Journal {
         tx: &mut T,
         source_table: &str,
     ) -> Result<bool> {
-        // They say what was before the changes that the next copy does not hold yet.
-        self.forget_began(tx, Some(source_table)).await?;
-        let sql = format!("DELETE FROM {} WHERE tbl = ? AND n > 0", self.chunk);
-        if tx.execute(&sql, &[text(source_table)]).await? == 0 {
+        let sql = format!("SELECT min(n), max(n) FROM {} WHERE tbl = ?", self.chunk);
+        let numbers = tx.query(&sql, &[text(source_table)]).await?;
+        let (first, last) = match numbers.first().map(Vec::as_slice) {
+            Some([Value::Int(first), Value::Int(last)]) => (*first, *last),
+            _ => (0, 0),
+        };
+        if last <= 0 {
             return Ok(false);
         }
-        let sql = format!("SELECT n FROM {} WHERE tbl = ?", self.chunk);
+        let sql = format!(
+            "UPDATE {} SET n = ? - n WHERE tbl = ? AND n > 0",
+            self.chunk
+        );
+        let values = [Value::Int(first.min(0) - 1), text(source_table)];
+        tx.execute(&sql, &values).await?;
+        let sql = format!("SELECT n FROM {} WHERE tbl = ? AND n = 0", self.chunk);
         if tx.query(&sql, &[text(source_table)]).await?.is_empty() {
             let sql = format!(
                 "INSERT INTO {} (tbl, n, seq, row_count, target_seq, over_rows) \

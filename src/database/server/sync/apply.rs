@@ -157,9 +157,9 @@ impl<D: Driver> Shared<D> {
         for (unit, us) in &batch.touched {
             journal.touch(tx, unit, role.other(), *us).await?;
         }
-        journal.begin(tx, &batch.began).await?;
+        journal.begin(tx, &batch.began, &batch.ended).await?;
         if batch.is_over {
-            journal.forget_began(tx, None).await?;
+            journal.forget_began(tx).await?;
         }
         if let Some(mark) = &batch.chunk {
             journal.mark_chunk(tx, mark, end).await?;

@@ -261,7 +261,7 @@ impl<D: Driver> ServerSync<D> {
     pub(in crate::database) async fn chunks(&self) -> Result<Vec<ChunkMark>> {
         let done = async {
             let mut tx = self.look().await?;
-            let chunks = self.shared.journal.chunks(&mut tx).await?;
+            let chunks = self.shared.journal.chunks(&mut tx, false).await?.concat();
             tx.commit().await?;
             Ok(chunks)
         };

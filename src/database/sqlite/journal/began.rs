@@ -10,9 +10,28 @@ use crate::error::Result;
 use super::{Journal, blob, key, unblob};
 
 impl Journal<'_> {
-    /// Keeps them, each instead of what is kept of its row.
-    pub(in crate::database::sqlite) fn begin(&self, began: &[Began]) -> Result<()> {
+    /// Keeps them, each instead of what is kept of its row, and forgets those that have ended.
+    pub(in crate::database::sqlite) fn begin(
+        &self,
+        began: &[Began],
+        ended: &[(usize, UnitKey)],
+    ) -> Result<()> {
         let what = || sqlite("note what a row was before a change");
+        for (table, unit) in ended {
+            let Some(table) = self.sources.get(*table) else {
+                continue;
+            };
+            self.conn
+                .prepare_cached(&format!(
+                    "DELETE FROM {} WHERE tbl = ?1 AND unit = ?2 AND key = ?3",
+                    self.sql("began")
+                ))
+                .and_then(|mut s| {
+                    let key = canonical::encode_exact(&unit.key.0);
+                    s.execute(params![table, self.unit_name(unit.unit), key])
+                })
+                .map_err(what())?;
+        }
         for began in began {
             let Some(table) = self.sources.get(began.table) else {
                 continue;
@@ -83,18 +102,11 @@ impl Journal<'_> {
         Ok(out)
     }
 
-    /// Forgets those of one table of the source, or all.
-    pub(in crate::database::sqlite) fn forget_began(
-        &self,
-        source_table: Option<&str>,
-    ) -> Result<()> {
-        self.conn
-            .prepare_cached(&format!(
-                "DELETE FROM {} WHERE ?1 IS NULL OR tbl = ?1",
-                self.sql("began")
-            ))
-            .and_then(|mut s| s.execute([source_table]))
-            .map(drop)
+    /// Forgets all, and where former copies were.
+    pub(in crate::database::sqlite) fn forget_began(&self) -> Result<()> {
+        let forget = |sql: String| self.conn.execute(&sql, []).map(drop);
+        forget(format!("DELETE FROM {}", self.sql("began")))
+            .and_then(|()| forget(format!("UPDATE {} SET former = x''", self.sql("chunk"))))
             .map_err(sqlite("forget what rows were before changes"))
     }
 }

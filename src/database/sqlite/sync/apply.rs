@@ -101,9 +101,9 @@ impl Shared {
         for (unit, us) in &batch.touched {
             journal.touch(unit, role.other(), *us)?;
         }
-        journal.begin(&batch.began)?;
+        journal.begin(&batch.began, &batch.ended)?;
         if batch.is_over {
-            journal.forget_began(None)?;
+            journal.forget_began()?;
         }
         if let Some(mark) = &batch.chunk {
             journal.mark_chunk(mark)?;
