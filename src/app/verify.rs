@@ -417,7 +417,7 @@ impl RepairStore for Repairer {
             Ok(outcomes
                 .into_iter()
                 .map(|outcome| match outcome {
-                    Outcome::Written | Outcome::Equal | Outcome::Left => RepairOutcome::Done,
+                    Outcome::Written | Outcome::Equal => RepairOutcome::Done,
                     Outcome::Suspect { .. } => RepairOutcome::Moved,
                     Outcome::Blocked { reason, .. } => RepairOutcome::Blocked(reason),
                 })

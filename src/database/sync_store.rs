@@ -127,9 +127,6 @@ pub enum Outcome {
     Written,
     /// The row already was as it shall be.
     Equal,
-    /// A copied row that the application here has changed or deleted since: nothing was written,
-    /// because its change, still to be read, begins with this very row.
-    Left,
     /// Another row is there than expected. Nothing was written.
     Suspect {
         /// What kind of conflict that is.
@@ -309,6 +306,8 @@ pub struct Began {
     pub unit: UnitKey,
     /// What it was before the first of those changes.
     pub image: Image,
+    /// Where the last of them stands in the source's log.
+    pub seq: u64,
     /// When the last of them was committed, as far as known.
     pub committed_us: Option<i64>,
 }
@@ -330,8 +329,7 @@ pub struct ChunkMark {
     /// position, is looked at like a conflict. 0: the target wrote settled marks.
     pub target_seq: u64,
     /// Whether the target held rows of the table before this copy began; true of one chunk, it is
-    /// true of the table. Such a chunk is told apart from what the application does meanwhile: see
-    /// [`Outcome::Left`].
+    /// true of the table.
     pub over_rows: bool,
 }
 

@@ -1,8 +1,7 @@
 //! What both sides had in common, of rows that are copied over others.
 //!
 //! Nobody has written it down. But the feeds tell what each side's row was before its first change that
-//! is not carried over: changes that the copy covers ([`Begun`], which is as durable as the checkpoint
-//! that moved past them), then those that are still to be read; where there is none, it is the row as it
+//! is not carried over: changes that the copy covers (see `began`), then those that are still to be read; where there is none, it is the row as it
 //! is. If both are the same row, that is the base: a row that one side alone has changed meanwhile is no
 //! conflict, and keeps what was changed. If they are not, nobody knows it.
 //!
@@ -15,92 +14,188 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::data::{Change, Key, Row, Value};
-use crate::database::{Base, Image, Patience, Role, SyncStore};
-use crate::error::Result;
+use crate::database::{Base, Image, OpenState, Patience, Refusal, Role, SyncStore, UnitKey};
+use crate::error::{ErrorKind, Result};
+use crate::rule::ConflictKind;
 
 use super::compose::UnitChange;
 use super::engine::Engine;
 
-/// A row of the source, before the changes that the copy covers.
-#[derive(Clone, Debug)]
-pub(super) struct Begun {
-    pub(super) image: Image,
-    /// When the last of them was committed, as far as known.
-    pub(super) committed_us: Option<i64>,
-}
-
 /// What a row's first change that is still to be read began with; no entry: there is no such change.
 type FirstImages = HashMap<usize, Option<Row>>;
+
+/// The changes of the target that are still to be read: none of them is until everything is copied, and so
+/// they are looked at once.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ahead {
+    upto: u64,
+    /// By table and key, with the row before.
+    changes: HashMap<(usize, Key), Vec<(u64, Option<Row>)>>,
+    /// There are too many of them.
+    is_cut_off: bool,
+}
 
 impl<S: SyncStore> Engine<S> {
     /// What is to be written of a chunk that is copied over rows, each with its base. What the target alone
     /// has changed is not: its change, still to be read, begins with the very row.
     pub(super) async fn over_rows(
-        &self,
+        &mut self,
         table: usize,
         changes: Vec<UnitChange>,
+        ended: &mut Vec<(usize, UnitKey)>,
     ) -> Result<Vec<(UnitChange, Base)>> {
         let found = self.target_rows(&changes).await?;
+        let is_plain = |c: &UnitChange| c.refused.is_none() && c.after.is_some();
         let differing: Vec<usize> = std::iter::zip(&changes, &found)
             .enumerate()
-            .filter(|(_, (c, found))| found.is_some() && **found != c.after)
+            .filter(|(_, (c, found))| is_plain(c) && **found != c.after)
             .map(|(i, _)| i)
             .collect();
-        let mut first = <[FirstImages; 2]>::default();
-        if !differing.is_empty() {
-            // After the rows: what changes in between is in there.
-            for role in Role::BOTH {
-                if role == Role::Source || self.plan.two_way {
-                    first[role.index()] =
-                        self.first_images(role, table, &changes, &differing).await?;
-                }
-            }
+        // After the rows: what changes in between is in there.
+        if self.plan.two_way && !differing.is_empty() {
+            self.look_ahead().await?;
         }
+        let at_target = self.first_at_target(&changes, &differing);
+        let there = differing.into_iter().filter(|&i| found[i].is_some());
+        let at_source = self
+            .first_at_source(table, &changes, there.collect())
+            .await?;
         let mut out = Vec::with_capacity(changes.len());
         for (i, (mut change, found)) in std::iter::zip(changes, found).enumerate() {
-            let begun = self.began.get(&change.unit);
-            change.committed_us = begun.and_then(|b| b.committed_us);
-            let (Some(found), Some(after), None) = (found, &change.after, &change.refused) else {
-                out.push((change, Base::Unknown));
-                continue;
-            };
-            if found == *after {
-                // Should it change before it is written over.
-                let base = Base::Row(Some(found));
-                out.push((change, base));
-                continue;
-            }
             let unit = change.unit.unit;
-            let source = match (begun, first[0].get(&i)) {
-                (Some(begun), _) => begun.image.clone(),
-                (None, Some(Some(row))) => self.in_target_form(unit, row.clone())?,
-                (None, Some(None)) => Image::Row(None),
-                (None, None) => Image::Row(Some(after.clone())),
+            let begun = self.begun(&change.unit);
+            change.committed_us = begun.and_then(|b| b.committed_us);
+            let source = match (begun, at_source.get(&i), &change.after) {
+                (Some(begun), ..) => begun.image.clone(),
+                (None, Some(Some(row)), _) => self.in_target_form(unit, row.clone())?,
+                (None, Some(None), _) => Image::Row(None),
+                (None, None, after) => Image::Row(after.clone()),
             };
-            let target = match first[1].get(&i) {
-                Some(row) => row.clone(),
-                None => Some(found.clone()),
+            ended.extend(self.end_begun(&change.unit));
+            let target = at_target.get(&i);
+            let base = if !is_plain(&change) {
+                Some(Base::Unknown)
+            } else if found.is_none() {
+                self.over_nothing(&mut change, source, target)
+            } else {
+                self.over_row(&mut change, found, source, target)
             };
-            if matches!(&source, Image::Row(Some(row)) if *row == found) {
-                change.before = Some(found);
-                out.push((change, Base::Expected));
-                continue;
-            }
-            if target.as_ref() == Some(after) {
-                continue;
-            }
-            let before = |row: Option<Row>| self.before_additions(unit, row);
-            let base = match source {
-                Image::Row(source) => {
-                    let (source, target) = (before(source), before(target));
-                    (source == target).then_some(target)
-                }
-                Image::Unknown => None,
-            };
-            let base = base.or_else(|| self.but_for_additions(unit, after, &found).map(Some));
-            out.push((change, base.map_or(Base::Unknown, Base::Row)));
+            out.extend(base.map(|base| (change, base)));
         }
         Ok(out)
+    }
+
+    /// The base of a row that the target does not have; `None`: it is not to be written.
+    fn over_nothing(
+        &self,
+        change: &mut UnitChange,
+        source: Image,
+        target: Option<&Option<Row>>,
+    ) -> Option<Base> {
+        match target {
+            // The target has deleted it.
+            Some(Some(row)) => {
+                if change.after.as_ref() == Some(row) {
+                    return None;
+                }
+                change.before = Some(row.clone());
+                Some(match source {
+                    Image::Row(Some(source)) if source == *row => Base::Row(Some(source)),
+                    _ => Base::Unknown,
+                })
+            }
+            None if self.ahead.is_cut_off => Some(Base::Unknown),
+            _ => Some(Base::Row(None)),
+        }
+    }
+
+    /// The base of a row that the target has; `None`: it is not to be written.
+    fn over_row(
+        &self,
+        change: &mut UnitChange,
+        found: Option<Row>,
+        source: Image,
+        target: Option<&Option<Row>>,
+    ) -> Option<Base> {
+        // Equal, or changed by the source alone; should the row change before it is written over, there is
+        // a conflict with this base.
+        if found == change.after || source == Image::Row(found.clone()) {
+            change.before = found;
+            return Some(Base::Expected);
+        }
+        let target = match target {
+            Some(row) => Some(row.clone()),
+            None => (!self.ahead.is_cut_off).then(|| found.clone()),
+        };
+        if target.as_ref().is_some_and(|row| *row == change.after) {
+            return None;
+        }
+        let unit = change.unit.unit;
+        let before = |row: Option<Row>| self.before_additions(unit, row);
+        let known = match (source, target) {
+            (Image::Row(source), Some(target)) if source == target => Some(target),
+            (Image::Row(source), Some(target)) => {
+                let (source, target) = (before(source), before(target));
+                (source == target).then_some(target)
+            }
+            _ => None,
+        };
+        let known = known.or_else(|| {
+            self.but_for_additions(unit, change.after.as_ref()?, found.as_ref()?)
+                .map(Some)
+        });
+        // Whatever becomes of the row until then.
+        change.refused = Some(Refusal {
+            kind: ConflictKind::UpdateOriginDiffers,
+            state: OpenState::Open,
+            reason: String::new(),
+        });
+        Some(known.map_or(Base::Unknown, Base::Row))
+    }
+
+    /// Looks at those of the target's changes that were not looked at before.
+    async fn look_ahead(&mut self) -> Result<()> {
+        if self.ahead.is_cut_off {
+            return Ok(());
+        }
+        let read = self.read[Role::Target.index()];
+        let from = self.ahead.upto.max(read);
+        let mut ahead = std::mem::take(&mut self.ahead);
+        let upto = self
+            .for_each_behind(Role::Target, from, |change| {
+                self.for_each_key(Role::Target, change, |key, before, _| {
+                    let of_key = ahead.changes.entry((change.table, key.clone()));
+                    of_key.or_default().push((change.seq, before.cloned()));
+                });
+            })
+            .await;
+        match upto {
+            Ok(upto) => ahead.upto = upto,
+            // Rows that differ are conflicts, then.
+            Err(e) if e.kind() == ErrorKind::Refused => {
+                ahead.is_cut_off = true;
+                ahead.changes.clear();
+            }
+            Err(e) => return Err(e),
+        }
+        self.ahead = ahead;
+        Ok(())
+    }
+
+    /// Of some of the changes, as the target's feed has it.
+    fn first_at_target(&self, changes: &[UnitChange], which: &[usize]) -> FirstImages {
+        let read = self.read[Role::Target.index()];
+        let mut out = FirstImages::new();
+        for &i in which {
+            let unit = &changes[i].unit;
+            // Up to there both sides have been made alike since.
+            let settled = self.settled[Role::Target.index()].get(unit);
+            let from = settled.map_or(read, |&seq| seq.max(read));
+            let of_key = self.ahead.changes.get(&(unit.unit, unit.key.clone()));
+            let first = of_key.and_then(|all| all.iter().find(|(seq, _)| *seq > from));
+            out.extend(first.map(|(_, before)| (i, before.clone())));
+        }
+        out
     }
 
     /// The rows of the target as they are.
@@ -122,34 +217,37 @@ impl<S: SyncStore> Engine<S> {
         Ok(out)
     }
 
-    /// Of some of the changes, as their side's feed has it.
-    async fn first_images(
+    /// Of some of the changes, as the source's feed has it.
+    async fn first_at_source(
         &self,
-        role: Role,
         table: usize,
         changes: &[UnitChange],
-        which: &[usize],
+        which: Vec<usize>,
     ) -> Result<FirstImages> {
-        let mut wanted: HashMap<(usize, &Key), Vec<usize>> = HashMap::new();
-        for &i in which {
-            let UnitChange {
-                unit, source_key, ..
-            } = &changes[i];
-            let place = match role {
-                Role::Source => (table, source_key),
-                Role::Target => (unit.unit, &unit.key),
-            };
-            wanted.entry(place).or_default().push(i);
+        let mut wanted: HashMap<&Key, Vec<usize>> = HashMap::new();
+        for i in which {
+            if self.begun(&changes[i].unit).is_none() {
+                wanted.entry(&changes[i].source_key).or_default().push(i);
+            }
         }
         let mut out = FirstImages::new();
-        let settled = &self.settled[role.index()];
-        self.for_each_unread(role, |change| {
-            self.for_each_key(role, change, |key, before, _| {
+        if wanted.is_empty() {
+            return Ok(out);
+        }
+        let settled = &self.settled[Role::Source.index()];
+        self.for_each_unread(Role::Source, |change| {
+            if change.table != table {
+                return;
+            }
+            self.for_each_key(Role::Source, change, |key, before, _| {
+                let Some(which) = wanted.get(key) else {
+                    return;
+                };
                 // Both sides have been made alike since, by a chunk that held the row.
-                if self.is_former(role, change, key) {
+                if self.is_former(Role::Source, change, key) {
                     return;
                 }
-                for &i in wanted.get(&(change.table, key)).into_iter().flatten() {
+                for &i in which {
                     let settled = settled.get(&changes[i].unit);
                     if settled.is_none_or(|&seq| change.seq > seq) {
                         out.entry(i).or_insert_with(|| before.cloned());
@@ -159,15 +257,6 @@ impl<S: SyncStore> Engine<S> {
         })
         .await?;
         Ok(out)
-    }
-
-    /// Whether a former copy covered the change of the row with this key.
-    pub(super) fn is_former(&self, role: Role, change: &Change, key: &Key) -> bool {
-        role == Role::Source
-            && self
-                .copy
-                .former_chunk(change.table, key, change.seq)
-                .is_some()
     }
 
     /// The keys of a change, one or two, with what the row under the key was and is.
@@ -192,9 +281,19 @@ impl<S: SyncStore> Engine<S> {
     pub(super) async fn for_each_unread(
         &self,
         role: Role,
-        mut look: impl FnMut(&Change) + Send,
+        look: impl FnMut(&Change) + Send,
     ) -> Result<()> {
-        let mut after = self.read[role.index()];
+        let read = self.read[role.index()];
+        self.for_each_behind(role, read, look).await.map(drop)
+    }
+
+    /// Likewise behind a place; answers up to where.
+    async fn for_each_behind(
+        &self,
+        role: Role,
+        mut after: u64,
+        mut look: impl FnMut(&Change) + Send,
+    ) -> Result<u64> {
         self.store(role).catch_up(after, Patience::Endless).await?;
         loop {
             let page = self
@@ -204,7 +303,7 @@ impl<S: SyncStore> Engine<S> {
             after = page.commit.end;
             page.commit.changes.iter().for_each(&mut look);
             if !page.more {
-                return Ok(());
+                return Ok(after);
             }
         }
     }
@@ -256,17 +355,5 @@ impl<S: SyncStore> Engine<S> {
         });
         let alike = added.len() == target.len() && added.contains(&true);
         base.collect::<Option<Row>>().filter(|_| alike)
-    }
-}
-
-/// What is to be kept of a change that the copy covers; `known`: what is kept of its row so far.
-pub(super) fn begun_with(change: &UnitChange, known: Option<&Begun>) -> Begun {
-    Begun {
-        image: match (known, &change.refused) {
-            (Some(known), _) => known.image.clone(),
-            (None, None) => Image::Row(change.before.clone()),
-            (None, Some(_)) => Image::Unknown,
-        },
-        committed_us: change.committed_us,
     }
 }

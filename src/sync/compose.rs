@@ -4,13 +4,13 @@ use std::collections::HashMap;
 
 use crate::data::{Change, FastMap, Key, Row, Value};
 use crate::database::{
-    Base, Began, Cause, Image, OpenState, Refusal, Role, RowChange, SyncStore, UnitKey,
+    Base, Began, Cause, OpenState, Refusal, Role, RowChange, SyncStore, UnitKey,
 };
 use crate::error::Result;
 use crate::rule::mapping::{PartialRow, Unmapped};
 use crate::rule::{ConflictKind, Severity};
 
-use super::base::{Begun, begun_with};
+use super::began::Covered;
 use super::engine::Engine;
 use super::map::{Mapped, failed};
 use super::merge::Run;
@@ -58,8 +58,7 @@ impl<S: SyncStore> Engine<S> {
         let mut merged: Vec<Run> = Vec::with_capacity(mapped.len());
         let mut index: FastMap<UnitKey, usize> = FastMap::default();
         index.reserve(mapped.len());
-        let mut covered = Vec::new();
-        let mut began: FastMap<UnitKey, Begun> = FastMap::default();
+        let mut covered = Covered::default();
         for mut change in mapped {
             if from == Role::Source
                 && self.copy.covers(
@@ -76,17 +75,11 @@ impl<S: SyncStore> Engine<S> {
                     }
                     let key = &change.source_key;
                     let former = self.copy.former_chunk(table, key, change.seq);
-                    if former.is_some_and(|mark| !mark.over_rows) {
-                        // Not even a row that is gone: the target never got it.
-                        continue;
+                    // Where that was none over rows, the target has not even got a row that is gone.
+                    if former.is_none_or(|mark| mark.over_rows) {
+                        let former = former.is_some();
+                        covered.add(change, former);
                     }
-                    if former.is_none() {
-                        let known = began.get(&change.unit);
-                        let known = known.or_else(|| self.began.get(&change.unit));
-                        let begun = begun_with(&change, known);
-                        began.insert(change.unit.clone(), begun);
-                    }
-                    covered.push(change);
                 }
                 continue;
             }
@@ -116,30 +109,13 @@ impl<S: SyncStore> Engine<S> {
             }
         }
         let mut merged: Vec<UnitChange> = merged.into_iter().map(Run::whole).collect();
-        covered.retain(|c| !index.contains_key(&c.unit));
-        merged.extend(self.gone(covered).await?);
+        let gone = self.take_covered(covered, &index, &mut out).await?;
         if from == Role::Source {
-            // The target's row is from before what the copy covers.
             for change in &mut merged {
-                let is_kept = self.began.get(&change.unit);
-                if is_kept.is_some() {
-                    let table = self.plan.units[change.unit.unit].mapping;
-                    out.ended.push((table, change.unit.clone()));
-                }
-                let kept = is_kept.map(|b| b.image.clone());
-                let kept = began.remove(&change.unit).map(|b| b.image).or(kept);
-                if let Some(Image::Row(row)) = kept {
-                    change.before = row;
-                }
+                self.begin_with_kept(change, &mut out);
             }
         }
-        let began = began.into_iter().map(|(unit, begun)| Began {
-            table: self.plan.units[unit.unit].mapping,
-            unit,
-            image: begun.image,
-            committed_us: begun.committed_us,
-        });
-        out.began = began.collect();
+        merged.extend(gone);
         // What ends where it began is nothing. Of a paused table it is not known: it may have
         // changed in columns that nobody looks at yet.
         merged.retain(|c| {

@@ -18,6 +18,7 @@ use crate::database::{
 use crate::error::{Error, Result};
 use crate::rule::ConflictKind;
 
+use super::base::Ahead;
 use super::compose::{UnitChange, forward_write};
 use super::engine::Engine;
 use super::follow::{Applying, at_once};
@@ -66,7 +67,6 @@ impl fmt::Debug for Line {
 struct Copying {
     mark: ChunkMark,
     units: Vec<UnitKey>,
-    ended: Vec<(usize, UnitKey)>,
     /// The unit, if it is written as it was read.
     whole: Option<usize>,
     applied: Applying,
@@ -77,7 +77,6 @@ impl Copying {
         Self {
             mark,
             units: batch.changes.iter().map(|c| c.unit.clone()).collect(),
-            ended: batch.ended.clone(),
             whole: batch.copied.as_ref().map(|c| c.table),
             applied: at_once(async move { store.apply(batch, turn).await }).await,
         }
@@ -158,6 +157,11 @@ impl CopyProgress {
     /// The first chunk that reaches at least to the key.
     fn mark_of(&self, table: usize, key: &Key) -> Option<&ChunkMark> {
         reaching(self.marks.get(&table)?, key)
+    }
+
+    /// Whether the chunk that holds the key is written.
+    pub(super) fn has_passed(&self, table: usize, key: &Key) -> bool {
+        self.mark_of(table, key).is_some()
     }
 
     /// The chunk of a former copy that held what this change of the source made, unless it was a delete.
@@ -305,7 +309,6 @@ impl<S: SyncStore> Engine<S> {
                 }
                 None => front.applied.await?,
             };
-            self.keep_begun(Vec::new(), &front.ended);
             self.is_written(front.mark, front.whole, front.units, applied);
             if let Some(e) = failed.take() {
                 return Err(self.give_up(line, e).await);
@@ -313,6 +316,9 @@ impl<S: SyncStore> Engine<S> {
             self.copy.compact(self.read);
         }
         self.copying = Mutex::new(line);
+        if self.is_copied() {
+            self.ahead = Ahead::default();
+        }
         Ok(progress)
     }
 
@@ -329,7 +335,6 @@ impl<S: SyncStore> Engine<S> {
     async fn drain(&mut self, line: Line) -> Result<()> {
         for copying in line.writing {
             let applied = copying.applied.await?;
-            self.keep_begun(Vec::new(), &copying.ended);
             self.is_written(copying.mark, copying.whole, copying.units, applied);
         }
         Ok(())
@@ -385,7 +390,7 @@ impl<S: SyncStore> Engine<S> {
     }
 
     /// What a chunk writes: as it was read where the mapping is by columns, row by row otherwise.
-    async fn chunk_batch(&self, table: usize, chunk: Chunk) -> Result<(ApplyBatch, ChunkMark)> {
+    async fn chunk_batch(&mut self, table: usize, chunk: Chunk) -> Result<(ApplyBatch, ChunkMark)> {
         let mapping = &self.plan.mappings[table];
         let views = views(&chunk.batch)?;
         let count = chunk.batch.num_rows();
@@ -422,12 +427,14 @@ impl<S: SyncStore> Engine<S> {
             let rows = to_rows(&chunk.batch)?;
             let mut changes = self.copied_rows(table, rows)?;
             self.validate(&mut changes)?;
-            let units = changes.iter().map(|c| c.unit.clone());
-            let ended = units.filter(|unit| self.began.contains_key(unit));
-            batch.ended = ended.map(|unit| (table, unit)).collect();
-            changes.retain(|c| !self.open_by_key.contains_key(&c.unit));
+            let decided = &self.settled[Role::Source.index()];
+            changes.retain(|c| {
+                // A row that is older than a decision: what came since is in the feed.
+                let is_older = decided.get(&c.unit).is_some_and(|&seq| seq > mark.seq);
+                !is_older && !self.open_by_key.contains_key(&c.unit)
+            });
             let changes = if mark.over_rows {
-                self.over_rows(table, changes).await?
+                self.over_rows(table, changes, &mut batch.ended).await?
             } else {
                 let expected = |change| (change, Base::Expected);
                 changes.into_iter().map(expected).collect()

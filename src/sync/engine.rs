@@ -5,13 +5,13 @@ use std::sync::Mutex;
 
 use crate::data::{FastMap, LogId};
 use crate::database::{
-    ApplyBatch, Began, DecisionRecord, OpenConflict, OpenState, Patience, Role, SyncStore, Turn,
-    UnitKey,
+    ApplyBatch, DecisionRecord, OpenConflict, OpenState, Patience, Role, SyncStore, Turn, UnitKey,
 };
 use crate::error::Result;
 
 use super::adopt::Adoption;
-use super::base::Begun;
+use super::base::Ahead;
+use super::began::Begun;
 use super::copy::{CopyProgress, Line};
 use super::plan::Plan;
 use super::report::{SyncReport, TableCounts};
@@ -70,6 +70,10 @@ pub struct Engine<S> {
     pub(super) copied_before: HashSet<usize>,
     /// For tables that are copied over rows: what the copy covers. See `base`.
     pub(super) began: FastMap<UnitKey, Begun>,
+    /// What of it is still to be removed from what is written down.
+    pub(super) began_ended: Vec<(usize, UnitKey)>,
+    /// While tables are copied over rows: the target's changes that are still to be read.
+    pub(super) ahead: Ahead,
     /// Why a unit is paused.
     pub(super) paused: BTreeMap<usize, String>,
     pub(super) counts: Vec<TableCounts>,
@@ -93,25 +97,6 @@ impl<S: SyncStore> Engine<S> {
     #[must_use]
     pub fn positions(&self) -> [u64; 2] {
         self.read
-    }
-
-    /// Whether anything is kept for the sake of the copy.
-    fn has_begun(&self) -> bool {
-        !self.began.is_empty() || self.copy.has_former()
-    }
-
-    /// What a batch has written down.
-    pub(super) fn keep_begun(&mut self, began: Vec<Began>, ended: &[(usize, UnitKey)]) {
-        for (_, unit) in ended {
-            self.began.remove(unit);
-        }
-        for began in began {
-            let begun = Begun {
-                image: began.image,
-                committed_us: began.committed_us,
-            };
-            self.began.insert(began.unit, begun);
-        }
     }
 
     pub(super) fn add_open(&mut self, conflict: OpenConflict) {
@@ -152,13 +137,19 @@ impl<S: SyncStore> Engine<S> {
             let i = from.index();
             // What the copy covers is needed until the feed is read beyond that.
             let is_over = from == Role::Source && self.has_begun() && self.is_behind_copy();
-            if self.read[i] > self.checkpoint[i] || is_over {
+            // What is settled is not known to be much longer.
+            let ended = match from {
+                Role::Source => self.end_settled(),
+                Role::Target => Vec::new(),
+            };
+            if self.read[i] > self.checkpoint[i] || is_over || !ended.is_empty() {
                 let batch = ApplyBatch {
                     epoch: self.epoch,
                     from: self.checkpoint[i],
                     log: Some(self.logs[i]),
                     to: self.read[i],
                     anchor: self.anchors[i],
+                    ended,
                     is_over,
                     ..ApplyBatch::default()
                 };

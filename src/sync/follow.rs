@@ -14,9 +14,7 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use crate::database::{
-    Applied, ApplyBatch, Began, Footprint, Outcome, Role, SyncStore, Turn, UnitKey,
-};
+use crate::database::{Applied, ApplyBatch, Footprint, Outcome, Role, SyncStore, Turn, UnitKey};
 use crate::error::Result;
 use crate::rule::Direction;
 
@@ -58,8 +56,6 @@ struct UnderWay {
     anchor: Option<i64>,
     units: Vec<UnitKey>,
     footprint: Footprint,
-    began: Vec<Began>,
-    ended: Vec<(usize, UnitKey)>,
     /// `None`: there was nothing to write. The checkpoint follows with the next batch, or with
     /// `flush`.
     applied: Option<Applying>,
@@ -121,8 +117,6 @@ impl<S: SyncStore> Engine<S> {
                     anchor: piece.batch.anchor,
                     units: piece.batch.changes.iter().map(|c| c.unit.clone()).collect(),
                     footprint: piece.footprint,
-                    began: piece.batch.began.clone(),
-                    ended: piece.batch.ended.clone(),
                     applied: None,
                 };
                 progress |= piece.is_any;
@@ -164,10 +158,8 @@ impl<S: SyncStore> Engine<S> {
                 };
                 if let Some(applied) = applied {
                     let conflicts = !applied.opened.is_empty();
-                    let units = std::mem::take(&mut front.units);
-                    self.take_in(from, false, units, applied);
+                    self.take_in(from, false, front.units, applied);
                     self.checkpoint[from.index()] = front.to;
-                    self.keep_begun(std::mem::take(&mut front.began), &front.ended);
                     if let (true, Some(piece)) = (conflicts, &mut next) {
                         self.look_again(from, piece);
                     }
@@ -310,7 +302,7 @@ impl<S: SyncStore> Engine<S> {
                         self.counts[unit.unit].copied += 1;
                     }
                 }
-                Outcome::Left | Outcome::Suspect { .. } | Outcome::Blocked { .. } => continue,
+                Outcome::Suspect { .. } | Outcome::Blocked { .. } => continue,
             }
             // While copying, only marks for what the application touched meanwhile would matter;
             // the store wrote those down, and here a mark for every copied row would hold the

@@ -43,6 +43,7 @@
 
 mod adopt;
 mod base;
+mod began;
 mod compose;
 mod conflict;
 mod copy;

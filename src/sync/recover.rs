@@ -11,6 +11,7 @@ use crate::database::{
 use crate::error::{Error, ErrorKind, Result};
 
 use super::adopt::Adoption;
+use super::base::Ahead;
 use super::copy::CopyProgress;
 use super::engine::{Engine, EngineOptions};
 use super::plan::Plan;
@@ -113,6 +114,8 @@ impl<S: SyncStore> Engine<S> {
             copying: Mutex::default(),
             adoption: Adoption::default(),
             began: FastMap::default(),
+            began_ended: Vec::new(),
+            ahead: Ahead::default(),
             plan,
             options,
             epoch,
@@ -130,7 +133,8 @@ impl<S: SyncStore> Engine<S> {
             own_writes: 0,
             last_tried: None,
         };
-        engine.keep_begun(began, &[]);
+        let marks = recovered.iter().flat_map(|r| &r.settled);
+        engine.recover_began(began, marks);
         let mut stale = [Vec::new(), Vec::new()];
         for mut conflict in recovered.iter_mut().flat_map(|r| r.open.drain(..)) {
             let id = (conflict.home, conflict.id);

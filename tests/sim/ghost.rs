@@ -140,7 +140,7 @@ impl Ghost {
                             state.ghost.bad(format!("4 copied row {at:?} is a suspect"));
                         }
                     }
-                    Some(Outcome::Blocked { .. } | Outcome::Left) => {}
+                    Some(Outcome::Blocked { .. }) => {}
                     None if is_open(state, at) => {}
                     // The feed tells what became of it.
                     None if over && row.is_none() => {}
@@ -246,7 +246,7 @@ impl Ghost {
                         state.ghost.bad(what);
                     }
                 }
-                Some(Outcome::Blocked { .. } | Outcome::Left) => {}
+                Some(Outcome::Blocked { .. }) => {}
             }
         }
     }

@@ -567,7 +567,8 @@ impl<'c, C: Chooser> Sim<'c, C> {
                 self.start();
                 continue;
             }
-            if faults > 0 && self.chooser.one_in(30) {
+            let often = if self.config.recopies > 0 { 12 } else { 30 };
+            if faults > 0 && self.chooser.one_in(often) {
                 faults -= 1;
                 match self.chooser.choose(4) {
                     0 => self.crash(false),

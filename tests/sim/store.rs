@@ -630,7 +630,6 @@ fn apply_rows(state: &mut State, role: Role, engine: usize, batch: &ApplyBatch) 
                 }
                 continue;
             }
-            Outcome::Left => continue,
             Outcome::Suspect { kind } => match &change.cause.refused {
                 Some(r) => (r.kind, r.state, r.reason.clone()),
                 None => (*kind, OpenState::Open, String::new()),

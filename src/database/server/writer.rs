@@ -37,11 +37,7 @@ pub(super) struct Writer<'a, T: Tx> {
 impl<T: Tx> Writer<'_, T> {
     /// Writes what can be written, but leaves alone what is marked; one outcome for each change, in
     /// order.
-    pub(super) async fn write(
-        &mut self,
-        changes: &[RowChange],
-        left: &[bool],
-    ) -> Result<Vec<Outcome>> {
+    pub(super) async fn write(&mut self, changes: &[RowChange]) -> Result<Vec<Outcome>> {
         let mut blocked: BTreeMap<usize, Outcome> = BTreeMap::new();
         for (i, change) in changes.iter().enumerate() {
             if change.key.0.contains(&Value::Null) {
@@ -55,9 +51,6 @@ impl<T: Tx> Writer<'_, T> {
             }
             if let Some(refusal) = &change.cause.refused {
                 blocked.insert(i, Outcome::Suspect { kind: refusal.kind });
-            }
-            if left.get(i) == Some(&true) {
-                blocked.insert(i, Outcome::Left);
             }
         }
         if !self.check_foreign_keys {

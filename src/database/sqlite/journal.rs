@@ -60,7 +60,8 @@ pub(super) fn create(conn: &Connection, names: &Names, slots: usize) -> Result<L
          CREATE TABLE {touched} (unit TEXT NOT NULL, key BLOB NOT NULL, role INTEGER NOT NULL,
             us INTEGER, PRIMARY KEY (unit, key, role)) WITHOUT ROWID;
          CREATE TABLE {began} (tbl TEXT NOT NULL, unit TEXT NOT NULL, key BLOB NOT NULL,
-            image BLOB, known INTEGER NOT NULL, us INTEGER, shape BLOB NOT NULL,
+            image BLOB, known INTEGER NOT NULL, us INTEGER, seq INTEGER NOT NULL,
+            shape BLOB NOT NULL,
             PRIMARY KEY (tbl, unit, key)) WITHOUT ROWID;
          CREATE TABLE {record} (id BLOB PRIMARY KEY, unit TEXT NOT NULL, key BLOB NOT NULL,
             source_key BLOB NOT NULL, kind TEXT NOT NULL, rule TEXT NOT NULL,

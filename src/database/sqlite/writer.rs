@@ -158,11 +158,6 @@ enum Found {
 impl Writer<'_> {
     /// Writes what can be written; one outcome for each change, in order.
     pub(super) fn write(&self, changes: &[RowChange]) -> Result<Vec<Outcome>> {
-        self.write_but(changes, &[])
-    }
-
-    /// The same, but leaves alone what is marked.
-    pub(super) fn write_but(&self, changes: &[RowChange], left: &[bool]) -> Result<Vec<Outcome>> {
         let guarded = self.check_foreign_keys
             && changes
                 .iter()
@@ -171,9 +166,6 @@ impl Writer<'_> {
         for (i, change) in changes.iter().enumerate() {
             if let Some(refusal) = &change.cause.refused {
                 blocked.insert(i, Outcome::Suspect { kind: refusal.kind });
-            }
-            if left.get(i) == Some(&true) {
-                blocked.insert(i, Outcome::Left);
             }
         }
         if !guarded {

@@ -278,7 +278,7 @@ impl<S: SyncStore> Engine<S> {
             let outcomes = lock.write(changes).await?;
             for ((i, _), outcome) in writes.iter().zip(outcomes) {
                 match outcome {
-                    Outcome::Written | Outcome::Equal | Outcome::Left => {}
+                    Outcome::Written | Outcome::Equal => {}
                     Outcome::Blocked { kind, reason } => blocked.push((*i, kind, reason)),
                     Outcome::Suspect { kind } => {
                         blocked.push((*i, kind, "another row appeared under its key".to_owned()));

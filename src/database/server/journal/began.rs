@@ -8,7 +8,7 @@ use crate::data::Value;
 
 use super::{
     Journal, bytes, flag, int, key, key_hash, key_value, maybe, maybe_int, maybe_row, row_value,
-    string, text,
+    seq, string, text,
 };
 
 impl Journal {
@@ -34,8 +34,8 @@ impl Journal {
             }
         }
         let keep = format!(
-            "INSERT INTO {} (tbl, unit, kh, k, image, known, us, shape) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO {} (tbl, unit, kh, k, image, known, us, seq, shape) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             self.began
         );
         for began in began {
@@ -53,6 +53,7 @@ impl Journal {
                 row_value(image),
                 flag(known),
                 maybe(began.committed_us),
+                seq(began.seq),
                 Value::Bytes(self.shape(began.unit.unit).to_vec()),
             ]);
             tx.execute(&keep, &values).await?;
@@ -62,7 +63,7 @@ impl Journal {
 
     pub(in crate::database::server) async fn began<T: Tx>(&self, tx: &mut T) -> Result<Vec<Began>> {
         let sql = format!(
-            "SELECT tbl, unit, k, image, known, us, shape FROM {}",
+            "SELECT tbl, unit, k, image, known, us, shape, seq FROM {}",
             self.began
         );
         let mut out = Vec::new();
@@ -85,6 +86,7 @@ impl Journal {
                     key: key(&row, 2)?,
                 },
                 image: fitted.filter(|_| known).map_or(Image::Unknown, Image::Row),
+                seq: int(&row, 7)?.cast_unsigned(),
                 committed_us: maybe_int(&row, 5)?,
             });
         }

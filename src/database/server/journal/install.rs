@@ -78,6 +78,7 @@ impl Journal {
                 format!(
                     "tbl {name} NOT NULL, unit {name} NOT NULL, kh {short} NOT NULL, \
                      k {bytes} NOT NULL, image {bytes}, known {int} NOT NULL, us {int}, \
+                     seq {int} NOT NULL, \
                      shape {bytes} NOT NULL, PRIMARY KEY (tbl, unit, kh)"
                 ),
             ),

@@ -77,12 +77,12 @@ impl<D: Driver> Shared<D> {
         let outcomes = if batch.changes.is_empty() {
             Vec::new()
         } else {
-            writer.write(&batch.changes, &[]).await?
+            writer.write(&batch.changes).await?
         };
         let hit_outcomes = if hit.is_empty() {
             Vec::new()
         } else {
-            writer.write(&hit, &[]).await?
+            writer.write(&hit).await?
         };
         Ok(Written {
             outcomes,
@@ -130,7 +130,6 @@ impl<D: Driver> Shared<D> {
                     }
                     continue;
                 }
-                Outcome::Left => continue,
                 Outcome::Suspect { kind } => match &change.cause.refused {
                     Some(refusal) => (refusal.kind, refusal.state, refusal.reason.clone()),
                     None => (*kind, OpenState::Open, String::new()),

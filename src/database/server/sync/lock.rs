@@ -95,7 +95,7 @@ impl<D: Driver> StoreLock for ServerLock<D> {
     async fn write(&mut self, changes: Vec<RowChange>) -> Result<Vec<Outcome>> {
         let shared = Arc::clone(&self.shared);
         let tx = self.tx.as_mut().ok_or_else(ended)?;
-        let result = soon(shared.writer(tx, true).write(&changes, &[])).await;
+        let result = soon(shared.writer(tx, true).write(&changes)).await;
         self.at(result)
     }
 

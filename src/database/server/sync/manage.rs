@@ -333,11 +333,7 @@ impl<D: Driver> ServerSync<D> {
     ) -> Result<Vec<Outcome>> {
         let done = async {
             let mut tx = self.begin().await?;
-            let outcomes = self
-                .shared
-                .writer(&mut tx, false)
-                .write(&changes, &[])
-                .await?;
+            let outcomes = self.shared.writer(&mut tx, false).write(&changes).await?;
             tx.commit().await?;
             Ok(outcomes)
         };

@@ -42,8 +42,8 @@ impl Journal<'_> {
             };
             self.conn
                 .prepare_cached(&format!(
-                    "INSERT OR REPLACE INTO {} (tbl, unit, key, image, known, us, shape) \
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                    "INSERT OR REPLACE INTO {} (tbl, unit, key, image, known, us, seq, shape) \
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
                     self.sql("began")
                 ))
                 .and_then(|mut s| {
@@ -54,6 +54,7 @@ impl Journal<'_> {
                         blob(image),
                         known,
                         began.committed_us,
+                        began.seq.cast_signed(),
                         self.shape(began.unit.unit)
                     ])
                 })
@@ -67,7 +68,7 @@ impl Journal<'_> {
         let mut stmt = self
             .conn
             .prepare_cached(&format!(
-                "SELECT tbl, unit, key, image, known, us, shape FROM {}",
+                "SELECT tbl, unit, key, image, known, us, shape, seq FROM {}",
                 self.sql("began")
             ))
             .map_err(what())?;
@@ -94,6 +95,7 @@ impl Journal<'_> {
                         true if fits => Image::Row(image),
                         _ => Image::Unknown,
                     },
+                    seq: row.get::<_, i64>(7)?.unsigned_abs(),
                     committed_us: row.get(5)?,
                 }))
             };

@@ -42,17 +42,7 @@ impl Shared {
         } else {
             None
         };
-        let over_rows = batch.chunk.as_ref().is_some_and(|mark| mark.over_rows);
-        let left: Vec<bool> = batch
-            .changes
-            .iter()
-            .map(|c| {
-                let began = pending.as_ref().filter(|_| over_rows);
-                let began = began.and_then(|p| p.get(&(c.table, c.key.clone())));
-                began.is_some_and(|row| row.is_some() && *row == c.after)
-            })
-            .collect();
-        let outcomes = writer.write_but(&batch.changes, &left)?;
+        let outcomes = writer.write(&batch.changes)?;
         let mut settled = Vec::new();
         let mut opened = Vec::new();
         let mut copied = 0;
@@ -76,7 +66,6 @@ impl Shared {
                     }
                     continue;
                 }
-                Outcome::Left => continue,
                 Outcome::Suspect { kind } => match &change.cause.refused {
                     Some(refusal) => (refusal.kind, refusal.state, refusal.reason.clone()),
                     None => (*kind, OpenState::Open, String::new()),
