@@ -72,11 +72,24 @@ impl<S: SyncStore> Engine<S> {
             match last.filter(|_| !chunk.last && self.plan.two_way) {
                 Some(key) => self.adoption.at = Some((unit, key)),
                 None => {
+                    self.look_for_deleted(unit).await?;
                     self.adoption.done.insert(unit);
                 }
             }
             if begun.elapsed() >= BURST {
                 break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Rows that were there when capture began, and are not any more, are rows that were held as well.
+    async fn look_for_deleted(&mut self, unit: usize) -> Result<()> {
+        let table = self.plan.units[unit].mapping;
+        if self.plan.two_way && !self.copied_before.contains(&table) {
+            let began = self.all_first_images(Role::Target, unit).await?;
+            if began.values().any(Option::is_some) {
+                self.copied_before.insert(table);
             }
         }
         Ok(())

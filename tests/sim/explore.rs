@@ -57,6 +57,7 @@ fn explore(strategy: &'static str, writes: [usize; 2], faults: usize, zombies: u
             transactions: 0,
             rows_in_transaction_max: 1,
             faults,
+            prefilled: false,
             recopies: 0,
             zombies,
             vague_times: false,

@@ -143,7 +143,12 @@ impl Ghost {
                     Some(Outcome::Blocked { .. }) => {}
                     None if is_open(state, at) => {}
                     // The feed tells what became of it.
-                    None if over && row.is_none() => {}
+                    None if (over || state.prefilled) && row.is_none() => {
+                        if state.sides[t].row(at).is_none() {
+                            let end = state.sides[t].end;
+                            alias(&mut state.sides[t], at, end + 1, seen);
+                        }
+                    }
                     None if over => {
                         let began = first_image(state, role, at);
                         if seen & !ra != 0 && began != Some(row) {
@@ -181,7 +186,8 @@ impl Ghost {
                 .partition(|e| role == Role::Source || !covered(&state.sides[t], e));
             // Over rows, a copy leaves deletes to the feed, and what a row was before is from before
             // what it covers.
-            let over = role == Role::Target && state.sides[t].copied_over.contains(&at.0);
+            let over = role == Role::Target
+                && (state.prefilled || state.sides[t].copied_over.contains(&at.0));
             let is_gone = |i: usize| batch.changes[i].after.is_none();
             if over && entries.is_empty() && of(at).is_some_and(is_gone) {
                 entries = hidden;

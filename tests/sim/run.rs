@@ -74,6 +74,8 @@ pub(crate) struct Config {
     pub(crate) rows_in_transaction_max: usize,
     /// Crashes, failed operations and lost replies.
     pub(crate) faults: usize,
+    /// Whether the target has those rows, too.
+    pub(crate) prefilled: bool,
     /// Tables that are copied once more, after crashes.
     pub(crate) recopies: usize,
     /// Of the crashes, so many engines live on.
@@ -244,6 +246,11 @@ impl<'c, C: Chooser> Sim<'c, C> {
                 let cell = state.sides[0].cells.entry((table, key)).or_default();
                 cell.row = Some(row.clone());
                 cell.anc = 1 << sim.bits;
+                if sim.config.prefilled {
+                    let cell = cell.clone();
+                    state.prefilled = true;
+                    state.sides[1].cells.insert((table, key), cell);
+                }
                 sim.bits += 1;
                 drop(state);
                 sim.last.insert((table, key), Some(row));

@@ -32,6 +32,7 @@ fn config(strategy: &'static str, writes: Writes, recopies: bool, seed: &mut See
         transactions: 1 + seed.choose(9),
         rows_in_transaction_max: 1 + seed.choose(3),
         faults: seed.choose(5) + if recopies { 2 } else { 0 },
+        prefilled: recopies && seed.one_in(2),
         recopies: if recopies { 1 + seed.choose(2) } else { 0 },
         zombies: if recopies { 0 } else { seed.choose(3) },
         vague_times: writes == Writes::Tiny && seed.one_in(2),

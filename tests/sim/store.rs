@@ -93,6 +93,8 @@ pub(crate) struct State {
     pub(crate) gate_side: BTreeMap<usize, Option<usize>>,
     /// What the scheduler said about one of them.
     pub(crate) fate: BTreeMap<usize, (&'static str, Fate)>,
+    /// Whether the target held rows before capture began.
+    pub(crate) prefilled: bool,
     /// Whether column 1 is unique in every table.
     pub(crate) unique: bool,
     /// What happened, for a person who reads a failure.
