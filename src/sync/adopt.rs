@@ -125,24 +125,29 @@ impl<S: SyncStore> Engine<S> {
         if !keys.iter().all(inserted) {
             self.copied_before.insert(table);
         }
-        let mut bases: HashMap<UnitKey, Option<Row>> = HashMap::new();
+        let mut bases: HashMap<UnitKey, Base> = HashMap::new();
         lacking.retain(|c| !inserted(&c.unit.key));
         for change in &mut lacking {
+            // Its first change may have been read already.
+            let begun = self.begun(&change.unit).map(|b| b.image.clone());
             let was = at_source.get(&change.source_key);
             let touched = at_target.contains_key(&change.unit.key);
-            if was.is_none() && !touched {
+            let had = begun.is_some() || was.is_some();
+            if !had && !touched {
                 continue;
             }
-            let base = match was.cloned().flatten() {
-                Some(row) => match self.in_target_form(unit, row)? {
-                    Image::Row(row) => row,
-                    Image::Unknown => None,
-                },
-                None => None,
+            let base = match (begun, was) {
+                (Some(image), _) => image,
+                (None, Some(Some(row))) => self.in_target_form(unit, row.clone())?,
+                (None, _) => Image::Row(None),
+            };
+            let base = match base {
+                Image::Row(row) => Base::Row(row),
+                Image::Unknown => Base::Unknown,
             };
             bases.insert(change.unit.clone(), base);
             change.refused.get_or_insert(Refusal {
-                kind: if was.is_some() {
+                kind: if had {
                     ConflictKind::UpdateDeleted
                 } else {
                     ConflictKind::UpdateMissing
@@ -155,7 +160,7 @@ impl<S: SyncStore> Engine<S> {
         let mut changes = self.backward_writes(lacking).await?;
         for change in &mut changes {
             if let Some(base) = bases.remove(&change.unit) {
-                change.cause.base = Base::Row(base);
+                change.cause.base = base;
             }
         }
         if changes.is_empty() {

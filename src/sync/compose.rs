@@ -110,7 +110,7 @@ impl<S: SyncStore> Engine<S> {
         }
         let mut merged: Vec<UnitChange> = merged.into_iter().map(Run::whole).collect();
         let gone = self.take_covered(covered, &index, &mut out).await?;
-        if from == Role::Source {
+        if from == Role::Source && !self.began.is_empty() {
             for change in &mut merged {
                 self.begin_with_kept(change, &mut out);
             }

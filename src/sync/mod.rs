@@ -25,9 +25,10 @@
 //!   went back before its key was copied would be in both stores, and yet its next change at the
 //!   source would be dropped. For the same reason no row is put beside another while copying.
 //! - The target need not be empty. Rows that it alone holds go to the source before a table is copied
-//!   (see `adopt`), rows that differ are conflicts without a known past, and rows that the source
-//!   deletes before they are copied go from the target (see `gone`). Copying a table once more,
-//!   after changes were missed or its mapping was edited, is the same.
+//!   (see `adopt`), of rows that differ both feeds tell what they had in common, as far as anybody can
+//!   (see `base`, and `began` for what was read of them already), and rows that the source deletes
+//!   before they are copied go from the target (see `gone`). Copying a table once more, after changes
+//!   were missed or its mapping was edited, is the same.
 //! - Changes of one key in one batch are put together by their rows, not by their place in the log
 //!   (see `merge`): triggers of the application may fire before the capture's.
 //! - A conflict is written down as open in the store whose row the change ran into, and that store

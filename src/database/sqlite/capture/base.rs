@@ -1,9 +1,9 @@
-//! The bases of open conflicts when their rows get other columns.
+//! The bases of open conflicts, and what rows were before what a copy covers, when their tables get other
+//! columns.
 //!
-//! A base is what both sides had in common, in the target table's form. A column that was added to
-//! the target since is in it what SQLite shows in a row from before: its default. Where it is not
-//! sure that a column is new (one was renamed or dropped, or it only was not synced before), what
-//! both sides had in common is not known any more.
+//! Both are rows in the target table's form. A column that was added to the target since is in it what
+//! SQLite shows in a row from before: its default. Where it is not sure that a column is new (one was
+//! renamed or dropped, or it only was not synced before), what the row was is not known any more.
 
 use rusqlite::{Connection, params};
 
@@ -41,45 +41,63 @@ fn names_of(shape: &[u8]) -> Option<(Vec<String>, Vec<String>)> {
     }
 }
 
-/// Brings the bases of open conflicts into the form that the rows have from now on.
+/// A row in the form that a table's rows had once.
+struct Outdated {
+    unit: String,
+    key: Vec<u8>,
+    row: Option<Vec<u8>>,
+    shape: Vec<u8>,
+}
+
+/// Brings the bases of open conflicts, and the rows from before what a copy covers, into the form that the
+/// rows have from now on.
 pub(super) fn rebase(conn: &Connection, names: &Names, targets: &[CaptureTable]) -> Result<()> {
-    let open = names.sql("open");
-    for target in targets {
-        let what = || {
-            sqlite(format!(
-                "rearrange the conflicts of table {}",
-                target.schema.name
-            ))
-        };
-        let now = shape(target);
-        let outdated = conn
-            .prepare(&format!(
-                "SELECT id, base, shape FROM {open} WHERE unit = ?1 AND shape <> ?2"
-            ))
-            .and_then(|mut s| {
-                s.query_map(params![target.schema.name, now], |row| {
-                    Ok((
-                        row.get::<_, i64>(0)?,
-                        row.get::<_, Option<Vec<u8>>>(1)?,
-                        row.get::<_, Vec<u8>>(2)?,
-                    ))
-                })?
-                .collect::<rusqlite::Result<Vec<_>>>()
-            })
-            .map_err(what())?;
-        for (id, base, was) in outdated {
-            let new = match &base {
-                Some(base) => convert(conn, target, &canonical::decode(base)?, &was)?,
-                None => None,
+    for (table, row, known) in [("open", "base", "base_known"), ("began", "image", "known")] {
+        let table = names.sql(table);
+        for target in targets {
+            let what = || {
+                sqlite(format!(
+                    "rearrange what is kept of table {}",
+                    target.schema.name
+                ))
             };
-            conn.execute(
-                &format!(
-                    "UPDATE {open} SET base = ?2, base_known = base_known AND ?3, shape = ?4 \
-                     WHERE id = ?1"
-                ),
-                params![id, new, new.is_some() == base.is_some(), now],
-            )
-            .map_err(what())?;
+            let now = shape(target);
+            let outdated = conn
+                .prepare(&format!(
+                    "SELECT unit, key, {row}, shape FROM {table} WHERE unit = ?1 AND shape <> ?2"
+                ))
+                .and_then(|mut s| {
+                    s.query_map(params![target.schema.name, now], |row| {
+                        Ok(Outdated {
+                            unit: row.get(0)?,
+                            key: row.get(1)?,
+                            row: row.get(2)?,
+                            shape: row.get(3)?,
+                        })
+                    })?
+                    .collect::<rusqlite::Result<Vec<_>>>()
+                })
+                .map_err(what())?;
+            for was in outdated {
+                let new = match &was.row {
+                    Some(row) => convert(conn, target, &canonical::decode(row)?, &was.shape)?,
+                    None => None,
+                };
+                conn.execute(
+                    &format!(
+                        "UPDATE {table} SET {row} = ?3, {known} = {known} AND ?4, shape = ?5 \
+                         WHERE unit = ?1 AND key = ?2"
+                    ),
+                    params![
+                        was.unit,
+                        was.key,
+                        new,
+                        new.is_some() == was.row.is_some(),
+                        now
+                    ],
+                )
+                .map_err(what())?;
+            }
         }
     }
     Ok(())
