@@ -191,6 +191,15 @@ impl Ghost {
             let is_gone = |i: usize| batch.changes[i].after.is_none();
             if over && entries.is_empty() && of(at).is_some_and(is_gone) {
                 entries = hidden;
+            } else if over
+                && entries.is_empty()
+                && let Some(anc) = hidden.last().map(|e| e.anc)
+                && state.sides.iter().all(|s| s.row(at).is_none())
+            {
+                // Nothing came of what was nothing before.
+                let end = state.sides[t].end;
+                alias(&mut state.sides[t], at, end + 1, anc);
+                continue;
             }
             let before: Vec<&Option<Row>> = log
                 .iter()
