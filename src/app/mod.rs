@@ -5,6 +5,7 @@
 mod build;
 mod check;
 mod conflicts;
+mod constraints;
 mod create;
 mod encoding;
 mod ending;

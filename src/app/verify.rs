@@ -21,6 +21,7 @@ use crate::verify::{
 };
 
 use super::conflicts::conflict_id;
+use super::constraints;
 use super::flow::MigrationFlow;
 use super::open::{open, state_folder, store, stores};
 use super::progress::now_us;
@@ -198,6 +199,7 @@ pub async fn verify(
     if let Some(Err(e)) = ledger.map(Ledger::finish) {
         tracing::warn!("{e}");
     }
+    report.schema = constraints::differences(&opened, [&source, &target], &report).await?;
     let whole = options.tables.is_empty() && options.filter.is_none();
     if options.checks && whole && !config.checks.is_empty() {
         let stores = stores(config)?;

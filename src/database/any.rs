@@ -280,6 +280,18 @@ impl AnyStore {
         }
     }
 
+    /// The sequences that give a table's columns their values: the column, the next value, and the highest
+    /// that is there. MariaDB and SQLite raise theirs with every row that is written; none of them is given.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub async fn sequences(&self, table: &str) -> Result<Vec<(String, i64, i64)>> {
+        match &self.0 {
+            Inner::Postgres(store, _) => store.sequences(table).await,
+            Inner::Sqlite(_) | Inner::Mysql(..) => Ok(Vec::new()),
+        }
+    }
+
     /// Foreign keys that refer to `parents` from columns without an index: table and columns.
     ///
     /// # Errors

@@ -23,6 +23,7 @@
 mod check;
 mod cluster;
 mod columns;
+mod constraints;
 mod digest;
 mod flow;
 mod group;
@@ -51,6 +52,7 @@ pub use check::{CheckReport, check};
 pub use cluster::Cluster;
 #[cfg(feature = "cluster")]
 pub use cluster::{Host, Job, Listening, RangeText, compare_range, other_configuration, serve};
+pub use constraints::{Pair, SchemaDifference, compare_constraints, late_sequence};
 pub use flow::{Across, Flow, Moving};
 pub use lanes::Lanes;
 pub use ledger::Ledger;

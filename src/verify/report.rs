@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
 use super::check::CheckReport;
+use super::constraints::SchemaDifference;
 use super::json;
 use super::order::differing_columns;
 use super::request::Level;
@@ -36,6 +37,10 @@ pub struct Report {
     /// The user's own checks, by name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<CheckReport>,
+    /// Constraints that only one side has, and sequences that lag behind their rows. They say nothing about
+    /// the rows, and make nothing inconsistent.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub schema: Vec<SchemaDifference>,
     /// How long it took.
     pub seconds: f64,
 }

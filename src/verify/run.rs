@@ -28,6 +28,7 @@ pub async fn verify(request: VerifyRequest<'_>) -> Result<Report> {
         in_flight: 0,
         consistency_percent: 100.0,
         checks: Vec::new(),
+        schema: Vec::new(),
         seconds: 0.0,
     };
     let mut pairs = pairs(&request)?;

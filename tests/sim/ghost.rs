@@ -144,7 +144,8 @@ impl Ghost {
                     None if is_open(state, at) => {}
                     // The feed tells what became of it.
                     None if (over || state.prefilled) && row.is_none() => {
-                        if state.sides[t].row(at).is_none() {
+                        let is_still = first_image(state, role, at).is_none();
+                        if is_still && state.sides[t].row(at).is_none() {
                             let end = state.sides[t].end;
                             alias(&mut state.sides[t], at, end + 1, seen);
                         }

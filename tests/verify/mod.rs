@@ -3,6 +3,7 @@
 mod catalogue;
 mod command;
 mod compare;
+mod constraints;
 mod corruptions;
 mod evidence;
 mod fidelity;

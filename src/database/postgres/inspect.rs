@@ -114,6 +114,30 @@ impl PgStore {
         found.map_err(|e| self.place(e))
     }
 
+    /// The ascending sequences of a table's columns: column, next value, the highest value that is there.
+    /// Those that may not be looked at are left out.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub async fn sequences(&self, table: &str) -> Result<Vec<(String, i64, i64)>> {
+        let conn = self.connect().await?;
+        let name = TableName::parse(table)?.sql();
+        let what = || pg(format!("read the sequences of table {table}"));
+        let found = conn.client().query(SEQUENCES, &[&name]).await;
+        let mut out = Vec::new();
+        for row in found.map_err(|e| self.place(what()(e)))? {
+            let column: String = row.try_get(0).map_err(what())?;
+            let next: i64 = row.try_get(1).map_err(what())?;
+            let sql = format!("SELECT max({})::int8 FROM {name}", quote(&column));
+            let highest = conn.client().query_one(&sql, &[]).await;
+            let highest = highest.and_then(|row| row.try_get::<_, Option<i64>>(0));
+            if let Some(highest) = highest.map_err(|e| self.place(what()(e)))? {
+                out.push((column, next, highest));
+            }
+        }
+        Ok(out)
+    }
+
     /// Foreign keys that refer to `parents` from columns without an index: looking for a row's
     /// children then reads the whole table. Table and columns, in order.
     ///
@@ -142,6 +166,15 @@ impl PgStore {
         Ok(found)
     }
 }
+
+/// Sequences that belong to a column (serial, identity). What was never asked has no last value.
+const SEQUENCES: &str = "\
+SELECT a.attname::text, coalesce(pg_sequence_last_value(s.seqrelid) + s.seqincrement, s.seqstart) \
+FROM pg_catalog.pg_attribute a, \
+  LATERAL (SELECT pg_get_serial_sequence($1::text, a.attname::text)::regclass AS id) AS q \
+  JOIN pg_catalog.pg_sequence s ON s.seqrelid = q.id \
+WHERE a.attrelid = $1::text::regclass AND a.attnum > 0 AND NOT a.attisdropped \
+  AND s.seqincrement > 0 AND has_sequence_privilege(q.id, 'SELECT') ORDER BY a.attnum";
 
 /// An index helps when its first column is one of the foreign key's and it covers all rows.
 const UNINDEXED: &str = "\

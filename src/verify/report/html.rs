@@ -92,6 +92,7 @@ impl Report {
         }
         self.tables_as_html(out)?;
         self.checks_as_html(out)?;
+        self.schema_as_html(out)?;
         self.differences_as_html(out)?;
         history_as_html(out, history)?;
         out.push_str("</main>\n</body>\n</html>\n");
@@ -136,6 +137,26 @@ impl Report {
                 t.strategy,
                 moment(t.compared_at_us),
                 t.seconds,
+            )?;
+        }
+        out.push_str("</tbody>\n</table>\n");
+        Ok(())
+    }
+
+    fn schema_as_html(&self, out: &mut String) -> std::fmt::Result {
+        if self.schema.is_empty() {
+            return Ok(());
+        }
+        out.push_str(
+            "<h2>Besides the rows</h2>\n<table id=\"schema\">\n<thead><tr><th>table</th>\
+             <th>only in the</th><th>what</th></tr></thead>\n<tbody>\n",
+        );
+        for d in &self.schema {
+            let (table, what) = (escaped(&d.table), escaped(&d.what));
+            writeln!(
+                out,
+                "<tr><td>{table}</td><td>{}</td><td>{what}</td></tr>",
+                d.side
             )?;
         }
         out.push_str("</tbody>\n</table>\n");

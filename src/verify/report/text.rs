@@ -16,6 +16,7 @@ impl fmt::Display for Report {
         self.tables_as_text(f)?;
         self.differences_as_text(f)?;
         self.checks_as_text(f)?;
+        self.schema_as_text(f)?;
         let rows: u64 = self
             .tables
             .iter()
@@ -148,6 +149,18 @@ impl Report {
             if check.rows_total > shown {
                 writeln!(f, "    … and {} more", grouped(check.rows_total - shown))?;
             }
+        }
+        Ok(())
+    }
+
+    fn schema_as_text(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.schema.is_empty() {
+            return Ok(());
+        }
+        writeln!(f)?;
+        writeln!(f, "besides the rows, only one side has")?;
+        for d in &self.schema {
+            writeln!(f, "  {}  {}  {}", d.table, d.side, d.what)?;
         }
         Ok(())
     }
