@@ -117,16 +117,17 @@ impl<S: SyncStore> Engine<S> {
         source: Image,
         target: Option<&Option<Row>>,
     ) -> Option<Base> {
-        // Equal, or changed by the source alone; should the row change before it is written over, there is
-        // a conflict with this base.
-        if found == change.after || source == Image::Row(found.clone()) {
-            change.before = found;
-            return Some(Base::Expected);
-        }
         let target = match target {
             Some(row) => Some(row.clone()),
             None => (!self.ahead.is_cut_off).then(|| found.clone()),
         };
+        // Equal, or changed by the source alone; should the row change before it is written over, there is
+        // a conflict with this base.
+        let alone = target == Some(found.clone()) && source == Image::Row(found.clone());
+        if found == change.after || alone {
+            change.before = found;
+            return Some(Base::Expected);
+        }
         if target.as_ref().is_some_and(|row| *row == change.after) {
             return None;
         }
