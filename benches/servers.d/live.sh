@@ -79,8 +79,9 @@ live_chaos() {
     sleep "$((RANDOM % 8))"
     case $((RANDOM % 3)) in
       0)
-        # One that has only just begun works on the migration when it has the lease.
-        until (cd "$dir/live" && ! flock --nonblock --shared .banyan/m.lock true) || ! kill -0 "$pid" 2>/dev/null; do
+        # One that has only just begun works on the migration when it has the lease itself; one that was
+        # killed may have it for a moment longer.
+        until grep -q "FLOCK .* $pid " /proc/locks || ! kill -0 "$pid" 2>/dev/null; do
           sleep 0.05
         done
         kill -STOP "$pid" 2>/dev/null || true

@@ -26,6 +26,7 @@ use crate::database::{ApplyBatch, Base, Image, OpenState, Refusal, Role, SyncSto
 use crate::error::Result;
 use crate::rule::ConflictKind;
 
+use super::base::FirstImages;
 use super::compose::UnitChange;
 use super::copy::BURST;
 use super::engine::Engine;
@@ -214,29 +215,17 @@ impl<S: SyncStore> Engine<S> {
         role: Role,
         table: usize,
     ) -> Result<HashMap<Key, Option<Row>>> {
-        let mut out = HashMap::new();
-        // Of what a former copy covered, and whether its chunk held the row.
-        let mut former: HashMap<Key, (Option<Row>, bool)> = HashMap::new();
+        let mut out = FirstImages::default();
         self.for_each_unread(role, |change| {
             if change.table != table {
                 return;
             }
             self.for_each_key(role, change, |key, before, after| {
-                if self.is_former(role, change, key) {
-                    let known = former.entry(key.clone());
-                    known.or_insert_with(|| (before.cloned(), false)).1 = after.is_some();
-                } else {
-                    let first = out.entry(key.clone());
-                    first.or_insert_with(|| before.cloned());
-                }
+                let former = self.former_chunk(role, change, key);
+                out.add(key.clone(), former, before, after);
             });
         })
         .await?;
-        for (key, (before, held)) in former {
-            if !held {
-                out.insert(key, before);
-            }
-        }
-        Ok(out)
+        Ok(out.images())
     }
 }

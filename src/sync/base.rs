@@ -12,17 +12,70 @@
 //! alike before the column was added, and NULL in it.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
 
 use crate::data::{Change, Key, Row, Value};
-use crate::database::{Base, Image, OpenState, Patience, Refusal, Role, SyncStore, UnitKey};
+use crate::database::{
+    Base, ChunkMark, Image, OpenState, Patience, Refusal, Role, SyncStore, UnitKey,
+};
 use crate::error::{ErrorKind, Result};
 use crate::rule::ConflictKind;
 
 use super::compose::UnitChange;
 use super::engine::Engine;
 
-/// What a row's first change that is still to be read began with; no entry: there is no such change.
-type FirstImages = HashMap<usize, Option<Row>>;
+/// What rows were before their first changes since both sides were made alike; no entry: there is no such
+/// change.
+type Images<K = usize> = HashMap<K, Option<Row>>;
+
+/// Finds them in the changes of a feed, in order.
+#[derive(Debug)]
+pub(super) struct FirstImages<K> {
+    images: Images<K>,
+    /// Before what a former copy covered, and whether its chunk held the row: then both sides were alike.
+    former: HashMap<K, (Option<Row>, bool)>,
+}
+
+impl<K> Default for FirstImages<K> {
+    fn default() -> Self {
+        Self {
+            images: HashMap::new(),
+            former: HashMap::new(),
+        }
+    }
+}
+
+impl<K: Eq + Hash> FirstImages<K> {
+    /// A change, by what tells its row apart, and the chunk of a former copy that covered it.
+    pub(super) fn add(
+        &mut self,
+        key: K,
+        former: Option<&ChunkMark>,
+        before: Option<&Row>,
+        after: Option<&Row>,
+    ) {
+        match former {
+            Some(chunk) => {
+                // Into a table without rows it brought none that was gone.
+                let before = before.filter(|_| chunk.over_rows);
+                let known = self.former.entry(key);
+                known.or_insert_with(|| (before.cloned(), false)).1 = after.is_some();
+            }
+            None => {
+                self.images.entry(key).or_insert_with(|| before.cloned());
+            }
+        }
+    }
+
+    pub(super) fn images(mut self) -> Images<K> {
+        for (key, (before, held)) in self.former {
+            if !held {
+                self.images.insert(key, before);
+            }
+        }
+        self.images
+    }
+}
 
 /// The changes of the target that are still to be read: none of them is until everything is copied, and so
 /// they are looked at once.
@@ -184,9 +237,9 @@ impl<S: SyncStore> Engine<S> {
     }
 
     /// Of some of the changes, as the target's feed has it.
-    fn first_at_target(&self, changes: &[UnitChange], which: &[usize]) -> FirstImages {
+    fn first_at_target(&self, changes: &[UnitChange], which: &[usize]) -> Images {
         let read = self.read[Role::Target.index()];
-        let mut out = FirstImages::new();
+        let mut out = Images::new();
         for &i in which {
             let unit = &changes[i].unit;
             // Up to there both sides have been made alike since.
@@ -224,40 +277,34 @@ impl<S: SyncStore> Engine<S> {
         table: usize,
         changes: &[UnitChange],
         which: Vec<usize>,
-    ) -> Result<FirstImages> {
+    ) -> Result<Images> {
         let mut wanted: HashMap<&Key, Vec<usize>> = HashMap::new();
         for i in which {
             if self.begun(&changes[i].unit).is_none() {
                 wanted.entry(&changes[i].source_key).or_default().push(i);
             }
         }
-        let mut out = FirstImages::new();
         if wanted.is_empty() {
-            return Ok(out);
+            return Ok(Images::new());
         }
+        let mut out = FirstImages::default();
         let settled = &self.settled[Role::Source.index()];
         self.for_each_unread(Role::Source, |change| {
             if change.table != table {
                 return;
             }
-            self.for_each_key(Role::Source, change, |key, before, _| {
-                let Some(which) = wanted.get(key) else {
-                    return;
-                };
-                // Both sides have been made alike since, by a chunk that held the row.
-                if self.is_former(Role::Source, change, key) {
-                    return;
-                }
-                for &i in which {
+            self.for_each_key(Role::Source, change, |key, before, after| {
+                let former = self.former_chunk(Role::Source, change, key);
+                for &i in wanted.get(key).into_iter().flatten() {
                     let settled = settled.get(&changes[i].unit);
                     if settled.is_none_or(|&seq| change.seq > seq) {
-                        out.entry(i).or_insert_with(|| before.cloned());
+                        out.add(i, former, before, after);
                     }
                 }
             });
         })
         .await?;
-        Ok(out)
+        Ok(out.images())
     }
 
     /// The keys of a change, one or two, with what the row under the key was and is.

@@ -10,7 +10,7 @@
 //! since says nothing any more.
 
 use crate::data::{Change, FastMap, Key};
-use crate::database::{Began, Image, Role, Settled, SyncStore, UnitKey};
+use crate::database::{Began, ChunkMark, Image, Role, Settled, SyncStore, UnitKey};
 use crate::error::Result;
 
 use super::compose::{Composed, UnitChange};
@@ -111,10 +111,15 @@ impl<S: SyncStore> Engine<S> {
         !self.began.is_empty() || self.copy.has_former()
     }
 
-    /// Whether a former copy covered the change of the row with this key.
-    pub(super) fn is_former(&self, role: Role, change: &Change, key: &Key) -> bool {
+    /// The chunk of a former copy that covered the change of the row with this key.
+    pub(super) fn former_chunk(
+        &self,
+        role: Role,
+        change: &Change,
+        key: &Key,
+    ) -> Option<&ChunkMark> {
         let chunk = || self.copy.former_chunk(change.table, key, change.seq);
-        role == Role::Source && chunk().is_some()
+        (role == Role::Source).then(chunk).flatten()
     }
 
     /// Notes what rows were before covered changes; answers those of rows that are gone. `carried`: rows of
@@ -126,12 +131,14 @@ impl<S: SyncStore> Engine<S> {
         out: &mut Composed,
     ) -> Result<Vec<UnitChange>> {
         let mut gone = Vec::new();
-        for whole in covered.former.into_values().map(Run::whole) {
-            if !carried.contains_key(&whole.unit) && !covered.runs.contains_key(&whole.unit) {
-                gone.push(whole);
-            }
-        }
-        for mut whole in covered.runs.into_values().map(Run::whole) {
+        // Where the chunk of a former copy held the row, both sides were alike then.
+        let Covered { former, runs } = covered;
+        let former = former.into_values().map(Run::whole);
+        let former = former.filter(|whole| whole.after.is_none());
+        let former = former.map(|whole| (runs.contains_key(&whole.unit), whole));
+        let mut all: Vec<(bool, UnitChange)> = former.collect();
+        all.extend(runs.into_values().map(|run| (false, run.whole())));
+        for (goes_on, mut whole) in all {
             let table = self.plan.units[whole.unit.unit].mapping;
             let known = self.begun(&whole.unit);
             let begun = Begun {
@@ -152,7 +159,7 @@ impl<S: SyncStore> Engine<S> {
                 out.began.push(began(table, &whole.unit, &begun));
             }
             self.began.insert(whole.unit.clone(), begun);
-            if !carried.contains_key(&whole.unit) {
+            if !goes_on && !carried.contains_key(&whole.unit) {
                 gone.push(whole);
             }
         }

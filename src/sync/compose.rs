@@ -1,5 +1,4 @@
 //! From changes of one feed to guarded writes on the other side.
-
 use crate::data::{Change, FastMap, Key, Row, Value};
 use crate::database::{
     Base, Began, Cause, OpenState, Refusal, Role, RowChange, SyncStore, UnitKey,
