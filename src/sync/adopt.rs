@@ -26,7 +26,6 @@ use crate::database::{ApplyBatch, Base, Image, OpenState, Refusal, Role, SyncSto
 use crate::error::Result;
 use crate::rule::ConflictKind;
 
-use super::base::FirstImages;
 use super::compose::UnitChange;
 use super::copy::BURST;
 use super::engine::Engine;
@@ -206,26 +205,5 @@ impl<S: SyncStore> Engine<S> {
             .filter(|(_, row)| row.is_none())
             .map(|(change, _)| change)
             .collect())
-    }
-
-    /// For each key that a feed mentions behind what is read: the row before its first change since both
-    /// sides were made alike.
-    async fn all_first_images(
-        &self,
-        role: Role,
-        table: usize,
-    ) -> Result<HashMap<Key, Option<Row>>> {
-        let mut out = FirstImages::default();
-        self.for_each_unread(role, |change| {
-            if change.table != table {
-                return;
-            }
-            self.for_each_key(role, change, |key, before, after| {
-                let former = self.former_chunk(role, change, key);
-                out.add(key.clone(), former, before, after);
-            });
-        })
-        .await?;
-        Ok(out.images())
     }
 }

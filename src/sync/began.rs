@@ -9,8 +9,8 @@
 //! It ends with the chunk, or with the first change that is carried over again; what a decision has settled
 //! since says nothing any more.
 
-use crate::data::{Change, FastMap, Key};
-use crate::database::{Began, ChunkMark, Image, Role, Settled, SyncStore, UnitKey};
+use crate::data::FastMap;
+use crate::database::{Began, Image, Role, Settled, SyncStore, UnitKey};
 use crate::error::Result;
 
 use super::compose::{Composed, UnitChange};
@@ -106,20 +106,11 @@ impl<S: SyncStore> Engine<S> {
         ended
     }
 
-    /// Whether anything is kept for the sake of the copy.
-    pub(super) fn has_begun(&self) -> bool {
-        !self.began.is_empty() || self.copy.has_former()
-    }
-
-    /// The chunk of a former copy that covered the change of the row with this key.
-    pub(super) fn former_chunk(
-        &self,
-        role: Role,
-        change: &Change,
-        key: &Key,
-    ) -> Option<&ChunkMark> {
-        let chunk = || self.copy.former_chunk(change.table, key, change.seq);
-        (role == Role::Source).then(chunk).flatten()
+    /// Whether what is kept for the sake of the copy is of no more use: all is copied, the feed is read
+    /// beyond that, and no row is there again whose change is still to be read.
+    pub(super) fn is_over(&self) -> bool {
+        let is_kept = !self.began.is_empty() || self.copy.has_former();
+        is_kept && self.is_behind_copy() && !self.began.values().any(|b| b.kept)
     }
 
     /// Notes what rows were before covered changes; answers those of rows that are gone. `carried`: rows of

@@ -18,7 +18,7 @@ use crate::database::{
 use crate::error::{Error, Result};
 use crate::rule::ConflictKind;
 
-use super::base::Ahead;
+use super::ahead::Ahead;
 use super::compose::{UnitChange, forward_write};
 use super::engine::Engine;
 use super::follow::{Applying, at_once};
@@ -170,6 +170,12 @@ impl CopyProgress {
         copies.find_map(|marks| reaching(marks, key).filter(|mark| seq <= mark.seq))
     }
 
+    /// Whether a former copy came by the key.
+    pub(super) fn was_passed(&self, table: usize, key: &Key) -> bool {
+        let mut copies = self.former.get(&table).into_iter().flatten();
+        copies.any(|marks| reaching(marks, key).is_some())
+    }
+
     /// Whether anything is known of former copies.
     pub(super) fn has_former(&self) -> bool {
         !self.former.is_empty()
@@ -317,7 +323,7 @@ impl<S: SyncStore> Engine<S> {
         }
         self.copying = Mutex::new(line);
         if self.is_copied() {
-            self.ahead = Ahead::default();
+            self.ahead = <[Ahead; 2]>::default();
         }
         Ok(progress)
     }

@@ -10,7 +10,7 @@ use crate::database::{
 use crate::error::Result;
 
 use super::adopt::Adoption;
-use super::base::Ahead;
+use super::ahead::Ahead;
 use super::began::Begun;
 use super::copy::{CopyProgress, Line};
 use super::plan::Plan;
@@ -72,8 +72,8 @@ pub struct Engine<S> {
     pub(super) began: FastMap<UnitKey, Begun>,
     /// What of it is still to be removed from what is written down.
     pub(super) began_ended: Vec<(usize, UnitKey)>,
-    /// While tables are copied over rows: the target's changes that are still to be read.
-    pub(super) ahead: Ahead,
+    /// While tables are copied over rows: the changes of each side that are still to be read.
+    pub(super) ahead: [Ahead; 2],
     /// Why a unit is paused.
     pub(super) paused: BTreeMap<usize, String>,
     pub(super) counts: Vec<TableCounts>,
@@ -136,7 +136,7 @@ impl<S: SyncStore> Engine<S> {
         for from in Role::BOTH {
             let i = from.index();
             // What the copy covers is needed until the feed is read beyond that.
-            let is_over = from == Role::Source && self.has_begun() && self.is_behind_copy();
+            let is_over = from == Role::Source && self.is_over();
             // What is settled is not known to be much longer.
             let ended = match from {
                 Role::Source => self.end_settled(),

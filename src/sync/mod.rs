@@ -43,6 +43,7 @@
 //! - Rows without a value in their key are all one conflict, because nothing tells them apart.
 
 mod adopt;
+mod ahead;
 mod backward;
 mod base;
 mod began;

@@ -11,7 +11,7 @@ use crate::database::{
 use crate::error::{Error, ErrorKind, Result};
 
 use super::adopt::Adoption;
-use super::base::Ahead;
+use super::ahead::Ahead;
 use super::copy::CopyProgress;
 use super::engine::{Engine, EngineOptions};
 use super::plan::Plan;
@@ -115,7 +115,7 @@ impl<S: SyncStore> Engine<S> {
             adoption: Adoption::default(),
             began: FastMap::default(),
             began_ended: Vec::new(),
-            ahead: Ahead::default(),
+            ahead: <[Ahead; 2]>::default(),
             plan,
             options,
             epoch,

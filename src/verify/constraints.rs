@@ -23,35 +23,57 @@ pub struct SchemaDifference {
 }
 
 /// A table as it is on both sides.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Pair<'a> {
     /// In the source.
     pub source: &'a TableSchema,
     /// In the target.
     pub target: &'a TableSchema,
-    /// The columns that hold the same, by their names.
-    pub columns: &'a [(String, String)],
+    /// The columns that hold the same, by their names; `None`: a rule makes one row of the other, and
+    /// their constraints are not compared.
+    pub columns: Option<Vec<(String, String)>>,
 }
 
 impl Pair<'_> {
-    /// What the target calls a column of the source's.
-    fn in_target<'b>(&'b self, source: &'b str) -> &'b str {
-        let mut columns = self.columns.iter();
-        let mapped = columns.find(|(name, _)| name == source);
-        mapped.map_or(source, |(_, target)| target)
+    /// What the target calls a column of the source's that is mapped.
+    fn in_target(&self, source: &str) -> Option<&str> {
+        let mut columns = self.columns.iter().flatten();
+        let mapped = columns.find(|(name, _)| name.eq_ignore_ascii_case(source));
+        mapped.map(|(_, target)| target.as_str())
+    }
+
+    /// Whether a column of the target is mapped, by its name as spelt there.
+    fn of_target(&self, target: &str) -> Option<&str> {
+        let mut columns = self.columns.iter().flatten();
+        let mapped = columns.find(|(_, name)| name.eq_ignore_ascii_case(target));
+        mapped.map(|(_, name)| name.as_str())
+    }
+
+    fn mapped(&self, role: Role, column: &str) -> Option<&str> {
+        match role {
+            Role::Source => self.in_target(column),
+            Role::Target => self.of_target(column),
+        }
+    }
+
+    fn table(&self, role: Role) -> &TableSchema {
+        match role {
+            Role::Source => self.source,
+            Role::Target => self.target,
+        }
     }
 }
 
 /// What differs between the two sides of each table: in order of the tables, the source's first.
 ///
 /// Compared are NOT NULL, unique keys (the primary key is one) and foreign keys; neither names nor
-/// the order of columns within a key count. Of an index on expressions or on some rows its columns count.
+/// the order of columns within a key count. Of an index on expressions, on some rows or on parts of values
+/// its columns count. What refers to columns or tables that are not mapped is left out.
 #[must_use]
 pub fn compare_constraints(pairs: &[Pair<'_>]) -> Vec<SchemaDifference> {
     let mut out = Vec::new();
-    for pair in pairs {
-        let source = demands(pair.source, pairs, Some(pair));
-        let target = demands(pair.target, pairs, None);
+    for pair in pairs.iter().filter(|pair| pair.columns.is_some()) {
+        let [source, target] = Role::BOTH.map(|role| demands(pair, role, pairs));
         let of = |role: Role, what: &String| SchemaDifference {
             table: pair.target.name.clone(),
             side: side(role),
@@ -88,73 +110,59 @@ fn side(role: Role) -> &'static str {
     }
 }
 
-/// What a table demands, in the target's names; `renamed`: the table is the source's.
-fn demands(
-    table: &TableSchema,
-    pairs: &[Pair<'_>],
-    renamed: Option<&Pair<'_>>,
-) -> BTreeSet<String> {
-    let name = |column: usize| {
-        let name = table.columns[column].name.as_str();
-        renamed.map_or(name, |pair| pair.in_target(name))
-    };
+/// What a side's table demands of mapped columns, in the target's names.
+fn demands(pair: &Pair<'_>, role: Role, pairs: &[Pair<'_>]) -> BTreeSet<String> {
+    let table = pair.table(role);
+    let name = |column: usize| pair.mapped(role, &table.columns[column].name);
     let mut out = BTreeSet::new();
     for (i, column) in table.columns.iter().enumerate() {
         if !column.nullable && !table.key.contains(&i) {
-            out.insert(format!("{} NOT NULL", name(i)));
+            out.extend(name(i).map(|name| format!("{name} NOT NULL")));
         }
     }
     if !table.key.is_empty() {
-        out.insert(unique(table.key.iter().map(|&i| Some(name(i))), false));
+        let key: Option<Vec<&str>> = table.key.iter().map(|&i| name(i)).collect();
+        out.extend(key.map(|key| unique(key, false)));
     }
     for UniqueKey {
         columns, partial, ..
     } in &table.unique
     {
-        out.insert(unique(columns.iter().map(|c| c.map(name)), *partial));
+        let columns = columns
+            .iter()
+            .map(|c| c.map_or(Some("an expression"), name));
+        let columns: Option<Vec<&str>> = columns.collect();
+        out.extend(columns.map(|columns| unique(columns, *partial)));
     }
-    for key in &table.foreign_keys {
-        out.insert(foreign(key, &name, pairs, renamed.is_some()));
-    }
+    let keys = table.foreign_keys.iter();
+    out.extend(keys.filter_map(|key| foreign(key, &name, role, pairs)));
     out
 }
 
-fn unique<'a>(columns: impl Iterator<Item = Option<&'a str>>, partial: bool) -> String {
-    let mut columns: Vec<&str> = columns.map(|c| c.unwrap_or("an expression")).collect();
+fn unique(mut columns: Vec<&str>, partial: bool) -> String {
     columns.sort_unstable();
-    let partial = if partial { " for some rows" } else { "" };
+    let partial = if partial { " in part" } else { "" };
     format!("UNIQUE ({}){partial}", columns.join(", "))
 }
 
 fn foreign<'a>(
     key: &ForeignKey,
-    name: &impl Fn(usize) -> &'a str,
+    name: &impl Fn(usize) -> Option<&'a str>,
+    role: Role,
     pairs: &[Pair<'_>],
-    is_source: bool,
-) -> String {
-    let parent = pairs.iter().find(|pair| match is_source {
-        true => pair.source.name == key.parent,
-        false => pair.target.name == key.parent,
-    });
-    let (table, of): (_, Vec<&str>) = match parent {
-        Some(pair) if is_source => {
-            let columns = key.parent_columns.iter();
-            (
-                &pair.target.name,
-                columns.map(|c| pair.in_target(c)).collect(),
-            )
-        }
-        _ => {
-            let columns = key.parent_columns.iter();
-            (&key.parent, columns.map(String::as_str).collect())
-        }
-    };
-    let mut columns: Vec<(&str, &str)> = key.columns.iter().map(|&c| name(c)).zip(of).collect();
+) -> Option<String> {
+    let is_parent = |pair: &&Pair<'_>| pair.table(role).name.eq_ignore_ascii_case(&key.parent);
+    let parent = pairs.iter().find(is_parent)?;
+    let of = key.parent_columns.iter().map(|c| parent.mapped(role, c));
+    let columns = key.columns.iter().map(|&c| name(c)).zip(of);
+    let columns: Option<Vec<(&str, &str)>> = columns.map(|(c, of)| Some((c?, of?))).collect();
+    let mut columns = columns?;
     columns.sort_unstable();
     let (own, of): (Vec<&str>, Vec<&str>) = columns.into_iter().unzip();
     let mut out = format!(
-        "FOREIGN KEY ({}) REFERENCES {table} ({})",
+        "FOREIGN KEY ({}) REFERENCES {} ({})",
         own.join(", "),
+        parent.target.name,
         of.join(", ")
     );
     for (event, action) in [("DELETE", &key.on_delete), ("UPDATE", &key.on_update)] {
@@ -163,7 +171,7 @@ fn foreign<'a>(
             out.push_str(&format!(" ON {event} {action}"));
         }
     }
-    out
+    Some(out)
 }
 
 #[cfg(test)]
@@ -238,12 +246,12 @@ mod tests {
                 Pair {
                     source,
                     target,
-                    columns: &columns,
+                    columns: Some(columns.clone()),
                 },
                 Pair {
                     source: &parents[0],
                     target: &parents[1],
-                    columns: &of_parents,
+                    columns: Some(of_parents.clone()),
                 },
             ]);
             let line = |d: SchemaDifference| format!("{} {}: {}", d.table, d.side, d.what);
@@ -257,7 +265,7 @@ mod tests {
             compare(&source, &target),
             [
                 "purchases source: FOREIGN KEY (person) REFERENCES people (id)",
-                "purchases source: UNIQUE (person, sum) for some rows",
+                "purchases source: UNIQUE (person, sum) in part",
                 "purchases target: FOREIGN KEY (person) REFERENCES people (id) ON DELETE CASCADE",
                 "purchases target: UNIQUE (person, sum)",
                 "purchases target: sum NOT NULL",

@@ -114,28 +114,15 @@ impl PgStore {
         found.map_err(|e| self.place(e))
     }
 
-    /// The ascending sequences of a table's columns: column, next value, the highest value that is there.
-    /// Those that may not be looked at are left out.
+    /// The ascending sequences of a table's integer columns: column, next value, and the highest value that
+    /// was there before. Those that may not be looked at are left out. Looks for a few seconds at most.
     ///
     /// # Errors
     /// Those of reading.
     pub async fn sequences(&self, table: &str) -> Result<Vec<(String, i64, i64)>> {
         let conn = self.connect().await?;
-        let name = TableName::parse(table)?.sql();
-        let what = || pg(format!("read the sequences of table {table}"));
-        let found = conn.client().query(SEQUENCES, &[&name]).await;
-        let mut out = Vec::new();
-        for row in found.map_err(|e| self.place(what()(e)))? {
-            let column: String = row.try_get(0).map_err(what())?;
-            let next: i64 = row.try_get(1).map_err(what())?;
-            let sql = format!("SELECT max({})::int8 FROM {name}", quote(&column));
-            let highest = conn.client().query_one(&sql, &[]).await;
-            let highest = highest.and_then(|row| row.try_get::<_, Option<i64>>(0));
-            if let Some(highest) = highest.map_err(|e| self.place(what()(e)))? {
-                out.push((column, next, highest));
-            }
-        }
-        Ok(out)
+        let found = find_sequences(&conn, table).await;
+        found.map_err(|e| self.place(pg(format!("read the sequences of table {table}"))(e)))
     }
 
     /// Foreign keys that refer to `parents` from columns without an index: looking for a row's
@@ -167,14 +154,45 @@ impl PgStore {
     }
 }
 
-/// Sequences that belong to a column (serial, identity). What was never asked has no last value.
+async fn find_sequences(
+    conn: &PgConn,
+    table: &str,
+) -> Result<Vec<(String, i64, i64)>, tokio_postgres::Error> {
+    let client = conn.client();
+    let name = match TableName::parse(table) {
+        Ok(name) => name.sql(),
+        Err(_) => return Ok(Vec::new()),
+    };
+    let limit = format!("SET statement_timeout = {}", LOOK_MAX.as_millis());
+    client.batch_execute(&limit).await?;
+    let mut out = Vec::new();
+    for row in client.query(SEQUENCES, &[&name]).await? {
+        let (column, sequence): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+        let step: i64 = row.try_get(2)?;
+        // The rows first: whoever takes a number in between makes the sequence go on, and nothing else.
+        let sql = format!("SELECT max({})::int8 FROM {name}", quote(&column));
+        let highest: Option<i64> = client.query_one(&sql, &[]).await?.try_get(0)?;
+        let sql = format!("SELECT last_value, is_called FROM {sequence}");
+        let now = client.query_one(&sql, &[]).await?;
+        let (last, is_called): (i64, bool) = (now.try_get(0)?, now.try_get(1)?);
+        let next = if is_called {
+            last.saturating_add(step)
+        } else {
+            last
+        };
+        out.extend(highest.map(|highest| (column, next, highest)));
+    }
+    Ok(out)
+}
+
+/// Sequences that belong to a column (serial, identity).
 const SEQUENCES: &str = "\
-SELECT a.attname::text, coalesce(pg_sequence_last_value(s.seqrelid) + s.seqincrement, s.seqstart) \
-FROM pg_catalog.pg_attribute a, \
+SELECT a.attname::text, q.id::text, s.seqincrement FROM pg_catalog.pg_attribute a, \
   LATERAL (SELECT pg_get_serial_sequence($1::text, a.attname::text)::regclass AS id) AS q \
   JOIN pg_catalog.pg_sequence s ON s.seqrelid = q.id \
 WHERE a.attrelid = $1::text::regclass AND a.attnum > 0 AND NOT a.attisdropped \
-  AND s.seqincrement > 0 AND has_sequence_privilege(q.id, 'SELECT') ORDER BY a.attnum";
+  AND s.seqincrement > 0 AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype) \
+  AND has_sequence_privilege(q.id, 'SELECT') ORDER BY a.attnum";
 
 /// An index helps when its first column is one of the foreign key's and it covers all rows.
 const UNINDEXED: &str = "\

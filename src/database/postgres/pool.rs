@@ -235,14 +235,17 @@ impl PgConnections {
         }))
     }
 
-    /// A transaction that only reads: it neither waits for the one that writes nor keeps it waiting.
+    /// A transaction that only reads: it neither waits for the one that writes nor keeps it waiting. Nor
+    /// does it wait for long behind somebody who alters a table: that one may wait for a snapshot that we
+    /// hold while we wait here.
     pub(super) async fn begin_read(&self) -> Result<PgTx> {
         let begun = self.begin_reader().await;
         begun.map_err(|e| self.inner.store.place(e))
     }
 
     async fn begin_reader(&self) -> Result<PgTx> {
-        const SQL: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY";
+        const SQL: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; \
+                           SET LOCAL lock_timeout = '2s'";
         let loan = |session| Loan {
             session: Some(Box::new(session)),
             permit: None,

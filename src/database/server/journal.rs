@@ -232,6 +232,10 @@ impl Journal {
     pub(super) async fn forget_other<T: Tx>(&self, tx: &mut T) -> Result<()> {
         let sql = format!("DELETE FROM {} WHERE direction = ?", self.checkpoint);
         tx.execute(&sql, &[self.incoming()]).await?;
+        // Positions of the old log say nothing of the new one.
+        self.forget_began(tx).await?;
+        let sql = format!("UPDATE {} SET seq = 0", self.chunk);
+        tx.execute(&sql, &[]).await?;
         self.forget_settled(tx, self.role.other()).await
     }
 

@@ -139,6 +139,16 @@ fn blob(row: Option<&Row>) -> Option<Vec<u8>> {
     row.map(|r| canonical::encode_exact(r))
 }
 
+/// A mark as it stands there.
+fn entry(mark: &ChunkMark, seq: u64) -> Value {
+    let upper = mark.upper.as_ref();
+    Value::Array(vec![
+        upper.map_or(Value::Null, |k| Value::Bytes(canonical::encode_exact(&k.0))),
+        Value::Int(seq.cast_signed()),
+        Value::Int(mark.rows.cast_signed()),
+    ])
+}
+
 fn unblob(bytes: Option<Vec<u8>>) -> rusqlite::Result<Option<Row>> {
     bytes
         .map(|b| canonical::decode(&b).map_err(|e| damaged(e.to_string())))
@@ -272,6 +282,8 @@ impl Journal<'_> {
                 [self.incoming()],
             )
             .map_err(what())?;
+        self.forget_began()?;
+        self.forget_positions()?;
         self.conn
             .execute(
                 &format!("DELETE FROM {} WHERE role = ?1", self.sql("settled")),
@@ -373,13 +385,7 @@ impl Journal<'_> {
         let Some(table) = self.sources.get(mark.table) else {
             return Ok(());
         };
-        let entry = Value::Array(vec![
-            mark.upper
-                .as_ref()
-                .map_or(Value::Null, |k| Value::Bytes(canonical::encode_exact(&k.0))),
-            Value::Int(mark.seq.cast_signed()),
-            Value::Int(mark.rows.cast_signed()),
-        ]);
+        let entry = entry(mark, mark.seq);
         self.conn
             .prepare_cached(&format!(
                 "INSERT INTO {0} (tbl, marks, again) VALUES (?1, ?2, ?3) \
@@ -462,6 +468,23 @@ impl Journal<'_> {
             out.push(copy);
         }
         Ok(out)
+    }
+
+    /// Positions of the source's old log say nothing of the new one.
+    fn forget_positions(&self) -> Result<()> {
+        for marks in self.chunks("marks")? {
+            let Some(table) = marks.first().and_then(|m| self.sources.get(m.table)) else {
+                continue;
+            };
+            let entries: Vec<Value> = marks.iter().map(|m| entry(m, 0)).collect();
+            self.conn
+                .execute(
+                    &format!("UPDATE {} SET marks = ?2 WHERE tbl = ?1", self.sql("chunk")),
+                    params![table, canonical::encode_exact(&entries)],
+                )
+                .map_err(sqlite("forget positions of the other side's log"))?;
+        }
+        Ok(())
     }
 
     /// Forgets how far a table of the source is copied, but not that it was; `false` when nothing
