@@ -110,7 +110,9 @@ pub(in crate::database::mysql) async fn install(
     Ok(begin)
 }
 
-/// Nobody writes the table between the old triggers and the new ones.
+/// Nobody writes the table between the old triggers and the new ones. Should we be killed in between, both
+/// are there until the next start, and what is written meanwhile stands in the outbox twice: that is one
+/// change, while one that no trigger saw would be lost.
 async fn replace(
     conn: &mut Conn,
     table: &str,
@@ -123,13 +125,17 @@ async fn replace(
             .map_err(mysql(format!("lock table {table}")))?;
     }
     let done = async {
-        for trigger in old {
-            drop_trigger(conn, trigger).await?;
+        for (name, create) in wanted {
+            if !old.iter().any(|trigger| trigger.name == *name) {
+                conn.query_drop(create)
+                    .await
+                    .map_err(|e| failed(table, e))?;
+            }
         }
-        for (_, create) in wanted {
-            conn.query_drop(create)
-                .await
-                .map_err(|e| failed(table, e))?;
+        for trigger in old {
+            if !wanted.iter().any(|(name, _)| trigger.name == *name) {
+                drop_trigger(conn, trigger).await?;
+            }
         }
         Ok(())
     }
