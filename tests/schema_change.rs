@@ -21,7 +21,7 @@ async fn pauses(on_source: bool, change: &str, mend: &str, mend_target: &str, sa
     let (a, b) = (app(&pair.source()), app(&pair.target()));
     a.execute_batch("INSERT INTO t VALUES (1, 1, 1), (2, 2, 2); INSERT INTO u VALUES (1, 1)")
         .unwrap();
-    let mut engine = pair.engine(&spec).await;
+    let mut engine = Box::new(Box::pin(pair.engine(&spec)).await);
     until_idle(&mut engine).await;
     a.execute_batch("UPDATE t SET a = 'before' WHERE id = 1")
         .unwrap();

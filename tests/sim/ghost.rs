@@ -14,12 +14,15 @@ use super::store::{Cell, Entry, Notes, Place, Side, State, place};
 /// A set of application writes.
 pub(crate) type Ancestry = u128;
 
+/// A row as a chunk holds it.
+type Seen = (Place, Ancestry, Option<Row>);
+
 #[derive(Debug, Default)]
 pub(crate) struct Ghost {
     /// What was wrong, first things first.
     pub(crate) violations: Vec<String>,
     /// Rows as read by an engine's copy, chunk by chunk, until they are written.
-    pub(crate) chunks: BTreeMap<usize, VecDeque<Vec<(Place, Ancestry, Option<Row>)>>>,
+    pub(crate) chunks: BTreeMap<usize, VecDeque<Vec<Seen>>>,
     /// Each side's rows when its lock was last taken.
     pub(crate) locked: [BTreeMap<Place, Cell>; 2],
     /// Decisions made: whose versions, and the result.
