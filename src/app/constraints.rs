@@ -6,8 +6,8 @@ use crate::verify::{Pair, Report, SchemaDifference, compare_constraints, late_se
 
 use super::build::Opened;
 
-/// Beside their rows, of the tables that were compared and are mapped column by column. What cannot be
-/// looked at is left out, and logged.
+/// Beside their rows, of the tables that were compared: constraints of those that are mapped column by
+/// column, sequences of all. What cannot be looked at is left out, and logged.
 pub(super) async fn differences(
     opened: &Opened,
     stores: [&AnyStore; 2],

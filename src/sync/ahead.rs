@@ -9,7 +9,7 @@ use crate::error::{ErrorKind, Result};
 
 use super::engine::Engine;
 
-/// One side's changes that are still to be read. Where none of them is until everything is copied, each is
+/// One side's changes that are still to be read, of tables that are copied over rows. Where none of them is until everything is copied, each is
 /// looked at once.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ahead {
@@ -89,6 +89,13 @@ impl<S: SyncStore> Engine<S> {
             let from = ahead.upto.max(self.read[i]);
             let upto = self
                 .for_each_behind(role, from, |change| {
+                    let table = match role {
+                        Role::Source => change.table,
+                        Role::Target => self.plan.units[change.table].mapping,
+                    };
+                    if !self.copied_before.contains(&table) {
+                        return;
+                    }
                     self.for_each_key(role, change, |key, before, after| {
                         let of_key = ahead.changes.entry((change.table, key.clone()));
                         of_key.or_default().push(Touch {

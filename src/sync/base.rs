@@ -32,14 +32,19 @@ impl<S: SyncStore> Engine<S> {
     ) -> Result<Vec<(UnitChange, Base)>> {
         let found = self.target_rows(&changes).await?;
         let differs =
-            |(c, found): (&UnitChange, &Option<Row>)| c.after.is_some() && *found != c.after;
+            |(c, found): &(&UnitChange, &Option<Row>)| c.after.is_some() && **found != c.after;
+        let differing = || std::iter::zip(&changes, &found).filter(differs);
         // After the rows: what changes in between is in there.
-        if std::iter::zip(&changes, &found).any(differs) {
-            for role in Role::BOTH {
-                if role == Role::Source || self.plan.two_way {
-                    self.look_ahead(role).await?;
-                }
-            }
+        if self.plan.two_way && differing().next().is_some() {
+            self.look_ahead(Role::Target).await?;
+        }
+        let has_had = |(c, found): (&UnitChange, &Option<Row>)| {
+            let UnitKey { unit, key } = &c.unit;
+            let was = || self.first_image(Role::Target, (*unit, key), &c.unit);
+            found.is_some() || matches!(was(), Some(Some(_)))
+        };
+        if differing().any(has_had) {
+            self.look_ahead(Role::Source).await?;
         }
         let mut out = Vec::with_capacity(changes.len());
         for (mut change, found) in std::iter::zip(changes, found) {
@@ -167,7 +172,7 @@ impl<S: SyncStore> Engine<S> {
     async fn target_rows(&self, changes: &[UnitChange]) -> Result<Vec<Option<Row>>> {
         let mut wanted: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for (i, change) in changes.iter().enumerate() {
-            if change.refused.is_none() && change.after.is_some() {
+            if change.after.is_some() {
                 wanted.entry(change.unit.unit).or_default().push(i);
             }
         }

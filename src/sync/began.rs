@@ -6,8 +6,8 @@
 //! gone from the source, which no chunk can hold (see `gone`).
 //!
 //! For rows whose chunk is not written yet it is as durable as the checkpoint that moved past the changes.
-//! It ends with the chunk, or with the first change that is carried over again; what a decision has settled
-//! since says nothing any more.
+//! It ends with the chunk, with the first change that is carried over again, or when all is copied and the
+//! feed is read beyond that; what a decision has settled since says nothing any more.
 
 use crate::data::FastMap;
 use crate::database::{Began, Image, Role, Settled, SyncStore, UnitKey};
@@ -110,7 +110,9 @@ impl<S: SyncStore> Engine<S> {
     /// beyond that, and no row is there again whose change is still to be read.
     pub(super) fn is_over(&self) -> bool {
         let is_kept = !self.began.is_empty() || self.copy.has_former();
-        is_kept && self.is_behind_copy() && !self.began.values().any(|b| b.kept)
+        let waits =
+            |(unit, begun): (&UnitKey, &Begun)| begun.kept && !self.open_by_key.contains_key(unit);
+        is_kept && self.is_behind_copy() && !self.began.iter().any(waits)
     }
 
     /// Notes what rows were before covered changes; answers those of rows that are gone. `carried`: rows of
@@ -132,6 +134,10 @@ impl<S: SyncStore> Engine<S> {
         for (goes_on, mut whole) in all {
             let table = self.plan.units[whole.unit.unit].mapping;
             let known = self.begun(&whole.unit);
+            if whole.after.is_none() && whole.refused.is_some() {
+                // Nothing says what it was.
+                continue;
+            }
             let begun = Begun {
                 image: match (known, &whole.before, &whole.refused) {
                     (Some(known), ..) => known.image.clone(),
@@ -140,7 +146,8 @@ impl<S: SyncStore> Engine<S> {
                 },
                 seq: whole.seq,
                 committed_us: whole.committed_us,
-                kept: known.is_some_and(|b| b.kept)
+                // Where the chunk has come by, a row that is there is in it.
+                kept: known.is_some_and(|b| b.kept) && whole.after.is_none()
                     || !self.copy.has_passed(table, &whole.source_key),
             };
             if let Image::Row(row) = &begun.image {
@@ -148,6 +155,8 @@ impl<S: SyncStore> Engine<S> {
             }
             if begun.kept {
                 out.began.push(began(table, &whole.unit, &begun));
+            } else {
+                self.end_into(&whole.unit, out);
             }
             self.began.insert(whole.unit.clone(), begun);
             if !goes_on && !carried.contains_key(&whole.unit) {

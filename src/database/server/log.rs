@@ -21,7 +21,7 @@ use super::driver::{ChangeStream, Driver, LogEvent};
 
 /// So much is read ahead of the engine.
 const AHEAD_BYTES: usize = 64 << 20;
-/// More than this is not held, whoever must see it.
+/// More than this is not held here, whoever must see it.
 const HELD_BYTES_MAX: usize = 2 << 30;
 
 /// How long is waited until the stream knows what is confirmed.

@@ -11,6 +11,7 @@ mod lock;
 mod manage;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
@@ -45,6 +46,8 @@ const PATIENCE_OF_LOCKS_MS: u64 = 100;
 const PATIENCE_OF_STARTS_MS: u64 = 10_000;
 /// A transaction that was in somebody's way is tried again so often before the engine hears of it.
 const TRIES: u32 = 12;
+/// How long a log's end is waited for while a snapshot is held.
+const SNAPSHOT_WAITS: Duration = Duration::from_mins(5);
 /// How long a batch whose turn has not come keeps its rows locked: less than the one before it may
 /// have to wait for one of them, should the two have something in common after all.
 const LOCKED_AHEAD: Duration = Duration::from_millis(200);
@@ -69,6 +72,8 @@ struct Shared<D: Driver> {
     tables: Vec<D::Table>,
     reader: Reader<D>,
     copy: Mutex<Option<Copying<D>>>,
+    /// Whether a snapshot is held for it.
+    holds_snapshot: AtomicBool,
     watched_at: std::sync::Mutex<Option<Instant>>,
     /// Tables of which changes were missed, and why.
     gaps: std::sync::Mutex<Vec<(usize, String)>>,
@@ -92,6 +97,7 @@ impl<D: Driver> ServerSync<D> {
                 journal: Journal::new(&driver, &options),
                 reader: Reader::new(driver.clone(), options.clone()),
                 copy: Mutex::new(None),
+                holds_snapshot: AtomicBool::new(false),
                 gaps: std::sync::Mutex::default(),
                 watched_at: std::sync::Mutex::default(),
                 tables,
@@ -267,12 +273,17 @@ impl<D: Driver> Shared<D> {
         Ok(())
     }
 
+    fn holds_snapshot(&self) -> bool {
+        self.holds_snapshot.load(Ordering::Relaxed)
+    }
+
     async fn read_chunk(&self, table: usize, after: Option<Key>, rows_max: usize) -> Result<Chunk> {
         let mut copying = self.copy.lock().await;
         let fits = copying
             .as_ref()
             .is_some_and(|c| c.table == table && c.after == after);
         if !fits {
+            self.holds_snapshot.store(true, Ordering::Relaxed);
             // The old reader goes first: it holds a connection.
             *copying = None;
             let reader = self
@@ -297,6 +308,7 @@ impl<D: Driver> Shared<D> {
             drop(state);
             if table + 1 == self.options.tables.len() {
                 self.driver.end_copy().await?;
+                self.holds_snapshot.store(false, Ordering::Relaxed);
             }
         } else {
             *copying = Some(state);
@@ -380,7 +392,18 @@ impl<D: Driver> SyncStore for ServerSync<D> {
     async fn catch_up(&self, after: u64, patience: Patience) -> Result<bool> {
         let done = async {
             let after = self.shared.from(after).await?;
-            self.shared.reader.catch_up(after, patience).await
+            let caught_up = self.shared.reader.catch_up(after, patience);
+            if !self.shared.holds_snapshot() {
+                return caught_up.await;
+            }
+            // What is waited for may itself wait for the snapshot.
+            let caught_up = tokio::time::timeout(SNAPSHOT_WAITS, caught_up).await;
+            caught_up.unwrap_or_else(|_| {
+                Err(Error::new(
+                    ErrorKind::Busy,
+                    "the log cannot be read to its end while tables are copied",
+                ))
+            })
         };
         self.at_store(self.shared.keep_loss(done.await).await)
     }
@@ -391,13 +414,23 @@ impl<D: Driver> SyncStore for ServerSync<D> {
 
     async fn read_rows(&self, table: usize, keys: Vec<Key>) -> Result<Vec<Option<Row>>> {
         let shared = &self.shared;
-        let done = async {
-            let mut tx = shared.driver.begin_read().await?;
-            let rows = tx.rows(&shared.tables[table], &keys).await?;
-            tx.commit().await?;
-            Ok(rows)
-        };
-        self.at_store(done.await)
+        loop {
+            let done = async {
+                let mut tx = shared.driver.begin_read().await?;
+                let rows = tx.rows(&shared.tables[table], &keys).await?;
+                tx.commit().await?;
+                Ok(rows)
+            };
+            let done: Result<_> = done.await;
+            match done {
+                // Whoever is in the way does not wait for us.
+                Err(e) if e.kind() == ErrorKind::Busy && !shared.holds_snapshot() => {
+                    tracing::debug!(%e, "a table is locked; trying again");
+                    pause(TRIES).await;
+                }
+                done => return self.at_store(done),
+            }
+        }
     }
 
     async fn read_chunk(&self, table: usize, after: Option<Key>, rows_max: usize) -> Result<Chunk> {

@@ -111,8 +111,8 @@ pub(in crate::database::mysql) async fn install(
 }
 
 /// Nobody writes the table between the old triggers and the new ones. Should we be killed in between, both
-/// are there until the next start, and what is written meanwhile stands in the outbox twice: that is one
-/// change, while one that no trigger saw would be lost.
+/// are there until the next start, and what is written meanwhile stands in the outbox twice. That may make
+/// an ordinary change a conflict, while one that no trigger saw would be lost.
 async fn replace(
     conn: &mut Conn,
     table: &str,
