@@ -23,6 +23,7 @@ mod pairs;
 mod plugin;
 mod schema_change;
 mod script_commands;
+mod serve;
 mod sim;
 mod support;
 mod sync_basic;

@@ -283,6 +283,7 @@ pub async fn resolve(
             until_idle: true,
             copy_only: false,
             create_tables: false,
+            board: None,
         };
         sync(config, &request, shutdown, |_| ()).await?;
     } else {

@@ -72,6 +72,7 @@ pub async fn end(
                 until_idle: true,
                 copy_only: false,
                 create_tables: false,
+                board: None,
             };
             let report = sync(config, &request, shutdown, |_| ()).await?;
             let waiting: u64 = report.tables.iter().map(|t| t.parked).sum();

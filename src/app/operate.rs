@@ -1,5 +1,6 @@
 //! Syncing a migration: attempts of an engine, and what is remembered of them.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -22,6 +23,7 @@ use super::lease::Lease;
 use super::notebook::Notebook;
 use super::open::{open, state, state_folder, store};
 use super::progress::{Meter, Observed, note, note_lag, now_us};
+use super::proof::Board;
 use super::remap::remap;
 use super::resume::recopies;
 use super::rules::RuleWatcher;
@@ -38,6 +40,8 @@ pub struct SyncRequest {
     pub copy_only: bool,
     /// Make tables of the target that are not there.
     pub create_tables: bool,
+    /// Who proves both sides equal meanwhile.
+    pub board: Option<Arc<Board>>,
 }
 
 /// How often the state is written and wishes are looked at.
@@ -290,6 +294,10 @@ impl Work<'_> {
             },
         )
         .await?;
+        let board = self.request.board.as_deref();
+        if let Some(board) = board {
+            engine.tell(Arc::clone(&board.touched));
+        }
         self.followed = true;
         let (tell, mut told) = watch::channel(Observed {
             rows_copied: engine.rows_copied(),
@@ -340,6 +348,7 @@ impl Work<'_> {
                 &rules,
                 &self.stop,
                 (config, &mut self.widen),
+                board,
             );
             tokio::pin!(running, keeping);
             let finished = loop {
@@ -444,6 +453,7 @@ async fn keep(
     rules: &RuleWatcher,
     stop: &watch::Sender<bool>,
     (config, widens): (&Config, &mut bool),
+    board: Option<&Board>,
 ) {
     let mut tried = None;
     let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
@@ -458,6 +468,7 @@ async fn keep(
         let feeds = feeds.iter().cloned().zip(observed.positions);
         note_lag(record, &feeds.collect::<Vec<_>>()).await;
         record.refused_rules = rules.reload();
+        record.proof = board.map(Board::record);
         notebook.save(record).await;
         let is_due = tried.is_none_or(|t: Instant| t.elapsed() > WIDEN_AGAIN);
         if !observed.report.paused.is_empty() && is_due {

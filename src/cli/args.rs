@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use super::{
-    audit, check, conflict, demo, init, migration, plugin, query, reconcile, script, sync, verify,
-    worker,
+    audit, check, conflict, demo, init, migration, plugin, query, reconcile, script, serve, sync,
+    verify, worker,
 };
 
 /// Moves live tables out of a monolith's database into the databases of new services.
@@ -80,6 +80,7 @@ pub(super) enum Command {
     Worker(worker::WorkerArgs),
     Conflict(conflict::ConflictArgs),
     Migration(migration::MigrationArgs),
+    Serve(serve::ServeArgs),
     Script(script::ScriptArgs),
     Plugin(plugin::PluginArgs),
 }

@@ -7,8 +7,9 @@ use serde_json::{Value as Json, json};
 
 use crate::app::{Ending, SyncRequest, end, resume, state, sync};
 use crate::config::Config;
+use crate::data::clock::timestamp_text;
 use crate::error::{Error, ErrorKind, Result};
-use crate::state::MigrationRecord;
+use crate::state::{MigrationRecord, ProofRecord};
 
 use super::Printer;
 use super::context::{block_on, load};
@@ -72,6 +73,7 @@ pub(super) fn run(
                 until_idle: true,
                 copy_only: false,
                 create_tables: false,
+                board: None,
             };
             block_on(|shutdown| async {
                 let shutdown = shutdown;
@@ -199,6 +201,9 @@ fn show(record: &MigrationRecord, printer: &mut Printer<'_>) -> Result<()> {
             rule.rule, rule.reason
         ))?;
     }
+    if let Some(proof) = &record.proof {
+        printer.line(format!("proof     {}", proven(proof)))?;
+    }
     if let Some(verb) = &record.ending {
         printer.line(format!("ending    {verb} was begun and is not finished"))?;
     }
@@ -208,6 +213,35 @@ fn show(record: &MigrationRecord, printer: &mut Printer<'_>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// How far a host has proven both sides equal, in words.
+fn proven(proof: &ProofRecord) -> String {
+    let mut text = match proof.proven_us {
+        Some(at) => format!(
+            "everything that was committed before {} is equal",
+            timestamp_text(at, "Z")
+        ),
+        None => "not proven equal yet".to_owned(),
+    };
+    match proof.rows_different {
+        0 => {}
+        1 => text.push_str("; 1 row differs"),
+        rows => text.push_str(&format!("; {rows} rows differ")),
+    }
+    if let Some(first) = proof.differences.first() {
+        let (table, key, kind) = (&first.table, &first.key, &first.kind);
+        text.push_str(&format!(" (the first: {table} {key} {kind})"));
+    }
+    match proof.rows_in_flight {
+        0 => {}
+        1 => text.push_str("; 1 row is in flight"),
+        rows => text.push_str(&format!("; {rows} rows are in flight")),
+    }
+    if let Some(reason) = &proof.reason {
+        text.push_str(&format!("; {reason}"));
+    }
+    text
 }
 
 fn list(config: &Config, printer: &mut Printer<'_>) -> Result<u8> {

@@ -19,6 +19,7 @@ mod query;
 mod reconcile;
 mod report;
 mod script;
+mod serve;
 mod sync;
 mod trial;
 mod verify;
@@ -93,6 +94,7 @@ fn dispatch(parsed: Arguments, out: &mut dyn Write, errors: &mut dyn Write) -> R
         Command::Migration(args) => migration::run(&args, &mut printer, config),
         Command::Plugin(args) => plugin::run(&args, &mut printer, config),
         Command::Worker(args) => worker::run(&args, &mut printer, config),
+        Command::Serve(args) => serve::run(&args, &mut printer, config),
         Command::Script(args) => script::run(&args, &mut printer, config),
     }
 }

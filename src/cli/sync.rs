@@ -46,6 +46,7 @@ pub(super) fn run(
         until_idle: args.until_idle,
         copy_only: false,
         create_tables: args.create_tables,
+        board: None,
     };
     follow(&request, printer, progress, config)
 }
@@ -61,6 +62,7 @@ pub(super) fn run_copy(
         until_idle: false,
         copy_only: true,
         create_tables: args.create_tables,
+        board: None,
     };
     follow(&request, printer, progress, config)
 }

@@ -103,7 +103,7 @@ pub(super) fn run(
     })
 }
 
-fn line(report: &Report) -> String {
+pub(super) fn line(report: &Report) -> String {
     let failed: Vec<&str> = report
         .checks
         .iter()

@@ -6,6 +6,7 @@ use super::document::{Section, Text};
 use super::rule::{RuleConfig, RuleSource};
 use super::store::StoreConfig;
 use super::strategy::BUILT_IN_STRATEGIES;
+use super::verification::{self, VerificationConfig};
 
 /// A migration, checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +23,8 @@ pub struct MigrationConfig {
     pub tables: Vec<TableConfig>,
     /// How it runs.
     pub options: MigrationOptions,
+    /// How the host proves both sides equal.
+    pub verification: VerificationConfig,
 }
 
 /// Which way changes go.
@@ -180,6 +183,7 @@ pub(super) fn read(section: Section<'_>, known: Known<'_>) -> Option<MigrationCo
         .map(|table| read_table(table, mode, &on_conflict, known))
         .collect();
     let options = read_options(&section);
+    let verification = verification::read(&section);
     let all_read = tables.iter().all(Option::is_some);
     let tables: Vec<_> = tables.into_iter().flatten().collect();
     check_tables(&section, &tables);
@@ -191,6 +195,7 @@ pub(super) fn read(section: Section<'_>, known: Known<'_>) -> Option<MigrationCo
         on_conflict,
         tables: all_read.then_some(tables)?,
         options,
+        verification,
     })
 }
 

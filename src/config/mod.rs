@@ -22,6 +22,7 @@ mod secret;
 mod store;
 mod strategy;
 mod template;
+mod verification;
 
 #[cfg(test)]
 mod tests;
@@ -40,3 +41,4 @@ pub use secret::Secret;
 pub use store::{Capture, ServerUrl, StoreConfig, StoreUrl};
 pub use strategy::BUILT_IN_STRATEGIES;
 pub use template::TEMPLATE;
+pub use verification::{SweepLevel, VerificationConfig};

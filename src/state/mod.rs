@@ -19,7 +19,9 @@ use crate::error::{Error, ErrorKind, Result};
 
 pub use audit::{AuditLog, AuditSummary};
 pub use probe::probe;
-pub use record::{KnownColumn, MigrationRecord, PausedTable, RefusedRule};
+pub use record::{
+    KnownColumn, MigrationRecord, PausedTable, ProofDifference, ProofRecord, RefusedRule,
+};
 
 use failure::failed;
 

@@ -25,6 +25,40 @@ pub struct RefusedRule {
     pub reason: String,
 }
 
+/// How far a host has proven both sides equal while they change. Times are microseconds since 1970 UTC.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ProofRecord {
+    /// When the comparison of everything began on which the proof rests; `None`: there is none.
+    pub base_us: Option<i64>,
+    /// Every row was compared, and was equal, after its last change before this moment, but for those in
+    /// flight and those that differ.
+    pub proven_us: Option<i64>,
+    /// How often a row was found equal after it had changed.
+    pub rows_compared: u64,
+    /// Rows that changed and are not settled yet.
+    pub rows_in_flight: u64,
+    /// Rows that differ after they changed.
+    pub rows_different: u64,
+    /// How often it could not be told what the source has for a row of the target: left to the next
+    /// comparison of everything.
+    pub rows_untold: u64,
+    /// The first rows that differ.
+    pub differences: Vec<ProofDifference>,
+    /// Why the proof does not go on, if it does not.
+    pub reason: Option<String>,
+}
+
+/// A row that differs after it changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProofDifference {
+    /// The target's table.
+    pub table: String,
+    /// The row's key in it.
+    pub key: String,
+    /// How it differs: `missing_on_target`, `extra_on_target` or `differs`.
+    pub kind: String,
+}
+
 /// What is known of a column of the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -85,6 +119,9 @@ pub struct MigrationRecord {
     /// Conflicts that wait.
     #[serde(default)]
     pub parked: u64,
+    /// How far both sides are proven equal, where a host does that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<ProofRecord>,
     /// When this was written, microseconds since 1970 UTC.
     #[serde(default)]
     pub updated_us: i64,
@@ -113,6 +150,7 @@ impl MigrationRecord {
             unfinished: Vec::new(),
             known_columns: BTreeMap::new(),
             parked: 0,
+            proof: None,
             updated_us: 0,
         }
     }

@@ -51,6 +51,9 @@ impl<S: SyncStore> Engine<S> {
             Role::Source => self.map_forward(changes)?,
             Role::Target => self.map_backward(changes)?,
         };
+        if let Some(touched) = &self.touched {
+            touched.note_all(mapped.iter().map(|c| (&c.unit, &c.source_key)));
+        }
         let mut out = Composed::default();
         let mut merged: Vec<Run> = Vec::with_capacity(mapped.len());
         let mut index: FastMap<UnitKey, usize> = FastMap::default();

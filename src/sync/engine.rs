@@ -1,7 +1,7 @@
 //! The engine's state.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use crate::data::{FastMap, LogId};
 use crate::database::{
@@ -15,6 +15,7 @@ use super::began::Begun;
 use super::copy::{CopyProgress, Line};
 use super::plan::Plan;
 use super::report::{SyncReport, TableCounts};
+use super::touched::Touched;
 
 /// Bounds of the engine's work.
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +79,8 @@ pub struct Engine<S> {
     pub(super) paused: BTreeMap<usize, String>,
     pub(super) counts: Vec<TableCounts>,
     pub(super) own_writes: u64,
+    /// Who wants to know which rows change.
+    pub(super) touched: Option<Arc<Touched>>,
     /// The conflict that was worked on last, so that each has its turn.
     pub(super) last_tried: Option<(Role, i64)>,
 }
@@ -99,7 +102,20 @@ impl<S: SyncStore> Engine<S> {
         self.read
     }
 
+    /// From now on, notes which rows change. Of what is being copied there are no notes.
+    pub fn tell(&mut self, touched: Arc<Touched>) {
+        if !self.is_copied() {
+            touched.lose();
+        }
+        touched.note_all(self.open.values().map(|c| (&c.unit, &c.source_key)));
+        touched.begin();
+        self.touched = Some(touched);
+    }
+
     pub(super) fn add_open(&mut self, conflict: OpenConflict) {
+        if let Some(touched) = &self.touched {
+            touched.note(&conflict.unit, &conflict.source_key);
+        }
         let id = (conflict.home, conflict.id);
         self.open_by_key.insert(conflict.unit.clone(), id);
         self.open.insert(id, conflict);

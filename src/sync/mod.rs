@@ -59,8 +59,10 @@ mod pipeline;
 mod plan;
 mod recover;
 mod report;
+mod touched;
 
 pub use engine::{Engine, EngineOptions};
 pub use pipeline::{RunOptions, run};
 pub use plan::{Plan, Unit};
 pub use report::{CreatedTable, SyncReport, TableCounts};
+pub use touched::{Touched, Touches};

@@ -131,6 +131,7 @@ impl<S: SyncStore> Engine<S> {
             paused: BTreeMap::new(),
             counts,
             own_writes: 0,
+            touched: None,
             last_tried: None,
         };
         let marks = recovered.iter().flat_map(|r| &r.settled);

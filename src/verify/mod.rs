@@ -33,6 +33,7 @@ mod ledger;
 mod look;
 mod merge;
 mod order;
+mod proof;
 mod query;
 mod reader;
 mod reconcile;
@@ -56,6 +57,7 @@ pub use constraints::{Pair, SchemaDifference, compare_constraints, late_sequence
 pub use flow::{Across, Flow, Moving};
 pub use lanes::Lanes;
 pub use ledger::Ledger;
+pub use proof::{BothRows, Ground, Proof, ProofTable, Round, Unproven};
 pub use query::{FileForm, FileRows, JsonRows, QueryOptions, QueryRows, TextRows, query};
 pub use reconcile::{
     Action, Entry, Operation, Prefer, ReconcileReport, ReconcileRequest, ReconcileTable,

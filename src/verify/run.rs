@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, ErrorKind, Result};
 use crate::rule::mapping::TableMapping;
 
-use super::flow::Across;
 use super::look::Parts;
 use super::report::{Difference, Report, TableReport};
 use super::request::{Level, Progress, Stage, VerifyRequest};

@@ -12,6 +12,7 @@ mod live;
 mod memory;
 mod moving;
 mod parts;
+mod proof;
 mod query;
 mod readers;
 mod reconcile;

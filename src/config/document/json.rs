@@ -60,6 +60,23 @@ impl<'a> Section<'a> {
         numbers
     }
 
+    /// A number within bounds, if given and right.
+    pub(in crate::config) fn number(&self, key: &'static str, min: f64, max: f64) -> Option<f64> {
+        let (place, value) = self.entry(key)?;
+        let text = match value.get_ref() {
+            DeValue::Integer(number) if number.radix() == 10 => number.as_str(),
+            DeValue::Float(number) => number.as_str(),
+            _ => "",
+        };
+        let number = text.replace('_', "").parse::<f64>();
+        let number = number.ok().filter(|n| (min..=max).contains(n));
+        if number.is_none() {
+            let wanted = format!("a number from {min} to {max}");
+            self.wrong_type(&place, &wanted, value.get_ref());
+        }
+        number
+    }
+
     fn json_at(&self, place: &Place, value: &'a DeValue<'a>) -> serde_json::Value {
         use serde_json::Value;
         match value {

@@ -1,0 +1,277 @@
+//! The host: syncs all migrations of a configuration, and proves their sides equal all the time.
+//!
+//! Each migration is attended to on its own: whatever becomes of one, the others go on. One that is not
+//! begun, paused, ended or worked on by another process is left alone until that changes; one whose sync
+//! ends with an error is tried again, or waits for a person where its phase says so.
+//!
+//! A comparison of everything and the running proof (`proof`) work beside each sync, on connections of
+//! their own, and rest most of the time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use crate::config::{Config, MigrationConfig, SweepLevel};
+use crate::error::{Error, ErrorKind, Result, Retry};
+use crate::lifecycle::Phase;
+use crate::runtime::{Shutdown, shutdown as new_shutdown};
+use crate::state::ProofRecord;
+use crate::verify::{Level, Report};
+
+use super::lease::Lease;
+use super::open::{state, state_folder};
+use super::operate::{SyncRequest, sync};
+use super::progress::now_us;
+use super::proof::{Board, prove};
+use super::verify::{VerifyOptions, remember, verify};
+
+/// How often it is looked whether a migration can be attended to.
+const LOOK: Duration = Duration::from_millis(500);
+/// Before a sync that ended by itself is begun again.
+const AGAIN: Duration = Duration::from_secs(5);
+/// Before everything is compared once more because the proof's base was lost, or could not be read.
+const SWEEP_AGAIN: Duration = Duration::from_secs(10);
+
+/// What happens, for whoever watches.
+#[derive(Debug)]
+pub enum HostEvent {
+    /// A sync has begun.
+    Begun,
+    /// Everything was compared.
+    Swept(Box<Report>),
+    /// Rows that changed differ, or do not any more.
+    Proof(Box<ProofRecord>),
+    /// A sync has ended, with an error or because somebody paused it.
+    Ended(Option<Error>),
+}
+
+/// Where events go, each with the migration's name.
+pub type HostEvents = mpsc::UnboundedSender<(String, HostEvent)>;
+
+/// Attends to these migrations until the process is asked to stop; none named: to all.
+pub async fn host(
+    config: Arc<Config>,
+    names: Vec<String>,
+    shutdown: &Shutdown,
+    events: HostEvents,
+) -> Result<()> {
+    let names = match names.is_empty() {
+        true => config.migrations.keys().cloned().collect(),
+        false => names,
+    };
+    if names.is_empty() {
+        return Err(Error::new(
+            ErrorKind::Config,
+            "there is no migration in the configuration",
+        ));
+    }
+    for name in &names {
+        config.migration(name)?;
+    }
+    state(&config).await?;
+    let mut all = JoinSet::new();
+    for name in names {
+        let host = Host {
+            config: Arc::clone(&config),
+            name,
+            shutdown: shutdown.clone(),
+            events: events.clone(),
+        };
+        all.spawn(async move { host.attend().await });
+    }
+    while let Some(ended) = all.join_next().await {
+        ended.map_err(|e| {
+            Error::new(ErrorKind::Internal, "the host of a migration crashed").caused_by(e)
+        })?;
+    }
+    Ok(())
+}
+
+/// Attends to one migration.
+#[derive(Clone)]
+struct Host {
+    config: Arc<Config>,
+    name: String,
+    shutdown: Shutdown,
+    events: HostEvents,
+}
+
+impl Host {
+    fn tell(&self, event: HostEvent) {
+        // Nobody watching is all right.
+        drop(self.events.send((self.name.clone(), event)));
+    }
+
+    async fn pause(&self, time: Duration) {
+        tokio::select! {
+            () = tokio::time::sleep(time) => {}
+            () = self.shutdown.requested() => {}
+        }
+    }
+
+    async fn attend(&self) {
+        let mut said = None;
+        while !self.shutdown.is_requested() {
+            match self.is_wanted().await {
+                Ok(None) => {
+                    said = None;
+                    self.sync().await;
+                    self.pause(AGAIN).await;
+                }
+                Ok(Some(why)) => {
+                    if said.as_ref() != Some(&why) {
+                        tracing::info!(migration = self.name, "left alone: {why}");
+                        said = Some(why);
+                    }
+                    self.pause(LOOK).await;
+                }
+                Err(e) => {
+                    tracing::warn!(migration = self.name, "the state cannot be read: {e}");
+                    self.pause(AGAIN).await;
+                }
+            }
+        }
+    }
+
+    /// Why there is nothing to do, if there is not.
+    async fn is_wanted(&self) -> Result<Option<String>> {
+        let state = state(&self.config).await?;
+        let record = state.migration(&self.name).await?;
+        if let Some(verb) = &record.ending {
+            return Ok(Some(format!("{verb} was begun and is not finished")));
+        }
+        if record.phase == Phase::Planned {
+            let name = &self.name;
+            return Ok(Some(format!(
+                "it is not begun; banyan migration start {name}"
+            )));
+        }
+        if !record.phase.is_running() {
+            return Ok(Some(format!("it is {}", record.phase)));
+        }
+        if let Some(reason) = state.pause_wished(&self.name).await? {
+            return Ok(Some(format!("it is paused: {reason}")));
+        }
+        if Lease::is_held(&state_folder(&self.config)?, &self.name)? {
+            return Ok(Some("another process works on it".to_owned()));
+        }
+        Ok(None)
+    }
+
+    /// Syncs until that ends, and proves meanwhile.
+    async fn sync(&self) {
+        let board = Arc::new(Board::default());
+        let request = SyncRequest {
+            migration: self.name.clone(),
+            until_idle: false,
+            copy_only: false,
+            create_tables: false,
+            board: Some(Arc::clone(&board)),
+        };
+        let (copied, is_copied) = watch::channel(false);
+        let (over, until_over) = new_shutdown();
+        let (host, beside) = (self.clone(), Arc::clone(&board));
+        // On a thread of its own: comparing is work, and the workers are the syncs'.
+        let runtime = tokio::runtime::Handle::current();
+        let proving = tokio::task::spawn_blocking(move || {
+            runtime.block_on(host.verify(&beside, is_copied, &until_over));
+        });
+        self.tell(HostEvent::Begun);
+        let host = self.clone();
+        let syncing = tokio::spawn(async move {
+            let observe = |observed: &super::Observed| {
+                if observed.copied != *copied.borrow() {
+                    copied.send_replace(observed.copied);
+                }
+            };
+            sync(&host.config, &request, &host.shutdown, observe).await
+        });
+        let ended = match syncing.await {
+            Ok(Ok(_)) => None,
+            Ok(Err(e)) => Some(e),
+            Err(e) => Some(Error::new(ErrorKind::Internal, "a sync crashed").caused_by(e)),
+        };
+        over.request();
+        if let Err(e) = proving.await {
+            tracing::error!(migration = self.name, "the verification crashed: {e}");
+        }
+        self.tell(HostEvent::Ended(ended));
+    }
+
+    /// Compares everything now and then, and what changes all the time.
+    async fn verify(&self, board: &Arc<Board>, mut copied: watch::Receiver<bool>, over: &Shutdown) {
+        let is_copied = tokio::select! {
+            is_copied = copied.wait_for(|copied| *copied) => is_copied.is_ok(),
+            () = over.requested() => false,
+        };
+        if !is_copied {
+            return;
+        }
+        // What was noted up to here is compared with everything else.
+        drop(board.touched.drain());
+        let (host, beside, until) = (self.clone(), Arc::clone(board), over.clone());
+        let proving = tokio::spawn(async move {
+            let tell = |record| host.tell(HostEvent::Proof(Box::new(record)));
+            let proven = prove(&host.config, &host.name, &beside, &tell, &until).await;
+            if let Err(e) = proven {
+                tracing::warn!(migration = host.name, "the proof does not go on: {e}");
+            }
+        });
+        self.sweep(board, over).await;
+        drop(proving.await);
+    }
+
+    async fn sweep(&self, board: &Board, over: &Shutdown) {
+        let Ok(migration) = self.config.migration(&self.name) else {
+            return;
+        };
+        let options = options(&self.name, migration);
+        while !over.is_requested() {
+            let (begun_us, losses) = (now_us(), board.losses());
+            let swept = tokio::select! {
+                swept = verify(&self.config, &options, &|_| ()) => swept,
+                () = over.requested() => return,
+            };
+            let wait = match swept {
+                Ok(report) => {
+                    board.swept(&report, begun_us, losses);
+                    if let Err(e) = remember(&self.config, &self.name, &report) {
+                        tracing::warn!(migration = self.name, "history is not written down: {e}");
+                    }
+                    self.tell(HostEvent::Swept(Box::new(report)));
+                    Duration::from_secs(migration.verification.interval_s)
+                }
+                Err(e) => {
+                    tracing::warn!(migration = self.name, "a comparison was given up: {e}");
+                    match e.kind().retry() {
+                        Retry::Backoff => SWEEP_AGAIN,
+                        Retry::Never => Duration::from_secs(migration.verification.interval_s),
+                    }
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = over.requested() => return,
+                () = board.lost.notified() => {
+                    tokio::select! {
+                        () = tokio::time::sleep(SWEEP_AGAIN.min(wait)) => {}
+                        () = over.requested() => return,
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn options(name: &str, migration: &MigrationConfig) -> VerifyOptions {
+    let verification = &migration.verification;
+    VerifyOptions {
+        level: match verification.level {
+            SweepLevel::Hash => Level::Hash,
+            SweepLevel::Full => Level::Full,
+        },
+        ..VerifyOptions::new(name)
+    }
+}

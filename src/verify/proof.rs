@@ -1,0 +1,291 @@
+//! The running proof: rows are compared after they changed, so that what was proven equal stays proven.
+//!
+//! A comparison of everything says that both sides were equal at one time. From then on whoever carries
+//! the changes over notes which rows they are of, and these alone are compared, whatever the size of the
+//! tables. Both together say of every row that it was compared after its last change. (Damage to a row
+//! that nobody changes is found by the next comparison of everything.)
+//!
+//! Nothing on its way is a difference. A row is one that differs in the same way at two looks between
+//! which everything that was committed before has got across ([`Flow::across`]), and of which no change
+//! was noted from before the first look until after the second: a change is noted before it is applied,
+//! so what the first look saw on its way would have arrived or been noted. Rows that flip between two
+//! values cannot deceive it, as they can one who knows nothing of the changes.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
+
+use futures::future::BoxFuture;
+
+use crate::data::{Key, Row};
+use crate::database::UnitKey;
+use crate::error::Result;
+use crate::rule::mapping::MappedTable;
+
+use super::flow::{Across, Flow};
+use super::order::differing_columns;
+use super::suspect::{DifferenceKind, Suspect};
+use super::tolerance::Tolerance;
+
+/// Rows that are read at once.
+const PAGE_ROWS: usize = 500;
+/// Rows that wait to be compared, at most.
+const PENDING_MAX: usize = 1_000_000;
+
+/// A row that differs.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Unproven {
+    /// The target's table.
+    pub table: String,
+    /// The row's key in it.
+    pub key: String,
+    /// How it differs.
+    pub kind: DifferenceKind,
+}
+
+/// A row of both sides in the target table's form.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BothRows {
+    /// What the source's row is in the target.
+    pub source: Option<Row>,
+    /// The target's.
+    pub target: Option<Row>,
+}
+
+/// What a proof rests on.
+pub trait Ground: Send + Sync {
+    /// Rows of which changes were noted since the last call, with their keys in the source; `None`: some
+    /// may be missing.
+    fn noted(&self) -> Option<Vec<(UnitKey, Key)>>;
+
+    /// Rows of a unit as they are, by their keys in the target and in the source. `None`: it cannot be
+    /// told what the source has there.
+    fn rows<'a>(
+        &'a self,
+        unit: usize,
+        keys: &'a [(Key, Key)],
+    ) -> BoxFuture<'a, Result<Vec<Option<BothRows>>>>;
+
+    /// Tells when changes have got across.
+    fn flow(&self) -> &dyn Flow;
+
+    /// Called after each page with the time that reading it took.
+    fn rest(&self, read: Duration) -> BoxFuture<'_, ()>;
+}
+
+/// A table of the target whose rows are compared.
+#[derive(Clone, Debug)]
+pub struct ProofTable {
+    name: String,
+    tolerance: Tolerance,
+}
+
+impl ProofTable {
+    /// The table, and by how much numbers of its columns may differ.
+    #[must_use]
+    pub fn new(table: &MappedTable, tolerances: Option<&BTreeMap<String, f64>>) -> Self {
+        let columns: Vec<String> = table.table.columns.iter().map(|c| c.name.clone()).collect();
+        Self {
+            name: table.table.name.clone(),
+            tolerance: Tolerance::new(&columns, tolerances),
+        }
+    }
+}
+
+/// What is known of a row that changed.
+#[derive(Debug)]
+struct Pending {
+    source_key: Key,
+    /// How it differed when it was last looked at.
+    seen: Option<Suspect>,
+    /// Whether it is a difference.
+    is_different: bool,
+}
+
+/// What a round came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Round {
+    /// What was committed before the round began has been compared, but for rows that moved on
+    /// ([`Proof::in_flight`]).
+    Through,
+    /// Nobody carries changes over, and those of some rows wait.
+    Waits,
+    /// Changes did not get across within the patience; why, as far as known.
+    Late(String),
+    /// Rows may have changed of which nothing was noted: only a comparison of everything helps.
+    Lost,
+}
+
+/// A proof that goes on; see the module's text.
+#[derive(Debug)]
+pub struct Proof {
+    /// By unit.
+    tables: Vec<ProofTable>,
+    pending: HashMap<UnitKey, Pending>,
+    compared: u64,
+    untold: u64,
+}
+
+impl Proof {
+    /// Of these tables, by unit. Nothing has changed yet.
+    #[must_use]
+    pub fn new(tables: Vec<ProofTable>) -> Self {
+        Self {
+            tables,
+            pending: HashMap::new(),
+            compared: 0,
+            untold: 0,
+        }
+    }
+
+    /// From now on, of these tables, by unit.
+    pub fn set_tables(&mut self, tables: Vec<ProofTable>) {
+        self.tables = tables;
+    }
+
+    /// How often a row was found equal after it had changed.
+    #[must_use]
+    pub fn compared(&self) -> u64 {
+        self.compared
+    }
+
+    /// How often it could not be told what the source has for a row.
+    #[must_use]
+    pub fn untold(&self) -> u64 {
+        self.untold
+    }
+
+    /// Rows that changed and are neither proven equal yet nor different.
+    #[must_use]
+    pub fn in_flight(&self) -> u64 {
+        self.pending.values().filter(|p| !p.is_different).count() as u64
+    }
+
+    /// Rows that differ.
+    #[must_use]
+    pub fn different(&self) -> u64 {
+        self.pending.values().filter(|p| p.is_different).count() as u64
+    }
+
+    /// The first rows that differ, by table and key.
+    #[must_use]
+    pub fn list(&self, most: usize) -> Vec<Unproven> {
+        let mut rows: Vec<_> = self
+            .pending
+            .iter()
+            .filter(|(_, pending)| pending.is_different)
+            .filter_map(|(unit, pending)| {
+                Some(Unproven {
+                    table: self.tables.get(unit.unit)?.name.clone(),
+                    key: unit.key.to_string(),
+                    kind: pending.seen.as_ref()?.kind(),
+                })
+            })
+            .collect();
+        rows.sort_by(|a, b| (&a.table, &a.key).cmp(&(&b.table, &b.key)));
+        rows.truncate(most);
+        rows
+    }
+
+    /// Compares what has changed since the last round. Fails with what a store says when it cannot be
+    /// read; then nothing more is proven, and the next round goes on.
+    pub async fn round(&mut self, ground: &dyn Ground, patience: Duration) -> Result<Round> {
+        let (moving, round) = match ground.flow().across(patience).await? {
+            Across::Late(why) => return Ok(Round::Late(why)),
+            Across::Still(moving) if !moving.is_empty() => (moving, Round::Waits),
+            Across::Carried(moving) | Across::Still(moving) => (moving, Round::Through),
+        };
+        if !self.take_notes(ground) {
+            return Ok(Round::Lost);
+        }
+        let mut pages: BTreeMap<usize, Vec<(Key, Key)>> = BTreeMap::new();
+        for (unit, pending) in &self.pending {
+            let keys = (unit.key.clone(), pending.source_key.clone());
+            pages.entry(unit.unit).or_default().push(keys);
+        }
+        let mut twice = Vec::new();
+        for (unit, keys) in pages {
+            for keys in keys.chunks(PAGE_ROWS) {
+                let begun = Instant::now();
+                let rows = ground.rows(unit, keys).await?;
+                let took = begun.elapsed();
+                for ((key, _), rows) in keys.iter().zip(rows) {
+                    let key = key.clone();
+                    twice.extend(self.look(UnitKey { unit, key }, rows));
+                }
+                ground.rest(took).await;
+            }
+        }
+        if !self.take_notes(ground) {
+            return Ok(Round::Lost);
+        }
+        for unit in twice {
+            let Some(table) = self.tables.get(unit.unit) else {
+                continue;
+            };
+            let is_moving = moving.has(&table.name, unit.key.clone());
+            // What was noted since is looked at anew.
+            if let Some(pending) = self.pending.get_mut(&unit)
+                && pending.seen.is_some()
+                && !is_moving
+            {
+                pending.is_different = true;
+            }
+        }
+        Ok(round)
+    }
+
+    /// Everything that is noted counts as not looked at. Answers whether nothing is missing.
+    fn take_notes(&mut self, ground: &dyn Ground) -> bool {
+        let noted = ground.noted();
+        let room = PENDING_MAX.saturating_sub(self.pending.len());
+        let Some(noted) = noted.filter(|noted| noted.len() <= room) else {
+            self.pending.clear();
+            return false;
+        };
+        for (unit, source_key) in noted {
+            let pending = Pending {
+                source_key,
+                seen: None,
+                is_different: false,
+            };
+            self.pending.insert(unit, pending);
+        }
+        true
+    }
+
+    /// Takes in how a row is. Answers it if it differs as it did before.
+    fn look(&mut self, unit: UnitKey, rows: Option<BothRows>) -> Option<UnitKey> {
+        let tolerance = &self.tables.get(unit.unit)?.tolerance;
+        let Some(rows) = rows else {
+            self.untold += 1;
+            self.pending.remove(&unit);
+            return None;
+        };
+        let Some(now) = difference(rows, tolerance) else {
+            self.compared += 1;
+            self.pending.remove(&unit);
+            return None;
+        };
+        let pending = self.pending.get_mut(&unit)?;
+        let is_same = pending.seen.as_ref().is_some_and(|seen| seen.same(&now));
+        pending.is_different &= is_same;
+        pending.seen = Some(now);
+        is_same.then_some(unit)
+    }
+}
+
+/// How the rows differ, if they do.
+fn difference(rows: BothRows, tolerance: &Tolerance) -> Option<Suspect> {
+    let suspect = Suspect {
+        source: rows.source,
+        target: rows.target,
+        before: None,
+        ordinal: 0,
+    };
+    let is_equal = match (&suspect.source, &suspect.target) {
+        (None, None) => true,
+        (Some(a), Some(b)) => differing_columns(a, b).is_empty(),
+        _ => false,
+    };
+    (!is_equal && !tolerance.allows(&suspect)).then_some(suspect)
+}
