@@ -53,6 +53,7 @@ Commands:
   worker     Compare and query for others: see --workers of verify and query
   conflict   The recorded and the parked conflicts
   migration  The life of a migration
+  serve      Host all migrations: sync them and prove their sides equal, until stopped
   script     Check and test rules written in Rhai
   plugin     Write, build, check and test rules that are WebAssembly components
 
