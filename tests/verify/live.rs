@@ -16,6 +16,8 @@ use crate::support::sides::{Engine, Side, Sides};
 const WRITTEN: usize = 60;
 const ROWS: usize = 3000;
 const LASTS: Duration = Duration::from_secs(30);
+/// How long a sync runs at least before it is killed.
+const RUNS: Duration = Duration::from_secs(2);
 
 /// Ends the writers when the test does, whatever became of it.
 struct Stop(Arc<AtomicBool>);
@@ -124,7 +126,7 @@ fn verify(sides: &Sides, level: &str) -> (i32, Json) {
         "--recheck-ms",
         "150",
         "--patience-s",
-        "20",
+        "60",
         "--format",
         "json",
     ]);
@@ -139,8 +141,10 @@ fn no_false_alarm(sides: Sides) {
     let begun = Instant::now();
     let mut seed = Seed::new(5);
     let mut sync = Running(sides.shop.start(&["sync", "shop", "--quiet"]));
+    let mut started = Instant::now();
     let (mut verified, mut in_flight, mut late) = (0, 0, 0);
-    while begun.elapsed() < LASTS {
+    // Each level at least once, however slow the machine.
+    while begun.elapsed() < LASTS || verified < 3 {
         let level = ["full", "hash", "count"][verified % 3];
         let (code, report) = std::thread::scope(|scope| {
             let verifying = scope.spawn(|| verify(&sides, level));
@@ -153,10 +157,12 @@ fn no_false_alarm(sides: Sides) {
                         std::thread::sleep(Duration::from_millis(seed.choose(4000) as u64));
                         sync.signal("-CONT");
                     }
-                    1 => {
+                    // It must have had the time to get on, on a busy machine, too.
+                    1 if started.elapsed() > RUNS => {
                         drop(sync.0.kill());
                         drop(sync.0.wait());
                         sync = Running(sides.shop.start(&["sync", "shop", "--quiet"]));
+                        started = Instant::now();
                     }
                     _ => {}
                 }
@@ -180,7 +186,6 @@ fn no_false_alarm(sides: Sides) {
         "{verified} verifications, {} writes, {in_flight} rows in flight, {late} times late",
         done.load(Ordering::Relaxed)
     );
-    assert!(verified >= 3, "only {verified} verifications");
     drop(sync);
     sides.sync();
     let (code, report) = verify(&sides, "full");
@@ -237,6 +242,12 @@ fn a_sync_that_comes_back(sides: Sides) {
     // Nobody carries them over: the sides differ, and it is said why.
     let (code, report) = verify(&sides, "full");
     assert_eq!((code, wait(&report)), (1, 29), "{report}");
+    // Numbers say nothing about that, so they are looked into.
+    sides
+        .source
+        .sql("INSERT INTO accounts VALUES (9000, 1, 0, 'one more')");
+    let (code, report) = verify(&sides, "count");
+    assert_eq!((code, wait(&report)), (1, 30), "{report}");
     for level in ["full", "hash", "count"] {
         sides
             .source
