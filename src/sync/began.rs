@@ -154,7 +154,7 @@ impl<S: SyncStore> Engine<S> {
                 whole.before.clone_from(row);
             }
             if begun.kept {
-                out.began.push(began(table, &whole.unit, &begun));
+                out.begin(began(table, &whole.unit, &begun));
             } else {
                 self.end_into(&whole.unit, out);
             }
@@ -169,7 +169,7 @@ impl<S: SyncStore> Engine<S> {
             let table = self.plan.units[unit.unit].mapping;
             if let Some(begun) = self.began.get_mut(&unit).filter(|b| !b.kept) {
                 begun.kept = true;
-                out.began.push(began(table, &unit, begun));
+                out.begin(began(table, &unit, begun));
             }
         }
         for change in &gone {
@@ -192,7 +192,7 @@ impl<S: SyncStore> Engine<S> {
 
     fn end_into(&mut self, unit: &UnitKey, out: &mut Composed) {
         if let Some(ended) = self.end_begun(unit) {
-            out.began.retain(|b| b.unit != *unit);
+            out.began.remove(unit);
             out.ended.push(ended);
         }
     }

@@ -22,9 +22,16 @@ pub(super) struct Composed {
     /// Keys whose changes end where they began, with the last one's time.
     pub(super) unchanged: Vec<(UnitKey, Option<i64>)>,
     /// Of what the copy covers.
-    pub(super) began: Vec<Began>,
+    pub(super) began: FastMap<UnitKey, Began>,
     /// What is not covered any more.
     pub(super) ended: Vec<(usize, UnitKey)>,
+}
+
+impl Composed {
+    /// What was said of the row before does not count any more.
+    pub(super) fn begin(&mut self, began: Began) {
+        self.began.insert(began.unit.clone(), began);
+    }
 }
 
 /// A change of a unit's row, in the target table's form.

@@ -223,7 +223,7 @@ impl<S: SyncStore> Engine<S> {
                 anchor: page.anchor,
                 changes: composed.changes,
                 touched: composed.touched,
-                began: composed.began,
+                began: composed.began.into_values().collect(),
                 ended: composed.ended,
                 ..ApplyBatch::default()
             },
