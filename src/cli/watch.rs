@@ -25,7 +25,7 @@ pub(super) struct WatchArgs {
     #[arg(long, value_name = "S", default_value_t = 60, requires = "continuous")]
     pub(super) interval_s: u64,
 
-    /// Alert when less than this is proven equal, or a check fails
+    /// Alert when less than this (of a sample, if one is compared) is proven equal, or a check fails
     #[arg(
         long,
         value_name = "PERCENT",
@@ -50,7 +50,7 @@ pub(super) fn run(
     config: &Config,
     printer: &mut Printer<'_>,
 ) -> Result<u8> {
-    let options = VerifyOptions {
+    let mut options = VerifyOptions {
         totals: false,
         ..options.clone()
     };
@@ -91,6 +91,10 @@ pub(super) fn run(
                 Err(e) => return Err(e),
             }
             sweeps += 1;
+            // Other rows each time.
+            if let Some(sample) = &mut options.sample {
+                sample.seed = sample.seed.wrapping_add(1);
+            }
             if args.watch.sweeps.is_some_and(|most| sweeps >= most) {
                 break;
             }
@@ -110,14 +114,25 @@ fn line(report: &Report) -> String {
         .filter(|c| !c.passed)
         .map(|c| c.check.as_str())
         .collect();
+    let sample = report.sample.as_ref().filter(|_| report.is_part());
+    let (well, of) = match sample {
+        None => ("consistent", String::new()),
+        Some(sample) => (
+            "no difference in the sample",
+            format!(
+                " of it ({} % of the rows, seed {})",
+                sample.rows_percent, sample.asked.seed
+            ),
+        ),
+    };
     let mut line = format!(
-        "{}: {} % proven equal, {} differences, {} in flight ({} in {:.1} s)",
+        "{}: {} %{of} proven equal, {} differences, {} in flight ({} in {:.1} s)",
         if report.consistent {
-            "consistent"
+            well
         } else {
             "NOT consistent"
         },
-        report.consistency_percent,
+        report.proven_percent(),
         report.differences_total,
         report.in_flight,
         report.level,
@@ -131,16 +146,29 @@ fn line(report: &Report) -> String {
 
 /// Rows in flight are not proven equal, but they are no reason to wake anybody.
 fn is_alarming(report: &Report, below: f64) -> bool {
-    let is_low = report.consistency_percent < below && report.differences_total > 0;
-    is_low
-        || report.checks.iter().any(|c| !c.passed)
-        || report.tables.iter().any(|t| !t.consistent()) && report.consistency_percent < below
+    // Where numbers differ, at most so much is equal, whatever a sample says.
+    let sampled = report.tables.iter().filter(|t| t.sampled_percent.is_some());
+    let (fewer, more) = sampled
+        .filter(|t| t.numbers_differ)
+        .map(|t| {
+            (
+                t.rows_source.min(t.rows_target),
+                t.rows_source.max(t.rows_target),
+            )
+        })
+        .fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
+    let mut proven = report.proven_percent();
+    if more > 0 {
+        proven = proven.min(100.0 * fewer as f64 / more as f64);
+    }
+    report.checks.iter().any(|c| !c.passed)
+        || report.tables.iter().any(|t| !t.consistent()) && proven < below
 }
 
 async fn alert(args: &VerifyArgs, report: &Report) {
     tracing::error!(
         migration = args.migration,
-        consistency_percent = report.consistency_percent,
+        consistency_percent = report.proven_percent(),
         differences = report.differences_total,
         "the two sides are not consistent"
     );

@@ -15,6 +15,7 @@ mod parts;
 mod query;
 mod readers;
 mod reconcile;
+mod sample;
 mod servers;
 mod sqlite;
 mod support;
