@@ -1,12 +1,8 @@
 //! `banyan verify --continuous`
 
-use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
-
-use crate::app::{VerifyOptions, verify};
+use crate::app::{Alert, VerifyOptions, verify};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::verify::Report;
@@ -14,9 +10,6 @@ use crate::verify::Report;
 use super::Printer;
 use super::context::block_on;
 use super::verify::{VerifyArgs, keep};
-
-/// How long an alert's command may take.
-const ALERT_MAX: Duration = Duration::from_secs(30);
 
 /// How often, and what happens when something is wrong.
 #[derive(clap::Args, Debug)]
@@ -38,6 +31,10 @@ pub(super) struct WatchArgs {
     #[arg(long, value_name = "COMMAND", requires = "continuous")]
     pub(super) alert_command: Option<String>,
 
+    /// Post the report as JSON to this URL (http or https) for an alert; what does not arrive is tried three times within 30 seconds, and logged
+    #[arg(long, value_name = "URL", requires = "continuous")]
+    pub(super) alert_url: Option<String>,
+
     /// End after so many comparisons
     #[arg(long, value_name = "N", requires = "continuous")]
     pub(super) sweeps: Option<u64>,
@@ -54,6 +51,8 @@ pub(super) fn run(
         totals: false,
         ..options.clone()
     };
+    let watch = &args.watch;
+    let alert = &Alert::new(watch.alert_command.clone(), watch.alert_url.as_deref())?;
     block_on(|shutdown| async move {
         // Of one that was stopped before anything was compared.
         let mut code = ErrorKind::Shutdown.exit_code();
@@ -67,18 +66,23 @@ pub(super) fn run(
                 Ok(report) => {
                     code = u8::from(!report.consistent || !report.decided());
                     keep(config, args, &report)?;
+                    let json = serde_json::to_string(&report).map_err(|e| {
+                        Error::new(ErrorKind::Internal, "the report has no JSON form").caused_by(e)
+                    })?;
                     if printer.is_json() {
-                        let line = serde_json::to_string(&report).map_err(|e| {
-                            Error::new(ErrorKind::Internal, "the report has no JSON form")
-                                .caused_by(e)
-                        })?;
-                        printer.line(&line)?;
+                        printer.line(&json)?;
                     } else {
                         printer.line(line(&report))?;
                     }
                     if is_alarming(&report, args.watch.alert_below) {
+                        tracing::error!(
+                            migration = args.migration,
+                            consistency_percent = report.proven_percent(),
+                            differences = report.differences_total,
+                            "the two sides are not consistent"
+                        );
                         tokio::select! {
-                            () = alert(args, &report) => {}
+                            () = alert.send(&json) => {}
                             () = shutdown.requested() => break,
                         }
                     }
@@ -163,40 +167,4 @@ fn is_alarming(report: &Report, below: f64) -> bool {
     }
     report.checks.iter().any(|c| !c.passed)
         || report.tables.iter().any(|t| !t.consistent()) && proven < below
-}
-
-async fn alert(args: &VerifyArgs, report: &Report) {
-    tracing::error!(
-        migration = args.migration,
-        consistency_percent = report.proven_percent(),
-        differences = report.differences_total,
-        "the two sides are not consistent"
-    );
-    let Some(command) = &args.watch.alert_command else {
-        return;
-    };
-    match tokio::time::timeout(ALERT_MAX, told(command, report)).await {
-        Ok(Ok(())) => {}
-        Ok(Err(e)) => tracing::error!("the alert's command failed: {e}"),
-        Err(_) => tracing::error!("the alert's command was given up after {ALERT_MAX:?}"),
-    }
-}
-
-async fn told(command: &str, report: &Report) -> std::io::Result<()> {
-    let mut child = Command::new("sh")
-        .args(["-c", command])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()?;
-    if let Some(mut stdin) = child.stdin.take() {
-        let json = serde_json::to_vec(report)?;
-        // One that reads nothing has its reasons.
-        drop(stdin.write_all(&json).await);
-    }
-    let status = child.wait().await?;
-    if status.success() {
-        return Ok(());
-    }
-    Err(std::io::Error::other(status.to_string()))
 }

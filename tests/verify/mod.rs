@@ -1,5 +1,6 @@
 //! The verifier, from outside.
 
+mod alert;
 mod catalogue;
 mod command;
 mod compare;
