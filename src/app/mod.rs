@@ -2,6 +2,7 @@
 //!
 //! The only place that names concrete backends and hosts of rules.
 
+mod alert;
 mod build;
 mod check;
 mod conflicts;
@@ -25,6 +26,7 @@ mod widen;
 #[cfg(feature = "cluster")]
 mod worker;
 
+pub use alert::Alert;
 pub use build::{MigrationSpec, Opened, TableSpec, build};
 pub use check::{Checked, Finding, check};
 pub use conflicts::{list as list_conflicts, resolve as resolve_conflict, show as show_conflict};

@@ -17,7 +17,7 @@ use crate::state::AuditLog;
 use crate::verify::{
     Action, Cluster, Entry, Flow, Lanes, Ledger, Level, PART_ROWS, PATIENCE, Prefer, Progress,
     QueryOptions, QueryRows, Recheck, ReconcileReport, ReconcileRequest, Repair, RepairOutcome,
-    RepairStore, RepairTable, Report, Verified, VerifyRequest,
+    RepairStore, RepairTable, Report, Sample, Verified, VerifyRequest,
 };
 
 use super::conflicts::conflict_id;
@@ -51,10 +51,14 @@ pub struct VerifyOptions {
     pub filter: Option<String>,
     /// Rows that are read of each side in a second, at most.
     pub rows_per_s_max: Option<u64>,
+    /// How much of the time a reader of either side reads, in percent, at most.
+    pub busy_percent_max: Option<u8>,
     /// Rows of each side that are compared from one snapshot, about.
     pub part_rows: u64,
     /// Whether to go on where a verification of the same was interrupted.
     pub resume: bool,
+    /// Of large tables only so much is compared; `None`: all.
+    pub sample: Option<Sample>,
     /// How long to wait at most, before each look, for what is on its way.
     pub patience: Duration,
     /// Whether the configuration's own checks are run, too; where all tables are compared.
@@ -78,8 +82,10 @@ impl VerifyOptions {
             totals: false,
             filter: None,
             rows_per_s_max: None,
+            busy_percent_max: None,
             part_rows: PART_ROWS,
             resume: false,
+            sample: None,
             patience: PATIENCE,
             checks: true,
             readers: 1,
@@ -113,7 +119,9 @@ impl VerifyOptions {
         request.patience = self.patience;
         request.filter.clone_from(&self.filter);
         request.rows_per_s_max = self.rows_per_s_max;
+        request.busy_percent_max = self.busy_percent_max;
         request.part_rows = self.part_rows;
+        request.sample = self.sample;
     }
 }
 
@@ -177,13 +185,18 @@ pub async fn verify(
     let cluster = options.cluster.clone();
     let cluster = cluster.map(|cluster| cluster.of(&options.migration, digest));
     request.lanes = options.lanes(cluster.as_ref());
-    let ledger = match Ledger::open(&path, &compared, options.resume) {
-        // Without a ledger it can be compared all the same.
-        Err(e) if !options.resume => {
-            tracing::warn!("an interruption of this verification could not be resumed: {e}");
-            None
+    let ledger = if options.sample.is_some() {
+        // It is soon compared again, and what an interrupted verification has left stays for that one.
+        None
+    } else {
+        match Ledger::open(&path, &compared, options.resume) {
+            // Without a ledger it can be compared all the same.
+            Err(e) if !options.resume => {
+                tracing::warn!("an interruption of this verification could not be resumed: {e}");
+                None
+            }
+            opened => opened?,
         }
-        opened => opened?,
     };
     if ledger.is_none() && options.resume {
         return Err(Error::new(

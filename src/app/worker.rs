@@ -112,6 +112,7 @@ impl Host for Own {
             request.tables = Some(vec![job.table.clone()]);
             request.filter.clone_from(&job.filter);
             request.rows_per_s_max = job.rows_per_s_max;
+            request.busy_percent_max = job.busy_percent_max;
             let config = self.config.migration(&job.migration)?;
             request.tolerances = tolerances(config, mappings)?;
             let begun = std::time::Instant::now();

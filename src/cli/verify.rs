@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::runtime::Shutdown;
 use crate::verify::{
-    Level, PART_ROWS, PATIENCE, Progress as Compared, Recheck, Report, Stage, TableReport,
+    Level, PART_ROWS, PATIENCE, Progress as Compared, Recheck, Report, Sample, Stage, TableReport,
 };
 
 use super::context::{block_on, load};
@@ -43,6 +43,14 @@ pub(super) struct VerifyArgs {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(super) readers: u16,
 
+    /// Of each table of 10,000 rows or more compare about so many percent, in ranges of its key drawn at random
+    #[arg(long, value_name = "PERCENT", conflicts_with = "resume")]
+    pub(super) sample: Option<f64>,
+
+    /// Draw the sample from this number, which every report of a sample names: the same one again
+    #[arg(long, value_name = "N", requires = "sample")]
+    pub(super) sample_seed: Option<u64>,
+
     #[command(flatten)]
     pub(super) workers: WorkersArgs,
 
@@ -64,6 +72,28 @@ pub(super) struct VerifyArgs {
     /// Also write the report, with the migration's history, as one page of HTML to this file
     #[arg(long, value_name = "FILE")]
     pub(super) report: Option<PathBuf>,
+}
+
+impl VerifyArgs {
+    fn sample(&self) -> Result<Option<Sample>> {
+        let Some(percent) = self.sample else {
+            return Ok(None);
+        };
+        if self.level == Level::Count {
+            return Err(
+                Error::new(ErrorKind::Usage, "rows are counted wholly, not by a sample")
+                    .hint("compare a sample at --level hash or --level full"),
+            );
+        }
+        let seed = match self.sample_seed {
+            Some(seed) => seed,
+            // Short enough to be typed.
+            None => u64::from(getrandom::u32().map_err(|e| {
+                Error::new(ErrorKind::Internal, "there are no random numbers").caused_by(e)
+            })?),
+        };
+        Sample::new(percent, seed).map(Some)
+    }
 }
 
 /// Which tables are compared, and how often.
@@ -89,6 +119,10 @@ pub(super) struct ScopeArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) rows_per_s_max: Option<u64>,
 
+    /// Let each reader read so much of the time at most: the slower a database is, the longer it is left alone. Snapshots are held longer, too: each until the --part-rows of verify are read
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub(super) busy_percent_max: Option<u8>,
+
     /// Wait so many seconds at most for what a sync is carrying over, each time
     #[arg(long, value_name = "S", default_value_t = PATIENCE.as_secs())]
     pub(super) patience_s: u64,
@@ -105,6 +139,7 @@ impl ScopeArgs {
             totals: std::io::stderr().is_terminal(),
             filter: self.filter.clone(),
             rows_per_s_max: self.rows_per_s_max,
+            busy_percent_max: self.busy_percent_max,
             patience: Duration::from_secs(self.patience_s),
             ..VerifyOptions::new(migration)
         }
@@ -123,6 +158,7 @@ pub(super) fn run(
         differences_max: args.differences_max,
         checks: !args.no_checks,
         part_rows: args.part_rows,
+        sample: args.sample()?,
         resume: args.resume,
         readers: usize::from(args.readers),
         cluster: args.workers.cluster()?,

@@ -1,12 +1,8 @@
 //! `banyan verify --continuous`
 
-use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
-
-use crate::app::{VerifyOptions, verify};
+use crate::app::{Alert, VerifyOptions, verify};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::verify::Report;
@@ -15,9 +11,6 @@ use super::Printer;
 use super::context::block_on;
 use super::verify::{VerifyArgs, keep};
 
-/// How long an alert's command may take.
-const ALERT_MAX: Duration = Duration::from_secs(30);
-
 /// How often, and what happens when something is wrong.
 #[derive(clap::Args, Debug)]
 pub(super) struct WatchArgs {
@@ -25,7 +18,7 @@ pub(super) struct WatchArgs {
     #[arg(long, value_name = "S", default_value_t = 60, requires = "continuous")]
     pub(super) interval_s: u64,
 
-    /// Alert when less than this is proven equal, or a check fails
+    /// Alert when less than this (of a sample, if one is compared) is proven equal, or a check fails
     #[arg(
         long,
         value_name = "PERCENT",
@@ -37,6 +30,10 @@ pub(super) struct WatchArgs {
     /// Run this by the shell for an alert, with the report as JSON on its stdin
     #[arg(long, value_name = "COMMAND", requires = "continuous")]
     pub(super) alert_command: Option<String>,
+
+    /// Post the report as JSON to this URL (http or https) for an alert; what does not arrive is tried three times within 30 seconds, and logged
+    #[arg(long, value_name = "URL", requires = "continuous")]
+    pub(super) alert_url: Option<String>,
 
     /// End after so many comparisons
     #[arg(long, value_name = "N", requires = "continuous")]
@@ -50,10 +47,12 @@ pub(super) fn run(
     config: &Config,
     printer: &mut Printer<'_>,
 ) -> Result<u8> {
-    let options = VerifyOptions {
+    let mut options = VerifyOptions {
         totals: false,
         ..options.clone()
     };
+    let watch = &args.watch;
+    let alert = &Alert::new(watch.alert_command.clone(), watch.alert_url.as_deref())?;
     block_on(|shutdown| async move {
         // Of one that was stopped before anything was compared.
         let mut code = ErrorKind::Shutdown.exit_code();
@@ -67,18 +66,23 @@ pub(super) fn run(
                 Ok(report) => {
                     code = u8::from(!report.consistent || !report.decided());
                     keep(config, args, &report)?;
+                    let json = serde_json::to_string(&report).map_err(|e| {
+                        Error::new(ErrorKind::Internal, "the report has no JSON form").caused_by(e)
+                    })?;
                     if printer.is_json() {
-                        let line = serde_json::to_string(&report).map_err(|e| {
-                            Error::new(ErrorKind::Internal, "the report has no JSON form")
-                                .caused_by(e)
-                        })?;
-                        printer.line(&line)?;
+                        printer.line(&json)?;
                     } else {
                         printer.line(line(&report))?;
                     }
                     if is_alarming(&report, args.watch.alert_below) {
+                        tracing::error!(
+                            migration = args.migration,
+                            consistency_percent = report.proven_percent(),
+                            differences = report.differences_total,
+                            "the two sides are not consistent"
+                        );
                         tokio::select! {
-                            () = alert(args, &report) => {}
+                            () = alert.send(&json) => {}
                             () = shutdown.requested() => break,
                         }
                     }
@@ -91,6 +95,10 @@ pub(super) fn run(
                 Err(e) => return Err(e),
             }
             sweeps += 1;
+            // Other rows each time.
+            if let Some(sample) = &mut options.sample {
+                sample.seed = sample.seed.wrapping_add(1);
+            }
             if args.watch.sweeps.is_some_and(|most| sweeps >= most) {
                 break;
             }
@@ -110,14 +118,25 @@ pub(super) fn line(report: &Report) -> String {
         .filter(|c| !c.passed)
         .map(|c| c.check.as_str())
         .collect();
+    let sample = report.sample.as_ref().filter(|_| report.is_part());
+    let (well, of) = match sample {
+        None => ("consistent", String::new()),
+        Some(sample) => (
+            "no difference in the sample",
+            format!(
+                " of it ({} % of the rows, seed {})",
+                sample.rows_percent, sample.asked.seed
+            ),
+        ),
+    };
     let mut line = format!(
-        "{}: {} % proven equal, {} differences, {} in flight ({} in {:.1} s)",
+        "{}: {} %{of} proven equal, {} differences, {} in flight ({} in {:.1} s)",
         if report.consistent {
-            "consistent"
+            well
         } else {
             "NOT consistent"
         },
-        report.consistency_percent,
+        report.proven_percent(),
         report.differences_total,
         report.in_flight,
         report.level,
@@ -131,44 +150,21 @@ pub(super) fn line(report: &Report) -> String {
 
 /// Rows in flight are not proven equal, but they are no reason to wake anybody.
 fn is_alarming(report: &Report, below: f64) -> bool {
-    let is_low = report.consistency_percent < below && report.differences_total > 0;
-    is_low
-        || report.checks.iter().any(|c| !c.passed)
-        || report.tables.iter().any(|t| !t.consistent()) && report.consistency_percent < below
-}
-
-async fn alert(args: &VerifyArgs, report: &Report) {
-    tracing::error!(
-        migration = args.migration,
-        consistency_percent = report.consistency_percent,
-        differences = report.differences_total,
-        "the two sides are not consistent"
-    );
-    let Some(command) = &args.watch.alert_command else {
-        return;
-    };
-    match tokio::time::timeout(ALERT_MAX, told(command, report)).await {
-        Ok(Ok(())) => {}
-        Ok(Err(e)) => tracing::error!("the alert's command failed: {e}"),
-        Err(_) => tracing::error!("the alert's command was given up after {ALERT_MAX:?}"),
+    // Where numbers differ, at most so much is equal, whatever a sample says.
+    let sampled = report.tables.iter().filter(|t| t.sampled_percent.is_some());
+    let (fewer, more) = sampled
+        .filter(|t| t.numbers_differ)
+        .map(|t| {
+            (
+                t.rows_source.min(t.rows_target),
+                t.rows_source.max(t.rows_target),
+            )
+        })
+        .fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
+    let mut proven = report.proven_percent();
+    if more > 0 {
+        proven = proven.min(100.0 * fewer as f64 / more as f64);
     }
-}
-
-async fn told(command: &str, report: &Report) -> std::io::Result<()> {
-    let mut child = Command::new("sh")
-        .args(["-c", command])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()?;
-    if let Some(mut stdin) = child.stdin.take() {
-        let json = serde_json::to_vec(report)?;
-        // One that reads nothing has its reasons.
-        drop(stdin.write_all(&json).await);
-    }
-    let status = child.wait().await?;
-    if status.success() {
-        return Ok(());
-    }
-    Err(std::io::Error::other(status.to_string()))
+    report.checks.iter().any(|c| !c.passed)
+        || report.tables.iter().any(|t| !t.consistent()) && proven < below
 }

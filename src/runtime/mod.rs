@@ -4,16 +4,18 @@
 //! - [`shutdown`], [`Shutdown`]: one request, seen by everybody who asks or waits.
 //! - [`Backoff`]: bounded exponential pauses with jitter from a seed.
 //! - [`Clock`]: time as a dependency; [`SystemClock`] in the program, [`ManualClock`] in tests.
-//! - [`Throttle`]: at most so many units a second.
+//! - [`Throttle`]: at most so many units a second. [`Share`]: at most so much of the time.
 
 mod backoff;
 mod clock;
+mod share;
 mod shutdown;
 mod tasks;
 mod throttle;
 
 pub use backoff::{Backoff, BackoffPolicy};
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use share::Share;
 pub use shutdown::{Shutdown, ShutdownTrigger, on_signal, shutdown};
 pub use tasks::TaskSet;
 pub use throttle::Throttle;

@@ -11,15 +11,16 @@ use futures::StreamExt;
 
 use crate::data::batch;
 use crate::data::{Key, LogicalType, Value};
-use crate::database::{ReadRequest, Snapshot};
+use crate::database::{ReadRequest, Role, Snapshot};
 use crate::error::{Error, ErrorKind, Result};
 
 use super::cluster::Cluster;
 use super::digest::{is_cut, key_of};
 use super::look::{Found, Part, Parts};
+use super::pace::Pace;
 use super::reader::Failure;
 use super::request::Level;
-use super::side::Range;
+use super::side::{Range, Side};
 use super::table::Pair;
 
 /// A range of fewer rows is not worth a reader of its own.
@@ -28,6 +29,8 @@ const RANGE_ROWS_MIN: u64 = 20_000;
 const RANGES_EACH: u64 = 4;
 /// Keys that are looked at for a cut: one in 512 is one.
 const LOOK_KEYS: usize = 4096;
+/// Where keys end is found near enough: ranges need not be of one size.
+const NEAR: u64 = 64;
 
 /// Who compares the parts of a table.
 #[derive(Clone, Copy, Debug, Default)]
@@ -79,13 +82,35 @@ impl Pair<'_> {
         if ranges.len() < 2 {
             return Ok(false);
         }
+        self.look_at_ranges(level, parts, &ranges, 0, found, progress)
+            .await?;
+        Ok(true)
+    }
+
+    /// Compares ranges, numbered from 0, beside each other if there are several readers. `apart`: rows
+    /// that may lie between one and the next; 0: they follow each other.
+    pub(super) async fn look_at_ranges(
+        &self,
+        level: Level,
+        parts: &Parts<'_>,
+        ranges: &[Numbered],
+        apart: u64,
+        found: &mut Found,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<(), Failure> {
         // Those that wait for one before them.
         let mut early: BTreeMap<usize, Part> = BTreeMap::new();
         let mut next = 0;
+        let mut place = 0;
         let mut done = |n: usize, part: Part| -> Result<()> {
             early.insert(n, part);
             while let Some(mut part) = early.remove(&next) {
-                part.shift(found.reached())?;
+                if apart == 0 {
+                    place = found.reached();
+                }
+                part.shift(place)?;
+                // A row that the other side lacks takes a place of its own.
+                place += part.rows[0] + part.rows[1] + apart;
                 found.add(&mut part)?;
                 if let Some(ledger) = parts.ledger {
                     ledger.add(&mut part);
@@ -97,11 +122,11 @@ impl Pair<'_> {
             Ok(())
         };
         match parts.lanes {
-            Lanes::Cluster(cluster) => cluster.compare(self, level, &ranges, &mut done).await?,
+            Lanes::Cluster(cluster) => cluster.compare(self, level, ranges, &mut done).await?,
             Lanes::One | Lanes::Readers(_) => {
                 let readers = parts.lanes.width();
                 let mut running =
-                    futures::stream::iter(&ranges)
+                    futures::stream::iter(ranges)
                         .map(|(n, range)| async move {
                             (*n, self.range_part(level, range, &|_| ()).await)
                         })
@@ -116,26 +141,36 @@ impl Pair<'_> {
             return Err(Error::new(ErrorKind::Internal, message).into());
         }
         found.at_several();
-        Ok(true)
+        Ok(())
     }
 
     /// Ranges of about `rows_max` rows at most, enough of them for so many readers.
     async fn cut(&self, after: Option<Key>, rows_max: u64, width: u64) -> Result<Vec<Range>> {
         let side = &self.target;
-        let table = &self.mapping.targets[self.target_index].table;
-        let is_integer = matches!(
-            side.key[..],
-            [column] if table.columns[column].logical == LogicalType::Int
-        );
         let mut snapshot = side.snapshot().await?;
-        let mut keys = Keys {
-            snapshot: snapshot.as_mut(),
+        let mut keys = self.keys(side, Role::Target, snapshot.as_mut());
+        keys.ranges(after, rows_max, width, RANGES_EACH).await
+    }
+
+    /// The keys of one side.
+    pub(super) fn keys<'k>(
+        &self,
+        side: &'k Side<'_>,
+        role: Role,
+        snapshot: &'k mut dyn Snapshot,
+    ) -> Keys<'k> {
+        let table = &self.mapping.targets[self.target_index].table;
+        Keys {
+            snapshot,
             table: &side.table,
             key: side.key.iter().map(|&k| side.columns[k].clone()).collect(),
-            is_integer,
+            is_integer: matches!(
+                side.key[..],
+                [column] if table.columns[column].logical == LogicalType::Int
+            ),
             filter: side.filter.as_deref(),
-        };
-        keys.ranges(after, rows_max, width, RANGES_EACH).await
+            pace: self.pace(role),
+        }
     }
 }
 
@@ -149,6 +184,8 @@ pub(super) struct Keys<'a> {
     pub(super) is_integer: bool,
     /// Which rows, as SQL.
     pub(super) filter: Option<&'a str>,
+    /// How fast they are read.
+    pub(super) pace: Pace,
 }
 
 impl Keys<'_> {
@@ -165,7 +202,7 @@ impl Keys<'_> {
             let size = (rows / (width * each)).clamp(RANGE_ROWS_MIN.min(most), most);
             rows.div_ceil(size)
         };
-        let cuts = match self.integers(after.as_ref()).await? {
+        let cuts = match self.integers(after.as_ref(), NEAR).await? {
             Some((first, last)) => {
                 let span = u64::try_from(i128::from(last) - i128::from(first)).unwrap_or(u64::MAX);
                 let rows = if span / width > each * most {
@@ -218,7 +255,7 @@ impl Keys<'_> {
         let mut batches = self.snapshot.read(request);
         let mut found = None;
         // To its end: a read that is dropped before costs a connection.
-        while let Some(batch) = batches.next().await {
+        while let Some(batch) = self.pace.next(&mut batches).await {
             let batch = batch?;
             if batch.num_rows() > 0
                 && let [Value::Int(key)] = key_of(&batch::views(&batch)?, 0, &[0])[..]
@@ -229,8 +266,13 @@ impl Keys<'_> {
         Ok(found)
     }
 
-    /// Where a key of one integer begins behind `after`, and about where it ends. `None`: it is no such key.
-    async fn integers(&mut self, after: Option<&Key>) -> Result<Option<(i64, i64)>> {
+    /// Where a key of one integer begins behind `after`, and where it ends but for one part in so many.
+    /// `None`: it is no such key.
+    pub(super) async fn integers(
+        &mut self,
+        after: Option<&Key>,
+        near: u64,
+    ) -> Result<Option<(i64, i64)>> {
         if !self.is_integer {
             return Ok(None);
         }
@@ -247,12 +289,11 @@ impl Keys<'_> {
             }
             step = step.saturating_mul(2);
         };
-        // Near enough: ranges need not be of one size.
-        while i128::from(beyond) - i128::from(last) > (i128::from(last) - i128::from(first)) / 64 {
-            let middle = i64::midpoint(last, beyond);
-            if middle == last {
-                break;
-            }
+        let span = |from: i64, to: i64| i128::from(to) - i128::from(from);
+        while span(last, beyond) > span(first, last) / i128::from(near) {
+            // Rounded down, below zero as well: so one of the two moves each time.
+            let middle = i128::from(last) + span(last, beyond) / 2;
+            let middle = i64::try_from(middle).unwrap_or(last);
             match self.integer_behind(behind(middle)).await? {
                 Some(key) => last = key,
                 None => beyond = middle,
@@ -276,7 +317,7 @@ impl Keys<'_> {
             let request = self.request(Some(Key(vec![Value::Int(place)])), Some(LOOK_KEYS));
             let mut batches = self.snapshot.read(request);
             let mut found = None;
-            while let Some(batch) = batches.next().await {
+            while let Some(batch) = self.pace.next(&mut batches).await {
                 let batch = batch?;
                 let views = batch::views(&batch)?;
                 if found.is_none() {
@@ -290,13 +331,13 @@ impl Keys<'_> {
     }
 
     /// All cuts behind `after`, with the number of rows before each; the last one is the table's end.
-    async fn cuts_behind(&mut self, after: Option<Key>) -> Result<Vec<(Key, u64)>> {
+    pub(super) async fn cuts_behind(&mut self, after: Option<Key>) -> Result<Vec<(Key, u64)>> {
         let key: Vec<usize> = (0..self.key.len()).collect();
         let request = self.request(after, None);
         let mut cuts = Vec::new();
         let (mut rows, mut last) = (0, None);
         let mut batches = self.snapshot.read(request);
-        while let Some(batch) = batches.next().await {
+        while let Some(batch) = self.pace.next(&mut batches).await {
             let batch = batch?;
             let views = batch::views(&batch)?;
             for row in 0..batch.num_rows() {
@@ -315,7 +356,7 @@ impl Keys<'_> {
 }
 
 /// Of these cuts, each with the number of rows before it, those that divide the rows into so many ranges.
-fn evenly(all: Vec<(Key, u64)>, rows: u64, ranges: u64) -> Vec<Key> {
+pub(super) fn evenly(all: Vec<(Key, u64)>, rows: u64, ranges: u64) -> Vec<Key> {
     let mut cuts = Vec::new();
     let mut next = 1_u64;
     for (key, before) in all {

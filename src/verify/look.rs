@@ -19,6 +19,7 @@ use super::ledger::TableLedger;
 use super::merge::{Merge, Rules};
 use super::reader::{Failure, Reader};
 use super::request::Level;
+use super::sample::Chosen;
 use super::segments::{Digests, differing_ranges};
 use super::side::{Range, Rows, Side};
 use super::suspect::{DifferenceKind, SuspectWriter, Suspects};
@@ -33,6 +34,8 @@ pub(super) struct Parts<'l> {
     pub(super) lanes: Lanes<'l>,
     /// Where parts are written down, and were.
     pub(super) ledger: Option<TableLedger<'l>>,
+    /// The ranges that are compared; `None`: the whole table.
+    pub(super) chosen: Option<&'l Chosen>,
 }
 
 /// What a part found.
@@ -83,7 +86,7 @@ pub(super) struct Found {
 }
 
 impl Found {
-    fn new(columns: &[String]) -> Self {
+    pub(super) fn new(columns: &[String]) -> Self {
         Self {
             rows: [0; 2],
             suspects: SuspectWriter::new(),
@@ -121,6 +124,26 @@ impl Found {
         self.moments = Some(None);
     }
 
+    /// What the first look says, of which an interrupted verification had compared so many rows.
+    pub(super) fn outcome(self, resumed: u64) -> Result<Outcome> {
+        Ok(Outcome {
+            rows_source: self.rows[0],
+            rows_target: self.rows[1],
+            sampled: false,
+            seen: self.suspects.finish()?,
+            differing: SuspectWriter::new().finish()?,
+            in_flight: 0,
+            waiting: 0,
+            tolerated: self.tolerated,
+            late: None,
+            moments: self.moments.flatten(),
+            read_us: self.read_us.unwrap_or_else(now_us),
+            held: self.held,
+            resumed,
+            digest: Some((self.digest.hex(), self.digest.segments)),
+        })
+    }
+
     /// Parts of several instants are of none.
     fn at(&mut self, moment: Option<(String, String)>) {
         self.moments = Some(match self.moments.take() {
@@ -152,6 +175,9 @@ impl Pair<'_> {
     ) -> Result<Outcome, Failure> {
         if !self.ranged() {
             return self.look_at_all(progress).await;
+        }
+        if let Some(chosen) = parts.chosen {
+            return self.look_at_sample(level, &parts, chosen, progress).await;
         }
         let mut found = Found::new(&self.target.names);
         let mut range = Range::default();
@@ -195,21 +221,7 @@ impl Pair<'_> {
             }
             range.after = part.up_to;
         }
-        Ok(Outcome {
-            rows_source: found.rows[0],
-            rows_target: found.rows[1],
-            seen: found.suspects.finish()?,
-            differing: SuspectWriter::new().finish()?,
-            in_flight: 0,
-            waiting: 0,
-            tolerated: found.tolerated,
-            late: None,
-            moments: found.moments.flatten(),
-            read_us: found.read_us.unwrap_or_else(now_us),
-            held: found.held,
-            resumed,
-            digest: Some((found.digest.hex(), found.digest.segments)),
-        })
+        Ok(found.outcome(resumed)?)
     }
 
     /// One range, from snapshots of its own. The places of its rows are counted from its beginning.
@@ -252,6 +264,7 @@ impl Pair<'_> {
         Ok(Outcome {
             rows_source: scanned.source.rows,
             rows_target: scanned.target.rows,
+            sampled: false,
             seen,
             differing: SuspectWriter::new().finish()?,
             in_flight: 0,
@@ -327,7 +340,7 @@ impl Pair<'_> {
                 snapshot,
                 side.request(range),
                 Digests::new(side.rows(true)),
-                self.throttle(role),
+                self.pace(role),
             )
         };
         let (source, target) = (
@@ -410,7 +423,7 @@ impl Pair<'_> {
                 snapshot,
                 side.request(range),
                 side.rows(digest),
-                self.throttle(role),
+                self.pace(role),
             )
         };
         let source = start(&self.source, Role::Source, snapshots.0, false);

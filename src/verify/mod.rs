@@ -33,6 +33,7 @@ mod ledger;
 mod look;
 mod merge;
 mod order;
+mod pace;
 mod proof;
 mod query;
 mod reader;
@@ -42,6 +43,7 @@ mod repair;
 mod report;
 mod request;
 mod run;
+mod sample;
 mod segments;
 mod side;
 mod sorter;
@@ -64,7 +66,8 @@ pub use reconcile::{
     ReconcileWrites, Unrepaired, reconcile,
 };
 pub use repair::{Repair, RepairOutcome, RepairStore, RepairTable};
-pub use report::{Difference, Report, TableReport, Verified};
+pub use report::{Difference, Report, Sampled, TableReport, Verified};
 pub use request::{Level, PART_ROWS, PATIENCE, Progress, Recheck, Stage, VerifyRequest};
 pub use run::verify;
+pub use sample::Sample;
 pub use suspect::DifferenceKind;

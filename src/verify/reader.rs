@@ -1,16 +1,15 @@
 //! Reads one side in a task of its own, a few batches ahead of whoever compares.
 
 use std::fmt;
-use std::sync::Arc;
 
 use datafusion::arrow::record_batch::RecordBatch;
-use futures::StreamExt;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::database::{ReadRequest, Snapshot};
 use crate::error::{Error, ErrorKind, Result};
-use crate::runtime::Throttle;
+
+use super::pace::Pace;
 
 /// Batches that wait between reading and comparing.
 const AHEAD: usize = 2;
@@ -70,16 +69,13 @@ impl<S: Stage> Reader<S> {
         mut snapshot: Box<dyn Snapshot>,
         request: ReadRequest,
         mut stage: S,
-        throttle: Option<Arc<Throttle>>,
+        pace: Pace,
     ) -> Self {
         let (tx, items) = mpsc::channel(AHEAD);
         let task = tokio::spawn(async move {
             let mut stream = snapshot.read(request);
             let mut alive = true;
-            while alive && let Some(batch) = stream.next().await {
-                if let (Some(throttle), Ok(batch)) = (&throttle, &batch) {
-                    tokio::time::sleep(throttle.reserve(batch.num_rows() as u64)).await;
-                }
+            while alive && let Some(batch) = pace.next(&mut stream).await {
                 alive = match batch.map_err(Failure::from).and_then(|b| stage.batch(b)) {
                     Ok(None) => true,
                     Ok(Some(out)) => tx.send(Ok(out)).await.is_ok(),

@@ -8,6 +8,7 @@ use super::constraints::SchemaDifference;
 use super::json;
 use super::order::differing_columns;
 use super::request::Level;
+use super::sample::Sample;
 use super::suspect::{DifferenceKind, Suspect};
 
 mod html;
@@ -32,8 +33,12 @@ pub struct Report {
     /// Rows that were changing whenever they were looked at, so that nothing is said about them.
     pub in_flight: u64,
     /// How much of the rows is proven equal, in percent of the larger sides, rounded down: rows that
-    /// differ and rows in flight are not. When only counted, of the rows that have a counterpart by number.
+    /// differ and rows in flight are not, nor are those that a sample left out. When only counted, of the
+    /// rows that have a counterpart by number.
     pub consistency_percent: f64,
+    /// Of a sample: which one, and what it says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sample: Option<Sampled>,
     /// The user's own checks, by name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<CheckReport>,
@@ -52,12 +57,23 @@ impl Report {
         self.differences_total += table.differences();
         self.in_flight += table.in_flight;
         self.tables.push(table);
-        let all: u64 = self.tables.iter().map(TableReport::rows).sum();
-        let equal: u64 = self.tables.iter().map(TableReport::equal).sum();
-        // In hundredths, rounded down: all but one of a million rows are not 100 %.
-        let hundredths = (u128::from(equal) * 10_000).checked_div(u128::from(all));
-        let hundredths = u32::try_from(hundredths.unwrap_or(10_000)).unwrap_or(0);
-        self.consistency_percent = f64::from(hundredths) / 100.0;
+        let sum = |rows: fn(&TableReport) -> u64| -> u64 { self.tables.iter().map(rows).sum() };
+        let (all, equal) = (sum(TableReport::rows), sum(TableReport::equal));
+        self.consistency_percent = percent(equal, all);
+        if let Some(sample) = &mut self.sample {
+            let looked_at = sum(TableReport::rows_looked_at);
+            sample.rows_percent = share(looked_at, all);
+            sample.consistency_percent = percent(equal, looked_at);
+        }
+    }
+
+    /// How much of what was compared is proven equal, in percent: of the sample, if it is one.
+    #[must_use]
+    pub fn proven_percent(&self) -> f64 {
+        match &self.sample {
+            Some(sample) => sample.consistency_percent,
+            None => self.consistency_percent,
+        }
     }
 
     /// Whether a verdict could be given on every table: not where a sync was too late for it.
@@ -74,6 +90,46 @@ impl Report {
     }
 }
 
+/// A sample, and what it says.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Sampled {
+    /// What was asked for. With the same seed the same rows of the same data are compared.
+    #[serde(flatten)]
+    pub asked: Sample,
+    /// How much of all rows was compared, in percent.
+    pub rows_percent: f64,
+    /// How much of the rows that were compared is proven equal, in percent.
+    pub consistency_percent: f64,
+}
+
+impl Sampled {
+    /// Of no rows so far.
+    pub(super) fn new(asked: Sample) -> Self {
+        Self {
+            asked,
+            rows_percent: 100.0,
+            consistency_percent: 100.0,
+        }
+    }
+}
+
+/// In hundredths, rounded down: all but one of a million rows are not 100 %.
+fn percent(part: u64, of: u64) -> f64 {
+    floored(part, of, 100)
+}
+
+/// Finer: a little of very many rows is not 0 %.
+pub(super) fn share(part: u64, of: u64) -> f64 {
+    floored(part, of, 10_000)
+}
+
+fn floored(part: u64, of: u64, steps: u32) -> f64 {
+    let all = steps * 100;
+    let reached = (u128::from(part) * u128::from(all)).checked_div(u128::from(of));
+    let reached = reached.and_then(|n| u32::try_from(n).ok()).unwrap_or(all);
+    f64::from(reached.min(all)) / f64::from(steps)
+}
+
 /// One table.
 #[derive(Clone, Debug, Serialize)]
 pub struct TableReport {
@@ -85,6 +141,17 @@ pub struct TableReport {
     pub rows_source: u64,
     /// Rows of the target.
     pub rows_target: u64,
+    /// Of a table of which a sample was compared, how much of its rows that is, in percent. Differences
+    /// and rows in flight are those of the sample.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sampled_percent: Option<f64>,
+    /// Whether the numbers of rows differ where no change can be on its way, so that rows differ,
+    /// whether they were compared or not.
+    #[serde(skip_serializing_if = "is_no")]
+    pub numbers_differ: bool,
+    /// Rows of source and target that were looked at.
+    #[serde(skip)]
+    pub(super) looked_at: [u64; 2],
     /// Rows that only the source has; unknown when only counted.
     pub missing_on_target: Option<u64>,
     /// Rows that only the target has; unknown when only counted.
@@ -126,24 +193,35 @@ pub struct TableReport {
 impl TableReport {
     /// Rows of the larger side, those of the other that have no counterpart included.
     fn rows(&self) -> u64 {
+        self.larger([self.rows_source, self.rows_target])
+            .max(self.rows_looked_at())
+    }
+
+    /// Those of them that were looked at.
+    fn rows_looked_at(&self) -> u64 {
+        self.larger(self.looked_at)
+    }
+
+    fn larger(&self, [source, target]: [u64; 2]) -> u64 {
         let missing = self.missing_on_target.unwrap_or(0);
         let extra = self.extra_on_target.unwrap_or(0);
-        (self.rows_source + extra).max(self.rows_target + missing)
+        (source + extra).max(target + missing)
     }
 
     /// Rows that are proven equal.
     fn equal(&self) -> u64 {
         match self.missing_on_target {
             None => self.rows_source.min(self.rows_target),
-            Some(_) => (self.rows()).saturating_sub(self.differences() + self.in_flight),
+            Some(_) => self
+                .rows_looked_at()
+                .saturating_sub(self.differences() + self.in_flight),
         }
     }
 
     /// Whether no difference was found.
     #[must_use]
     pub fn consistent(&self) -> bool {
-        self.differences() == 0
-            && (self.missing_on_target.is_some() || self.rows_source == self.rows_target)
+        self.differences() == 0 && !self.numbers_differ
     }
 
     /// How many rows differ, as far as known.
@@ -154,6 +232,10 @@ impl TableReport {
             .flatten()
             .sum()
     }
+}
+
+fn is_no(yes: &bool) -> bool {
+    !yes
 }
 
 /// One row that differs.

@@ -12,6 +12,7 @@ use crate::rule::mapping::TableMapping;
 use super::flow::Flow;
 use super::lanes::Lanes;
 use super::ledger::Ledger;
+use super::sample::Sample;
 
 /// Rows of a part when nobody says otherwise.
 pub const PART_ROWS: u64 = 2_000_000;
@@ -140,12 +141,17 @@ pub struct VerifyRequest<'a> {
     /// Rows that are read of each side in a second, at most; `None`: as fast as it goes. The snapshots
     /// are held so much longer.
     pub rows_per_s_max: Option<u64>,
+    /// How much of the time a reader of either side reads, in percent, at most; the rest of the time it
+    /// waits. The snapshots are held so much longer.
+    pub busy_percent_max: Option<u8>,
     /// By how much numbers may differ: by table of the target and column.
     pub tolerances: BTreeMap<String, BTreeMap<String, f64>>,
     /// Rows of each side that are compared from one snapshot, about.
     pub part_rows: u64,
     /// Where parts that are compared are written down, and those taken from that were.
     pub ledger: Option<&'a Ledger>,
+    /// Of large tables only so much is compared, at [`Level::Hash`] and [`Level::Full`]; `None`: all.
+    pub sample: Option<Sample>,
     /// What is known of changes on their way; `None`: nobody carries any.
     pub flow: Option<&'a dyn Flow>,
     /// Who reads the parts of large tables.
@@ -187,9 +193,11 @@ impl<'a> VerifyRequest<'a> {
             totals: false,
             filter: None,
             rows_per_s_max: None,
+            busy_percent_max: None,
             tolerances: BTreeMap::new(),
             part_rows: PART_ROWS,
             ledger: None,
+            sample: None,
             flow: None,
             lanes: Lanes::One,
             patience: PATIENCE,

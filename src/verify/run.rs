@@ -6,7 +6,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::rule::mapping::TableMapping;
 
 use super::look::Parts;
-use super::report::{Difference, Report, TableReport};
+use super::pace::shares;
+use super::report::{Difference, Report, Sampled, TableReport, share};
 use super::request::{Level, Progress, Stage, VerifyRequest};
 use super::suspect::DifferenceKind;
 use super::table::{Outcome, Pair, Settling, now_us};
@@ -17,6 +18,12 @@ use super::table::{Outcome, Pair, Settling, now_us};
 /// stores say when they cannot be read, and with [`ErrorKind::Rule`] when a transform fails.
 /// Differences are no failure: see [`Report::consistent`].
 pub async fn verify(request: VerifyRequest<'_>) -> Result<Report> {
+    if request.sample.is_some() && request.level == Level::Count {
+        return Err(
+            Error::new(ErrorKind::Usage, "rows are counted wholly, not by a sample")
+                .hint("compare a sample at level hash or full"),
+        );
+    }
     let started = Instant::now();
     let mut report = Report {
         consistent: true,
@@ -26,6 +33,7 @@ pub async fn verify(request: VerifyRequest<'_>) -> Result<Report> {
         differences_total: 0,
         in_flight: 0,
         consistency_percent: 100.0,
+        sample: request.sample.map(Sampled::new),
         checks: Vec::new(),
         schema: Vec::new(),
         seconds: 0.0,
@@ -94,12 +102,14 @@ pub(super) fn pairs<'a>(request: &VerifyRequest<'a>) -> Result<Vec<Pair<'a>>> {
             tables.contains(&m.source.table.name) || tables.contains(&m.targets[target].table.name)
         })
     };
+    // Of all tables together: many small ones are as much as a large one.
+    let shares = shares(request.busy_percent_max);
     Ok(request
         .mappings
         .iter()
         .flat_map(|m| (0..m.targets.len()).map(move |target| (m, target)))
         .filter(|(m, target)| wanted(m, *target))
-        .map(|(m, target)| Pair::new(request, m, target))
+        .map(|(m, target)| Pair::new(request, m, target, &shares))
         .collect())
 }
 
@@ -146,17 +156,7 @@ fn no_table(table: &str, all: &[String]) -> Error {
 /// the wait, whether somebody carries them over at this moment or not.
 async fn count(pair: &Pair<'_>, settling: Settling<'_>) -> Result<Option<TableReport>> {
     let started = Instant::now();
-    let mut read_us = now_us();
-    let (mut rows_source, mut rows_target) = pair.counts().await?;
-    for _ in 0..settling.recheck.tries {
-        if rows_source == rows_target {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(settling.recheck.wait_ms)).await;
-        settling.across().await?;
-        read_us = now_us();
-        (rows_source, rows_target) = pair.counts().await?;
-    }
+    let ((rows_source, rows_target), read_us) = counts(pair, settling).await?;
     if settling.flow.is_some() && rows_source != rows_target {
         return Ok(None);
     }
@@ -165,6 +165,9 @@ async fn count(pair: &Pair<'_>, settling: Settling<'_>) -> Result<Option<TableRe
         source_table: pair.source.table.clone(),
         rows_source,
         rows_target,
+        looked_at: [rows_source, rows_target],
+        sampled_percent: None,
+        numbers_differ: rows_source != rows_target,
         missing_on_target: None,
         extra_on_target: None,
         differs: None,
@@ -183,6 +186,22 @@ async fn count(pair: &Pair<'_>, settling: Settling<'_>) -> Result<Option<TableRe
     }))
 }
 
+/// The numbers of rows, again after a wait if they differ, and when they were counted at last.
+async fn counts(pair: &Pair<'_>, settling: Settling<'_>) -> Result<((u64, u64), i64)> {
+    let mut read_us = now_us();
+    let mut counts = pair.counts().await?;
+    for _ in 0..settling.recheck.tries {
+        if counts.0 == counts.1 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(settling.recheck.wait_ms)).await;
+        settling.across().await?;
+        read_us = now_us();
+        counts = pair.counts().await?;
+    }
+    Ok((counts, read_us))
+}
+
 /// Compares one table; counts what differs.
 pub(super) async fn compare(
     request: &VerifyRequest<'_>,
@@ -192,12 +211,24 @@ pub(super) async fn compare(
 ) -> Result<(TableReport, Outcome)> {
     let started = Instant::now();
     let name = pair.name().to_owned();
-    let rows_total = if request.totals {
-        let (source, target) = pair.counts().await?;
-        Some(source.max(target))
-    } else {
-        None
+    let part_rows = request.part_rows.max(1);
+    let (counted, chosen) = match &request.sample {
+        // How many rows there are says what a part of them is, and whether all of them can be equal.
+        Some(sample) if pair.ranged() => {
+            let mut counted = pair.counts().await?;
+            let chosen = pair.choose(sample, part_rows, counted).await?;
+            if chosen.is_some() && counted.0 != counted.1 && request.flow.is_none() {
+                (counted, _) = counts(pair, request.settling()).await?;
+            }
+            (Some(counted), chosen)
+        }
+        _ if request.totals => (Some(pair.counts().await?), None),
+        _ => (None, None),
     };
+    let rows_total = counted.filter(|_| request.totals).map(|(source, target)| {
+        let all = source.max(target);
+        chosen.as_ref().map_or(all, |chosen| chosen.rows)
+    });
     let tell = |rows, stage| {
         (request.progress)(Progress {
             table: name.clone(),
@@ -218,9 +249,10 @@ pub(super) async fn compare(
         .compare(
             level,
             Parts {
-                rows: request.part_rows.max(1),
+                rows: part_rows,
                 lanes: request.lanes,
                 ledger: request.ledger.map(|ledger| ledger.table(index)),
+                chosen: chosen.as_ref(),
             },
             request.settling(),
             &|rows| tell(rows, Stage::Compare),
@@ -237,11 +269,21 @@ pub(super) async fn compare(
         }
     }
     let (digest, segments) = outcome.digest.clone().unzip();
+    let looked_at = [outcome.rows_source, outcome.rows_target];
+    let whole = counted
+        .filter(|_| outcome.sampled)
+        .map(|(source, target)| [source, target]);
+    let [rows_source, rows_target] = whole.unwrap_or(looked_at);
     let table = TableReport {
         table: name.clone(),
         source_table: pair.source.table.clone(),
-        rows_source: outcome.rows_source,
-        rows_target: outcome.rows_target,
+        rows_source,
+        rows_target,
+        looked_at,
+        sampled_percent: whole
+            .map(|rows| share(looked_at[0].max(looked_at[1]), rows[0].max(rows[1]))),
+        // Where changes are captured, rows may be on their way.
+        numbers_differ: whole.is_some_and(|rows| rows[0] != rows[1]) && request.flow.is_none(),
         missing_on_target: Some(missing),
         extra_on_target: Some(extra),
         differs: Some(differs),
@@ -249,9 +291,8 @@ pub(super) async fn compare(
         waiting: outcome.waiting,
         tolerated: outcome.tolerated,
         late: outcome.late.clone(),
-        rows_compared: outcome
-            .rows_source
-            .max(outcome.rows_target)
+        rows_compared: looked_at[0]
+            .max(looked_at[1])
             .saturating_sub(outcome.in_flight),
         rows_resumed: outcome.resumed,
         compared_at_us: outcome.read_us,

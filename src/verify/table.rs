@@ -8,10 +8,11 @@ use crate::database::{Role, Snapshot};
 use crate::error::Result;
 use crate::rule::RuleColumn;
 use crate::rule::mapping::{How, StoredForm, TableMapping};
-use crate::runtime::{SystemClock, Throttle};
+use crate::runtime::Share;
 
 use super::flow::{Across, Flow, Moving};
 use super::look::Parts;
+use super::pace::Pace;
 use super::reader::Failure;
 use super::request::{Level, Recheck, VerifyRequest};
 use super::side::{Range, Side, map_rows};
@@ -24,7 +25,7 @@ const STILL: Duration = Duration::from_millis(200);
 /// Rows of a batch that readers choose, about.
 const BATCH_ROWS: usize = 8192;
 /// Suspects that are closer than this are looked at again in one read.
-const NEAR_ROWS: u64 = 1000;
+pub(super) const NEAR_ROWS: u64 = 1000;
 
 /// A table of the target, and what it is compared with.
 pub(super) struct Pair<'a> {
@@ -43,8 +44,11 @@ pub(super) struct Pair<'a> {
     /// Rows of each side that are read in a second, at most.
     #[cfg(feature = "cluster")]
     pub(super) rows_per_s_max: Option<u64>,
+    /// How much of the time each is read, in percent, at most.
+    #[cfg(feature = "cluster")]
+    pub(super) busy_percent_max: Option<u8>,
     /// How fast source and target are read.
-    throttles: Option<[Arc<Throttle>; 2]>,
+    paces: [Pace; 2],
     /// What is no difference.
     pub(super) tolerance: Tolerance,
 }
@@ -54,6 +58,8 @@ pub(super) struct Pair<'a> {
 pub(super) struct Outcome {
     pub(super) rows_source: u64,
     pub(super) rows_target: u64,
+    /// Whether these are the rows of some ranges, and not of the whole table.
+    pub(super) sampled: bool,
     /// Rows that differed when they were last looked at.
     pub(super) seen: Suspects,
     /// Rows that differ for certain.
@@ -86,6 +92,7 @@ impl<'a> Pair<'a> {
         request: &VerifyRequest<'a>,
         mapping: &'a TableMapping,
         target_index: usize,
+        shares: &[Option<Arc<Share>>; 2],
     ) -> Self {
         let (source, target) = (request.source, request.target);
         // Parts end between batches.
@@ -152,20 +159,18 @@ impl<'a> Pair<'a> {
             alike,
             #[cfg(feature = "cluster")]
             rows_per_s_max: request.rows_per_s_max,
-            throttles: request.rows_per_s_max.map(|most| {
-                [(); 2].map(|()| {
-                    Arc::new(Throttle::new(Arc::new(SystemClock::new()), most, most / 10))
-                })
-            }),
+            #[cfg(feature = "cluster")]
+            busy_percent_max: request.busy_percent_max,
+            paces: shares
+                .clone()
+                .map(|share| Pace::new(request.rows_per_s_max, share)),
             tolerance,
         }
     }
 
     /// How fast the source is read, or the target.
-    pub(super) fn throttle(&self, side: Role) -> Option<Arc<Throttle>> {
-        self.throttles
-            .as_ref()
-            .map(|t| Arc::clone(&t[side.index()]))
+    pub(super) fn pace(&self, side: Role) -> Pace {
+        self.paces[side.index()].clone()
     }
 
     /// The table's name in reports.
@@ -197,21 +202,20 @@ impl<'a> Pair<'a> {
     /// The number of rows of both sides.
     pub(super) async fn counts(&self) -> Result<(u64, u64)> {
         let (mut source, mut target) = self.snapshots().await?;
+        let [pace, pace_target] = &self.paces;
         let rows = async {
             match &self.source.mapping {
                 None => {
-                    source
-                        .count(&self.source.table, self.source.filter.as_deref())
-                        .await
+                    let filter = self.source.filter.as_deref();
+                    pace.during(source.count(&self.source.table, filter)).await
                 }
                 Some((mapping, index)) => {
-                    use futures::StreamExt;
                     let place = format!("table {}", self.source.table);
                     let mut side = self.source.clone();
                     side.sorted = true;
                     let mut rows = 0;
                     let mut stream = source.read(side.request(&Range::default()));
-                    while let Some(batch) = stream.next().await {
+                    while let Some(batch) = pace.next(&mut stream).await {
                         let batch = crate::data::batch::to_rows(&batch?)?;
                         rows += map_rows(mapping, *index, batch, &place)?.len() as u64;
                     }
@@ -221,7 +225,7 @@ impl<'a> Pair<'a> {
         };
         let (rows_source, rows_target) = futures::join!(
             rows,
-            target.count(&self.target.table, self.target.filter.as_deref())
+            pace_target.during(target.count(&self.target.table, self.target.filter.as_deref()))
         );
         Ok((
             rows_source.map_err(|e| e.at(format_args!("store {}", self.source.store.name())))?,

@@ -1,5 +1,6 @@
 //! Two SQLite databases and an engine between them.
 
+pub(crate) mod hook;
 pub(crate) mod net;
 pub(crate) mod program;
 pub(crate) mod servers;

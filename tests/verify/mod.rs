@@ -1,5 +1,6 @@
 //! The verifier, from outside.
 
+mod alert;
 mod catalogue;
 mod command;
 mod compare;
@@ -16,6 +17,7 @@ mod proof;
 mod query;
 mod readers;
 mod reconcile;
+mod sample;
 mod servers;
 mod sqlite;
 mod support;

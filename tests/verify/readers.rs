@@ -125,3 +125,68 @@ fn readers_of_a_few_rows_or_none() {
     assert_eq!(report["differences_total"], 2, "{report}");
     assert_eq!(report["tables"][0]["rows_source"], 2, "{report}");
 }
+
+/// However much of the time they read.
+#[test]
+fn readers_that_rest_find_the_same() {
+    let sides = Sides::new(Engine::Postgres, Engine::Sqlite);
+    fill(&sides.source, 6_000, 0);
+    fill(&sides.target, 6_000, 1);
+    sides.configure("");
+    let verify = |more: &[&str]| {
+        let arguments = ["verify", "shop", "--format", "json", "--part-rows", "2000"];
+        let all: Vec<&str> = arguments.iter().chain(more).copied().collect();
+        let shown = sides.shop.run(&all);
+        assert_eq!(shown.code, 1, "{shown:?}");
+        settled(shown.json())
+    };
+    for level in ["count", "hash", "full"] {
+        let one = verify(&["--level", level]);
+        for most in ["100", "50", "10"] {
+            for readers in ["1", "3"] {
+                let more = [
+                    "--level",
+                    level,
+                    "--busy-percent-max",
+                    most,
+                    "--readers",
+                    readers,
+                ];
+                assert_eq!(verify(&more), one, "{more:?}");
+            }
+        }
+    }
+    let arguments = [
+        "reconcile",
+        "shop",
+        "--busy-percent-max",
+        "30",
+        "--format",
+        "json",
+    ];
+    let shown = sides.shop.run(&arguments);
+    assert_eq!(shown.code, 0, "{shown:?}");
+    sides.assert_verified();
+    for wrong in ["0", "101", "-1", "1.5"] {
+        let wrong = format!("--busy-percent-max={wrong}");
+        assert_eq!(
+            sides.shop.run(&["verify", "shop", &wrong]).code,
+            2,
+            "{wrong}"
+        );
+    }
+}
+
+/// The last of these keys is looked for in ever smaller steps, which below zero must get smaller, too.
+#[test]
+fn keys_below_zero_are_cut() {
+    let sides = Sides::new(Engine::Sqlite, Engine::Sqlite);
+    for side in sides.both() {
+        side.sql("CREATE TABLE few (id INTEGER PRIMARY KEY)");
+        side.sql("INSERT INTO few VALUES (-9), (-6), (-3)");
+    }
+    sides.configure("");
+    let arguments = ["verify", "shop", "--readers", "2", "--part-rows", "1"];
+    let shown = sides.shop.run(&arguments);
+    assert_eq!(shown.code, 0, "{shown:?}");
+}

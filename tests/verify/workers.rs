@@ -138,6 +138,25 @@ fn a_killed_worker_changes_nothing() {
 }
 
 #[test]
+fn a_sample_is_the_same_on_workers() {
+    let sides = shop(Engine::Sqlite, Engine::Sqlite);
+    let workers = [Worker::start(&sides, None), Worker::start(&sides, None)];
+    let all = addresses(&workers);
+    for level in ["full", "hash"] {
+        let sample = ["--level", level, "--sample", "40", "--sample-seed", "3"];
+        let (alone, _) = verify(&sides, &sample);
+        let table = &alone["tables"][0];
+        let compared = table["rows_compared"].as_u64().unwrap();
+        assert!((70_000..90_000).contains(&compared), "{alone}");
+        assert!(alone["differences_total"].as_u64().unwrap() > 0, "{alone}");
+        let with = [&sample[..], &["--workers", &all]].concat();
+        let with_rests = [&with[..], &["--busy-percent-max", "60"]].concat();
+        assert_eq!(verify(&sides, &with).0, alone);
+        assert_eq!(verify(&sides, &with_rests).0, alone);
+    }
+}
+
+#[test]
 fn queries_answer_alike_on_workers() {
     let sides = shop(Engine::Postgres, Engine::Sqlite);
     let workers: Vec<Worker> = (0..3).map(|_| Worker::start(&sides, None)).collect();

@@ -43,6 +43,8 @@ pub struct Job {
     pub filter: Option<String>,
     /// Rows of each side that one worker reads in a second, at most.
     pub rows_per_s_max: Option<u64>,
+    /// How much of the time a reader of a worker reads, in percent, at most.
+    pub busy_percent_max: Option<u8>,
 }
 
 /// A range: keys in exact canonical bytes, in hex.

@@ -209,6 +209,7 @@ impl Cluster {
             rows_per_s_max: pair
                 .rows_per_s_max
                 .map(|most| (most / workers as u64).max(1)),
+            busy_percent_max: pair.busy_percent_max,
         };
         let mut missing: BTreeMap<usize, RangeText> = ranges
             .iter()

@@ -14,6 +14,7 @@ use crate::data::{LogicalType, TableSchema};
 use crate::database::{ReadStore, Snapshot};
 use crate::error::Result;
 use crate::verify::lanes::Keys;
+use crate::verify::pace::Pace;
 use crate::verify::side::Range;
 
 use super::QueryOptions;
@@ -48,6 +49,7 @@ async fn spread(
         key: table.key_names().into_iter().map(str::to_owned).collect(),
         is_integer,
         filter: None,
+        pace: Pace::default(),
     };
     let ranges = keys.ranges(None, PART_ROWS, parts, 1).await?;
     Ok(ranges.into_iter().map(Some).collect())

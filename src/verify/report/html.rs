@@ -24,6 +24,9 @@ pub struct Verified {
     pub level: String,
     /// Whether all was well.
     pub consistent: bool,
+    /// Of a sample: how much of the rows was compared, in percent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sampled_percent: Option<f64>,
     /// Rows of the larger sides.
     pub rows: u64,
     /// Rows that differed.
@@ -45,12 +48,19 @@ impl Report {
             at_us,
             level: self.level.to_string(),
             consistent: self.consistent,
+            sampled_percent: self.sampled_percent(),
             rows: rows.sum(),
             differences: self.differences_total,
             in_flight: self.in_flight,
             checks_failed: self.checks.iter().filter(|c| !c.passed).count() as u64,
             seconds: self.seconds,
         }
+    }
+
+    /// How much of the rows was compared, if it is not all of them.
+    fn sampled_percent(&self) -> Option<f64> {
+        let sample = self.sample.as_ref().filter(|_| self.is_part());
+        sample.map(|sample| sample.rows_percent)
     }
 
     /// The report as a page. `history`: this and earlier verifications, oldest first.
@@ -65,8 +75,9 @@ impl Report {
     fn page(&self, out: &mut String, migration: &str, history: &[Verified]) -> std::fmt::Result {
         let name = escaped(migration);
         let (class, verdict) = match (self.consistent, self.in_flight) {
-            (true, 0) => ("ok", "consistent"),
             (true, _) if !self.decided() => ("open", "NOT decided: the sync was late"),
+            (true, _) if self.is_part() => ("open", "no difference in a sample of the rows"),
+            (true, 0) => ("ok", "consistent"),
             (true, _) => ("open", "no difference; some rows were in flight"),
             (false, _) => ("bad", "NOT consistent"),
         };
@@ -88,6 +99,15 @@ impl Report {
                 self.seconds,
                 grouped(self.differences_total),
                 grouped(self.in_flight)
+            )?;
+        }
+        if let (Some(sample), Some(percent)) = (&self.sample, self.sampled_percent()) {
+            writeln!(
+                out,
+                "<p id=\"sample\">A sample: {percent} % of the rows were compared, and {} % of these are \
+                 proven equal. Nothing is said about the others. With --sample {} --sample-seed {} the \
+                 same ones are compared.</p>",
+                sample.consistency_percent, sample.asked.percent, sample.asked.seed
             )?;
         }
         self.tables_as_html(out)?;
@@ -115,6 +135,14 @@ impl Report {
             let mut late = t.late.as_deref().map_or_else(String::new, |why| {
                 format!("<br><small>{}</small>", escaped(why))
             });
+            if let Some(percent) = t.sampled_percent {
+                late.push_str(&format!(
+                    "<br><small>a sample: {percent} % of the rows</small>"
+                ));
+            }
+            if t.sampled_percent.is_some() && t.numbers_differ {
+                late.push_str("<br><small>the numbers of rows differ</small>");
+            }
             if t.waiting > 0 {
                 let waiting = grouped(t.waiting);
                 late.push_str(&format!(
@@ -299,7 +327,10 @@ fn history_as_html(out: &mut String, history: &[Verified]) -> std::fmt::Result {
              <td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td>\
              <td class=\"n\">{:.1}</td></tr>",
             moment(v.at_us),
-            escaped(&v.level),
+            match v.sampled_percent {
+                Some(percent) => format!("{}, {percent} % of the rows", escaped(&v.level)),
+                None => escaped(&v.level),
+            },
             grouped(v.rows),
             grouped(v.differences),
             grouped(v.in_flight),

@@ -25,25 +25,29 @@ impl fmt::Display for Report {
         let tables = count(self.tables.len() as u64, "table", "tables");
         let rows = count(rows, "row", "rows");
         writeln!(f)?;
+        let looked_at = self.looked_at_as_text(&rows);
         if !self.decided() && self.consistent {
             write!(
                 f,
-                "NOT decided: {tables}, {rows}, no difference as far as could be seen"
+                "NOT decided: {tables}, {looked_at}, no difference as far as could be seen"
             )?;
+        } else if self.consistent && self.is_part() {
+            write!(f, "no difference in a sample: {tables}, {looked_at}")?;
         } else if self.consistent {
-            write!(f, "consistent: {tables}, {rows}, no difference")?;
+            write!(f, "consistent: {tables}, {looked_at}, no difference")?;
         } else if self.differences_total > 0 {
             let differences = count(self.differences_total, "difference", "differences");
-            write!(f, "NOT consistent: {differences} in {tables}, {rows}")?;
+            write!(f, "NOT consistent: {differences} in {tables}, {looked_at}")?;
         } else if self.tables.iter().all(TableReport::consistent) {
             write!(
                 f,
-                "NOT consistent: no difference in {tables}, {rows}, but a check failed"
+                "NOT consistent: no difference in {tables}, {looked_at}, but a check failed"
             )?;
         } else {
             write!(f, "NOT consistent: the numbers of rows differ")?;
         }
         writeln!(f, " ({} in {:.2} s)", self.level, self.seconds)?;
+        self.sample_as_text(f)?;
         if self.in_flight > 0 {
             writeln!(
                 f,
@@ -77,6 +81,56 @@ impl fmt::Display for Report {
 }
 
 impl Report {
+    /// Whether only a part of the rows was compared.
+    #[must_use]
+    pub fn is_part(&self) -> bool {
+        self.tables.iter().any(|t| t.sampled_percent.is_some())
+    }
+
+    /// What was compared, of `rows` in all.
+    fn looked_at_as_text(&self, rows: &str) -> String {
+        if !self.is_part() {
+            return rows.to_owned();
+        }
+        let looked_at = self
+            .tables
+            .iter()
+            .map(|t| t.looked_at[0].max(t.looked_at[1]));
+        format!("{} of {rows}", grouped(looked_at.sum()))
+    }
+
+    fn sample_as_text(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(sample) = &self.sample else {
+            return Ok(());
+        };
+        let (percent, seed) = (sample.asked.percent, sample.asked.seed);
+        if !self.is_part() {
+            return writeln!(f, "a sample of {percent} % of these tables is all of them");
+        }
+        writeln!(
+            f,
+            "of the sample {} % are proven equal; nothing is said about the other rows (--sample {percent} \
+             --sample-seed {seed} compares the same)",
+            sample.consistency_percent
+        )?;
+        for t in &self.tables {
+            if t.sampled_percent.is_some() && t.rows_source != t.rows_target {
+                let (source, target) = (grouped(t.rows_source), grouped(t.rows_target));
+                let why = if t.numbers_differ {
+                    "rows differ, in the sample or elsewhere"
+                } else {
+                    "rows may be on their way"
+                };
+                writeln!(
+                    f,
+                    "  {}: {source} rows in the source, {target} in the target: {why}",
+                    t.table
+                )?;
+            }
+        }
+        Ok(())
+    }
+
     fn tables_as_text(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let in_flight = self.in_flight > 0;
         let mut head = vec!["table", "source", "target", "missing", "extra", "differ"];
@@ -98,7 +152,7 @@ impl Report {
                 line.push(grouped(t.in_flight));
             }
             line.push(format!("{:.2}", t.seconds));
-            line.push(verdict(t).to_owned());
+            line.push(verdict(t));
             lines.push(line);
         }
         let widths: Vec<usize> = (0..lines[0].len())
@@ -216,11 +270,15 @@ fn difference(f: &mut fmt::Formatter<'_>, d: &Difference) -> fmt::Result {
     }
 }
 
-fn verdict(t: &TableReport) -> &'static str {
-    match (t.consistent(), t.in_flight) {
-        (false, _) => "DIFFERENT",
+fn verdict(t: &TableReport) -> String {
+    let verdict = match (t.consistent(), t.in_flight) {
+        (false, _) => return "DIFFERENT".to_owned(),
         (true, 0) => "ok",
         (true, _) => "ok so far",
+    };
+    match t.sampled_percent {
+        Some(percent) => format!("{verdict} in {percent} %"),
+        None => verdict.to_owned(),
     }
 }
 
