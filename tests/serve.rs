@@ -113,7 +113,8 @@ fn begun(sides: &Sides, mode: &str, on_conflict: &str) {
         "[stores.monolith]\nurl = \"{}\"\n[stores.service]\nurl = \"{}\"\n\
          [migrations.shop]\nsource = \"monolith\"\ntarget = \"service\"\nmode = \"{mode}\"\n\
          on_conflict = \"{on_conflict}\"\n[[migrations.shop.tables]]\nsource = \"items\"\n\
-         [migrations.shop.verification]\nbusy_percent_max = 100\n",
+         [migrations.shop.verification]\nbusy_percent_max = 100\n\
+         alert_command = \"cat >> alerts; echo >> alerts\"\n",
         sides.source.url(),
         sides.target.url()
     ));
@@ -194,6 +195,19 @@ fn a_row_that_differs_after_it_changed_is_named(sides: Sides) {
         .map(|e| e["proof"]["rows_different"].as_u64().unwrap())
         .collect();
     assert_eq!(told, [1, 0]);
+    // The comparison of everything, and the row that changed.
+    wait_until("two alerts", || alerts(&sides.shop).len() == 2);
+    let alerts = alerts(&sides.shop);
+    assert_eq!(alerts[0]["report"]["differences_total"], 2);
+    assert_eq!(alerts[1]["proof"]["rows_different"], 1);
+    assert_eq!(alerts[1]["migration"], "shop");
+}
+
+/// What was told to somebody.
+fn alerts(shop: &Shop) -> Vec<Json> {
+    let text = std::fs::read_to_string(shop.path("alerts")).unwrap_or_default();
+    let lines = text.lines().map(serde_json::from_str);
+    lines.map_while(Result::ok).collect()
 }
 
 /// Both sides are written all the time, rows flip between two values, the host stands still now and
@@ -347,4 +361,22 @@ fn names_that_are_none_are_refused() {
     let shown = shop.run(&["serve", "shopp"]);
     assert_eq!(shown.code, 2, "{shown:?}");
     assert!(shown.errors.contains("did you mean \"shop\""), "{shown:?}");
+}
+
+#[test]
+fn a_url_that_nothing_can_be_posted_to_is_refused() {
+    let shop = Shop::new();
+    let config = std::fs::read_to_string(shop.path("banyan.toml")).unwrap();
+    let wrong = "[migrations.shop.verification]\nalert_url = \"ftp://me:secret@example.com\"\n";
+    shop.configure(&format!("{config}\n{wrong}"));
+    for (arguments, code) in [(vec!["serve"], 2), (vec!["check"], 1)] {
+        let shown = shop.run(&arguments);
+        let text = format!("{}{}", shown.out, shown.errors);
+        assert_eq!(shown.code, code, "{shown:?}");
+        assert!(
+            text.contains("migrations.shop.verification.alert_url"),
+            "{shown:?}"
+        );
+        assert!(!text.contains("secret"), "{shown:?}");
+    }
 }

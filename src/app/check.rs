@@ -15,6 +15,7 @@ use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::lifecycle::Phase;
 use crate::state::probe;
 
+use super::host::alert;
 use super::open::{state, state_folder, state_path, store};
 use super::rules::Rules;
 
@@ -206,6 +207,9 @@ async fn check_rules_and_migrations(
     }
     let mut used: Vec<Used> = Vec::new();
     for (name, migration) in &config.migrations {
+        if let Err(error) = alert(migration) {
+            checked.problem(format!("migrations.{name}.verification.alert_url"), &error);
+        }
         let stores = [&migration.source, &migration.target];
         if stores.iter().any(|s| !reachable.contains(&s.as_str())) {
             // The store is listed already.

@@ -20,6 +20,7 @@ use crate::runtime::{Shutdown, shutdown as new_shutdown};
 use crate::state::ProofRecord;
 use crate::verify::{Level, Report};
 
+use super::alert::{Alert, is_alarming};
 use super::lease::Lease;
 use super::open::{state, state_folder};
 use super::operate::{SyncRequest, sync};
@@ -67,18 +68,21 @@ pub async fn host(
             "there is no migration in the configuration",
         ));
     }
-    for name in &names {
-        config.migration(name)?;
-    }
-    state(&config).await?;
-    let mut all = JoinSet::new();
+    let mut hosts = Vec::with_capacity(names.len());
     for name in names {
-        let host = Host {
+        let alert = alert(config.migration(&name)?);
+        let alert = alert.map_err(|e| e.at(format!("migrations.{name}.verification.alert_url")))?;
+        hosts.push(Host {
             config: Arc::clone(&config),
             name,
             shutdown: shutdown.clone(),
             events: events.clone(),
-        };
+            alert: Arc::new(alert),
+        });
+    }
+    state(&config).await?;
+    let mut all = JoinSet::new();
+    for host in hosts {
         all.spawn(async move { host.attend().await });
     }
     while let Some(ended) = all.join_next().await {
@@ -89,6 +93,14 @@ pub async fn host(
     Ok(())
 }
 
+/// Who is told when something of a migration is wrong. Fails with `Usage` for a URL that nothing can be
+/// posted to.
+pub(super) fn alert(migration: &MigrationConfig) -> Result<Alert> {
+    let verification = &migration.verification;
+    let url = verification.alert_url.as_ref().map(|url| url.expose());
+    Alert::new(verification.alert_command.clone(), url)
+}
+
 /// Attends to one migration.
 #[derive(Clone)]
 struct Host {
@@ -96,9 +108,18 @@ struct Host {
     name: String,
     shutdown: Shutdown,
     events: HostEvents,
+    alert: Arc<Alert>,
 }
 
 impl Host {
+    /// Something is wrong. Whoever is told may take long to listen.
+    fn alarm(&self, what: &str, content: &impl serde::Serialize) {
+        tracing::error!(migration = self.name, "the two sides are not consistent");
+        let json = serde_json::json!({"migration": self.name, what: content}).to_string();
+        let alert = Arc::clone(&self.alert);
+        tokio::spawn(async move { alert.send(&json).await });
+    }
+
     fn tell(&self, event: HostEvent) {
         // Nobody watching is all right.
         drop(self.events.send((self.name.clone(), event)));
@@ -213,7 +234,12 @@ impl Host {
         drop(board.touched.drain());
         let (host, beside, until) = (self.clone(), Arc::clone(board), over.clone());
         let proving = tokio::spawn(async move {
-            let tell = |record| host.tell(HostEvent::Proof(Box::new(record)));
+            let tell = |record: ProofRecord| {
+                if record.rows_different > 0 {
+                    host.alarm("proof", &record);
+                }
+                host.tell(HostEvent::Proof(Box::new(record)));
+            };
             let proven = prove(&host.config, &host.name, &beside, &tell, &until).await;
             if let Err(e) = proven {
                 tracing::warn!(migration = host.name, "the proof does not go on: {e}");
@@ -239,6 +265,9 @@ impl Host {
                     board.swept(&report, begun_us, losses);
                     if let Err(e) = remember(&self.config, &self.name, &report) {
                         tracing::warn!(migration = self.name, "history is not written down: {e}");
+                    }
+                    if is_alarming(&report, migration.verification.alert_below_percent) {
+                        self.alarm("report", &report);
                     }
                     self.tell(HostEvent::Swept(Box::new(report)));
                     Duration::from_secs(migration.verification.interval_s)
@@ -272,6 +301,7 @@ fn options(name: &str, migration: &MigrationConfig) -> VerifyOptions {
             SweepLevel::Hash => Level::Hash,
             SweepLevel::Full => Level::Full,
         },
+        busy_percent_max: Some(verification.busy_percent_max),
         ..VerifyOptions::new(name)
     }
 }

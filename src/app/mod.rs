@@ -26,7 +26,7 @@ mod widen;
 #[cfg(feature = "cluster")]
 mod worker;
 
-pub use alert::Alert;
+pub use alert::{Alert, is_alarming};
 pub use build::{MigrationSpec, Opened, TableSpec, build};
 pub use check::{Checked, Finding, check};
 pub use conflicts::{list as list_conflicts, resolve as resolve_conflict, show as show_conflict};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::app::{Alert, VerifyOptions, verify};
+use crate::app::{Alert, VerifyOptions, is_alarming, verify};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::verify::Report;
@@ -146,25 +146,4 @@ pub(super) fn line(report: &Report) -> String {
         line.push_str(&format!("; failed checks: {}", failed.join(", ")));
     }
     line
-}
-
-/// Rows in flight are not proven equal, but they are no reason to wake anybody.
-fn is_alarming(report: &Report, below: f64) -> bool {
-    // Where numbers differ, at most so much is equal, whatever a sample says.
-    let sampled = report.tables.iter().filter(|t| t.sampled_percent.is_some());
-    let (fewer, more) = sampled
-        .filter(|t| t.numbers_differ)
-        .map(|t| {
-            (
-                t.rows_source.min(t.rows_target),
-                t.rows_source.max(t.rows_target),
-            )
-        })
-        .fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
-    let mut proven = report.proven_percent();
-    if more > 0 {
-        proven = proven.min(100.0 * fewer as f64 / more as f64);
-    }
-    report.checks.iter().any(|c| !c.passed)
-        || report.tables.iter().any(|t| !t.consistent()) && proven < below
 }
