@@ -331,7 +331,7 @@ impl Keys<'_> {
     }
 
     /// All cuts behind `after`, with the number of rows before each; the last one is the table's end.
-    pub(super) async fn cuts_behind(&mut self, after: Option<Key>) -> Result<Vec<(Key, u64)>> {
+    async fn cuts_behind(&mut self, after: Option<Key>) -> Result<Vec<(Key, u64)>> {
         let key: Vec<usize> = (0..self.key.len()).collect();
         let request = self.request(after, None);
         let mut cuts = Vec::new();
@@ -353,10 +353,33 @@ impl Keys<'_> {
         cuts.extend(last.map(|key| (key, rows)));
         Ok(cuts)
     }
+
+    /// The last one of every so many keys, and not the very last one.
+    pub(super) async fn every(&mut self, rows: u64) -> Result<Vec<Key>> {
+        let key: Vec<usize> = (0..self.key.len()).collect();
+        let request = self.request(None, None);
+        let mut found = Vec::new();
+        let mut seen = 0;
+        let mut batches = self.snapshot.read(request);
+        while let Some(batch) = self.pace.next(&mut batches).await {
+            let batch = batch?;
+            let views = batch::views(&batch)?;
+            for row in 0..batch.num_rows() {
+                seen += 1;
+                if seen % rows == 0 {
+                    found.push(Key(key_of(&views, row, &key)));
+                }
+            }
+        }
+        if seen % rows == 0 {
+            found.pop();
+        }
+        Ok(found)
+    }
 }
 
 /// Of these cuts, each with the number of rows before it, those that divide the rows into so many ranges.
-pub(super) fn evenly(all: Vec<(Key, u64)>, rows: u64, ranges: u64) -> Vec<Key> {
+fn evenly(all: Vec<(Key, u64)>, rows: u64, ranges: u64) -> Vec<Key> {
     let mut cuts = Vec::new();
     let mut next = 1_u64;
     for (key, before) in all {

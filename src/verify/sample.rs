@@ -11,7 +11,7 @@ use crate::data::{Key, Value};
 use crate::database::Role;
 use crate::error::{Error, ErrorKind, Result};
 
-use super::lanes::{Keys, Numbered, evenly};
+use super::lanes::{Keys, Numbered};
 use super::look::{Found, Parts};
 use super::reader::Failure;
 use super::request::Level;
@@ -103,10 +103,10 @@ impl Pair<'_> {
         }
         let size = sample.of(rows) / RANGES;
         let size = size.clamp(*RANGE_ROWS.start(), *RANGE_ROWS.end());
-        let wanted = rows / size.min(part_rows);
+        let size = size.min(part_rows);
         let mut snapshot = side.snapshot().await?;
         let mut keys = self.keys(side, role, snapshot.as_mut());
-        let borders = borders(&mut keys, rows, wanted).await?;
+        let borders = borders(&mut keys, rows, size).await?;
         let all = borders.len() + 1;
         let chosen = sample.choose(self.name(), all);
         if chosen.len() == all {
@@ -147,8 +147,9 @@ impl Pair<'_> {
     }
 }
 
-/// Keys that divide a table of so many rows into about `wanted` ranges.
-async fn borders(keys: &mut Keys<'_>, rows: u64, wanted: u64) -> Result<Vec<Key>> {
+/// Keys that divide a table of so many rows into ranges of this size, about.
+async fn borders(keys: &mut Keys<'_>, rows: u64, size: u64) -> Result<Vec<Key>> {
+    let wanted = rows / size;
     if let Some((first, last)) = keys.integers(None, u64::MAX).await? {
         let span = i128::from(last) - i128::from(first) + 1;
         if span / i128::from(SPARSE) <= i128::from(rows) {
@@ -161,11 +162,10 @@ async fn borders(keys: &mut Keys<'_>, rows: u64, wanted: u64) -> Result<Vec<Key>
             return Ok(borders.into_iter().map(key).collect());
         }
     }
-    // Ranges of one size are not ranges with as many rows: the keys themselves say where those are.
-    let mut cuts = keys.cuts_behind(None).await?;
-    // Behind the last key no range begins.
-    let rows = cuts.pop().map_or(0, |(_, rows)| rows);
-    Ok(evenly(cuts, rows, wanted))
+    // Ranges of one width are not ranges of as many rows: where those end, the keys themselves say.
+    let mut borders = keys.every(size).await?;
+    borders.dedup();
+    Ok(borders)
 }
 
 #[cfg(test)]
