@@ -2,7 +2,7 @@
 # (src/database/TYPES.md) must never be a difference. From each engine to each. Sourced.
 #
 # The values are spread over the whole range of each type by hashes of the row's number; every
-# thousandth row holds NULLs or an end of the range.
+# thousandth row holds NULLs or an end of the range (of what SQLite holds of it: more is refused by name).
 
 part_values() {
   local rows="${VALUES_ROWS:-10000000}" from to columns
@@ -110,7 +110,7 @@ INSERT INTO v SELECT seq,
   IF(edge = 0, NULL, CASE edge WHEN 1 THEN -32768 WHEN 2 THEN 32767 ELSE b % 32768 END),
   IF(edge = 0, NULL, CASE edge WHEN 1 THEN -2147483648 WHEN 2 THEN 2147483647 ELSE c % 2147483648 END),
   IF(edge = 0, NULL, CASE edge WHEN 1 THEN -9223372036854775808 WHEN 2 THEN 9223372036854775807 ELSE CAST(a AS signed) - 4611686018427387904 END),
-  IF(edge = 0, NULL, CASE edge WHEN 1 THEN 0 WHEN 2 THEN 18446744073709551615 ELSE a * 2 + 1 END),
+  IF(edge = 0, NULL, CASE edge WHEN 1 THEN 0 WHEN 2 THEN 9223372036854775807 ELSE a * 2 + 1 END),
   IF(edge = 0, NULL, (CAST(a AS decimal(38, 0)) * 1000 + b % 1000) / POW(10, 3 + c % 13)),
   IF(edge = 0, NULL, CASE edge WHEN 1 THEN 1.7976931348623157e308 WHEN 2 THEN 2.2250738585072014e-308 ELSE a * EXP(CAST(b % 1200 AS signed) - 600) END),
   IF(edge = 0, NULL, a / 1e18 * EXP(CAST(b % 160 AS signed) - 80)),
@@ -127,15 +127,15 @@ INSERT INTO v SELECT seq,
   IF(edge = 0, NULL, JSON_OBJECT('a', a % 1000000, 'b', MD5(b), 'c', JSON_ARRAY(true, NULL, (b % 1000) / 8))),
   IF(edge = 0, NULL, ELT(1 + a % 3, 'a', 'B', 'ç')),
   IF(edge = 0, NULL, b % 8)
-FROM (SELECT seq, seq % 1000 AS edge, CONV(LEFT(MD5(CONCAT(seq, 'a')), 15), 16, 10) + 0 AS a,
-  CONV(LEFT(MD5(CONCAT(seq, 'b')), 15), 16, 10) + 0 AS b, CONV(LEFT(MD5(CONCAT(seq, 'c')), 15), 16, 10) + 0 AS c
+FROM (SELECT seq, seq % 1000 AS edge, CAST(CONV(LEFT(MD5(CONCAT(seq, 'a')), 15), 16, 10) AS unsigned) AS a,
+  CAST(CONV(LEFT(MD5(CONCAT(seq, 'b')), 15), 16, 10) AS unsigned) AS b, CAST(CONV(LEFT(MD5(CONCAT(seq, 'c')), 15), 16, 10) AS unsigned) AS c
   FROM seq_1_to_$1) numbers;
 SQL
 }
 
 # Text and whole numbers of any size, doubles over their whole range, bytes.
 values_in_sqlite() {
-  sqlite3 "$dir/values-source.db" <<SQL
+  sqlite3 "$dir/values-source.db" >/dev/null <<SQL
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = OFF;
 CREATE TABLE v (id INTEGER PRIMARY KEY, whole INTEGER, wide REAL, words TEXT, bytes BLOB) STRICT;
