@@ -7,13 +7,15 @@
 //! A comparison of everything and the running proof (`proof`) work beside each sync, on connections of
 //! their own, and rest most of the time.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, JoinSet};
 
-use crate::config::{Config, MigrationConfig, SweepLevel};
+use crate::config::{Config, MigrationConfig, Mode, SweepLevel};
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::lifecycle::Phase;
 use crate::runtime::{Shutdown, shutdown as new_shutdown};
@@ -25,7 +27,7 @@ use super::lease::Lease;
 use super::open::{state, state_folder};
 use super::operate::{SyncRequest, sync};
 use super::progress::now_us;
-use super::proof::{Board, prove};
+use super::proof::{Board, ProofNews, prove};
 use super::verify::{VerifyOptions, remember, verify};
 
 /// How often it is looked whether a migration can be attended to.
@@ -78,12 +80,19 @@ pub async fn host(
             shutdown: shutdown.clone(),
             events: events.clone(),
             alert: Arc::new(alert),
+            alerts: Arc::default(),
+            rows: Arc::default(),
+            // Once is enough: they are the configuration's.
+            has_checks: hosts.is_empty(),
         });
     }
     state(&config).await?;
     let mut all = JoinSet::new();
     for host in hosts {
-        all.spawn(async move { host.attend().await });
+        all.spawn(async move {
+            host.attend().await;
+            host.send_alerts().await;
+        });
     }
     while let Some(ended) = all.join_next().await {
         ended.map_err(|e| {
@@ -109,6 +118,11 @@ struct Host {
     shutdown: Shutdown,
     events: HostEvents,
     alert: Arc<Alert>,
+    /// Those on their way.
+    alerts: Arc<Mutex<Vec<JoinHandle<()>>>>,
+    /// How many rows the last comparison of everything found.
+    rows: Arc<AtomicU64>,
+    has_checks: bool,
 }
 
 impl Host {
@@ -117,12 +131,27 @@ impl Host {
         tracing::error!(migration = self.name, "the two sides are not consistent");
         let json = serde_json::json!({"migration": self.name, what: content}).to_string();
         let alert = Arc::clone(&self.alert);
-        tokio::spawn(async move { alert.send(&json).await });
+        let sending = tokio::spawn(async move { alert.send(&json).await });
+        let mut alerts = self.alerts.lock().unwrap_or_else(PoisonError::into_inner);
+        alerts.retain(|alert| !alert.is_finished());
+        alerts.push(sending);
     }
 
     fn tell(&self, event: HostEvent) {
         // Nobody watching is all right.
         drop(self.events.send((self.name.clone(), event)));
+    }
+
+    /// Waits for the alerts that are on their way.
+    async fn send_alerts(&self) {
+        let alerts = {
+            let mut alerts = self.alerts.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *alerts)
+        };
+        for alert in alerts {
+            // Each has a limit of its own.
+            drop(alert.await);
+        }
     }
 
     async fn pause(&self, time: Duration) {
@@ -183,7 +212,10 @@ impl Host {
 
     /// Syncs until that ends, and proves meanwhile.
     async fn sync(&self) {
-        let board = Arc::new(Board::default());
+        let Ok(migration) = self.config.migration(&self.name) else {
+            return;
+        };
+        let board = Arc::new(Board::new(migration.mode == Mode::TwoWay));
         let request = SyncRequest {
             migration: self.name.clone(),
             until_idle: false,
@@ -191,99 +223,119 @@ impl Host {
             create_tables: false,
             board: Some(Arc::clone(&board)),
         };
-        let (copied, is_copied) = watch::channel(false);
         let (over, until_over) = new_shutdown();
+        let (host, beside, until) = (self.clone(), Arc::clone(&board), until_over.clone());
+        // On threads of their own: comparing is work, and the workers are the syncs'.
+        let runtime = Handle::current();
+        let sweeping =
+            tokio::task::spawn_blocking(move || runtime.block_on(host.sweep(&beside, &until)));
         let (host, beside) = (self.clone(), Arc::clone(&board));
-        // On a thread of its own: comparing is work, and the workers are the syncs'.
-        let runtime = tokio::runtime::Handle::current();
+        let runtime = Handle::current();
         let proving = tokio::task::spawn_blocking(move || {
-            runtime.block_on(host.verify(&beside, is_copied, &until_over));
+            runtime.block_on(async {
+                let tell = |news| host.hear(&beside, &news);
+                prove(&host.config, &host.name, &beside, &tell, &until_over).await;
+            });
         });
         self.tell(HostEvent::Begun);
         let host = self.clone();
-        let syncing = tokio::spawn(async move {
-            let observe = |observed: &super::Observed| {
-                if observed.copied != *copied.borrow() {
-                    copied.send_replace(observed.copied);
-                }
-            };
-            sync(&host.config, &request, &host.shutdown, observe).await
-        });
+        let syncing =
+            tokio::spawn(async move { sync(&host.config, &request, &host.shutdown, |_| ()).await });
         let ended = match syncing.await {
             Ok(Ok(_)) => None,
             Ok(Err(e)) => Some(e),
             Err(e) => Some(Error::new(ErrorKind::Internal, "a sync crashed").caused_by(e)),
         };
         over.request();
-        if let Err(e) = proving.await {
-            tracing::error!(migration = self.name, "the verification crashed: {e}");
+        for (what, beside) in [("comparison", sweeping), ("proof", proving)] {
+            if let Err(e) = beside.await {
+                tracing::error!(migration = self.name, "the {what} crashed: {e}");
+            }
+        }
+        // That somebody stopped or paused it is no trouble; that another process was quicker passes.
+        if let Some(error) = &ended
+            && !self.shutdown.is_requested()
+            && error.kind() != ErrorKind::Refused
+        {
+            self.alarm("ended", &error.to_string());
         }
         self.tell(HostEvent::Ended(ended));
     }
 
-    /// Compares everything now and then, and what changes all the time.
-    async fn verify(&self, board: &Arc<Board>, mut copied: watch::Receiver<bool>, over: &Shutdown) {
-        let is_copied = tokio::select! {
-            is_copied = copied.wait_for(|copied| *copied) => is_copied.is_ok(),
-            () = over.requested() => false,
+    /// Takes in what the proof tells.
+    fn hear(&self, board: &Board, news: &ProofNews) {
+        let record = board.record();
+        let is_alarm = match news {
+            ProofNews::Differ => self.is_alarming(&record),
+            ProofNews::Stands => true,
+            ProofNews::Alike => false,
         };
-        if !is_copied {
-            return;
+        if is_alarm {
+            self.alarm("proof", &record);
         }
-        // What was noted up to here is compared with everything else.
-        drop(board.touched.drain());
-        let (host, beside, until) = (self.clone(), Arc::clone(board), over.clone());
-        let proving = tokio::spawn(async move {
-            let tell = |record: ProofRecord| {
-                if record.rows_different > 0 {
-                    host.alarm("proof", &record);
-                }
-                host.tell(HostEvent::Proof(Box::new(record)));
-            };
-            let proven = prove(&host.config, &host.name, &beside, &tell, &until).await;
-            if let Err(e) = proven {
-                tracing::warn!(migration = host.name, "the proof does not go on: {e}");
-            }
-        });
-        self.sweep(board, over).await;
-        drop(proving.await);
+        self.tell(HostEvent::Proof(Box::new(record)));
     }
 
+    /// Whether so many rows differ that somebody wants to know.
+    fn is_alarming(&self, record: &ProofRecord) -> bool {
+        let Ok(migration) = self.config.migration(&self.name) else {
+            return false;
+        };
+        let below = migration.verification.alert_below_percent;
+        let rows = self.rows.load(Ordering::Relaxed);
+        // How many rows there are is known from the last comparison of everything.
+        rows == 0
+            || as_f64(rows.saturating_sub(record.rows_different)) / as_f64(rows) * 100.0 < below
+    }
+
+    /// Compares everything now and then.
     async fn sweep(&self, board: &Board, over: &Shutdown) {
         let Ok(migration) = self.config.migration(&self.name) else {
             return;
         };
-        let options = options(&self.name, migration);
-        while !over.is_requested() {
-            let (begun_us, losses) = (now_us(), board.losses());
+        let interval = Duration::from_secs(migration.verification.interval_s);
+        let options = VerifyOptions {
+            checks: self.has_checks,
+            ..options(&self.name, migration)
+        };
+        let mut losses = board.losses();
+        loop {
+            // What changes during the comparison must be noted, and be compared by the proof.
+            while !board.is_following() {
+                tokio::select! {
+                    () = tokio::time::sleep(LOOK) => {}
+                    () = over.requested() => return,
+                }
+            }
+            let (begun_us, lost) = (now_us(), *losses.borrow_and_update());
             let swept = tokio::select! {
                 swept = verify(&self.config, &options, &|_| ()) => swept,
                 () = over.requested() => return,
+                // Of rows that are copied meanwhile nothing can be said.
+                _ = losses.changed() => continue,
             };
             let wait = match swept {
                 Ok(report) => {
-                    board.swept(&report, begun_us, losses);
-                    if let Err(e) = remember(&self.config, &self.name, &report) {
-                        tracing::warn!(migration = self.name, "history is not written down: {e}");
+                    board.swept(&report, begun_us, lost);
+                    self.take_in(report, migration.verification.alert_below_percent);
+                    match board.has_base() {
+                        true => interval,
+                        // What differs may be mended soon.
+                        false => (interval / 10).max(SWEEP_AGAIN.min(interval)),
                     }
-                    if is_alarming(&report, migration.verification.alert_below_percent) {
-                        self.alarm("report", &report);
-                    }
-                    self.tell(HostEvent::Swept(Box::new(report)));
-                    Duration::from_secs(migration.verification.interval_s)
                 }
                 Err(e) => {
                     tracing::warn!(migration = self.name, "a comparison was given up: {e}");
                     match e.kind().retry() {
                         Retry::Backoff => SWEEP_AGAIN,
-                        Retry::Never => Duration::from_secs(migration.verification.interval_s),
+                        Retry::Never => interval,
                     }
                 }
             };
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = over.requested() => return,
-                () = board.lost.notified() => {
+                _ = losses.changed() => {
                     tokio::select! {
                         () = tokio::time::sleep(SWEEP_AGAIN.min(wait)) => {}
                         () = over.requested() => return,
@@ -292,6 +344,24 @@ impl Host {
             }
         }
     }
+
+    fn take_in(&self, report: Report, below: f64) {
+        let rows = report.tables.iter();
+        let rows = rows.map(|t| t.rows_source.max(t.rows_target)).sum();
+        self.rows.store(rows, Ordering::Relaxed);
+        if let Err(e) = remember(&self.config, &self.name, &report) {
+            tracing::warn!(migration = self.name, "history is not written down: {e}");
+        }
+        if is_alarming(&report, below) {
+            self.alarm("report", &report);
+        }
+        self.tell(HostEvent::Swept(Box::new(report)));
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a share of rows")]
+fn as_f64(n: u64) -> f64 {
+    n as f64
 }
 
 fn options(name: &str, migration: &MigrationConfig) -> VerifyOptions {
@@ -302,6 +372,8 @@ fn options(name: &str, migration: &MigrationConfig) -> VerifyOptions {
             SweepLevel::Full => Level::Full,
         },
         busy_percent_max: Some(verification.busy_percent_max),
+        // Parts that somebody wants to go on behind are theirs.
+        ledger: false,
         ..VerifyOptions::new(name)
     }
 }

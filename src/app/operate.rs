@@ -122,6 +122,7 @@ pub async fn sync(
                 continue;
             }
             Ok(Attempt { mut report, .. }) => {
+                work.end_proof().await;
                 report.add(&earlier);
                 report.seconds = begun.elapsed().as_secs_f64();
                 drop(lease);
@@ -135,6 +136,7 @@ pub async fn sync(
             u32::MAX
         };
         if !work.passes(&e) || tries >= patience || shutdown.is_requested() {
+            work.end_proof().await;
             work.give_up(&e).await;
             return Err(
                 if matches!(e.kind(), ErrorKind::LogGap | ErrorKind::Schema) {
@@ -219,6 +221,16 @@ impl Work<'_> {
         }
     }
 
+    /// From here on nobody proves anything.
+    async fn end_proof(&mut self) {
+        if let Some(board) = &self.request.board {
+            let mut proof = board.record();
+            proof.reason = Some("the host does not sync this migration at the moment".to_owned());
+            self.record.proof = Some(proof);
+            self.notebook.save(&self.record).await;
+        }
+    }
+
     async fn attempt(&mut self, observe: &mut (impl FnMut(&Observed) + Send)) -> Result<Attempt> {
         let (config, name) = (self.config, &self.request.migration);
         if self.record.ending.is_none() {
@@ -296,7 +308,7 @@ impl Work<'_> {
         .await?;
         let board = self.request.board.as_deref();
         if let Some(board) = board {
-            engine.tell(Arc::clone(&board.touched));
+            engine.tell(&board.touched);
         }
         self.followed = true;
         let (tell, mut told) = watch::channel(Observed {
@@ -467,7 +479,12 @@ async fn keep(
         note(record, &observed, meter);
         let feeds = feeds.iter().cloned().zip(observed.positions);
         note_lag(record, &feeds.collect::<Vec<_>>()).await;
-        record.refused_rules = rules.reload();
+        let reloaded = rules.reload();
+        if let (true, Some(board)) = (reloaded.swapped, board) {
+            // What a rule made of rows before, it may not make of them now.
+            board.touched.lose();
+        }
+        record.refused_rules = reloaded.refused;
         record.proof = board.map(Board::record);
         notebook.save(record).await;
         let is_due = tried.is_none_or(|t: Instant| t.elapsed() > WIDEN_AGAIN);

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::config::{Config, OnConflict, OnFailure as ConfiguredFailure, RuleConfig, RuleSource};
 use crate::error::{Error, ErrorKind, Result};
-use crate::plugin::{HostOptions, Plugin, PluginHost, PluginSpec};
+use crate::plugin::{HostOptions, Plugin, PluginHost, PluginSpec, Reload};
 use crate::rule::{OnFailure, Resolve, RuleTable, Transform, Validate, builtin};
 use crate::script::{Script, ScriptSpec};
 use crate::state::RefusedRule;
@@ -201,6 +201,15 @@ impl<'a> Rules<'a> {
     }
 }
 
+/// What became of changed rule files.
+#[derive(Debug)]
+pub struct Reloaded {
+    /// The rules whose file, as it is now, is refused.
+    pub refused: Vec<RefusedRule>,
+    /// Whether a rule is another one now.
+    pub swapped: bool,
+}
+
 /// Looks for changed rule files.
 pub struct RuleWatcher {
     loaded: Vec<Loaded>,
@@ -218,21 +227,24 @@ impl std::fmt::Debug for RuleWatcher {
 
 impl RuleWatcher {
     /// Swaps rules whose file changed. A bad file is refused, said once, and the rule in use stays.
-    /// Answers the rules whose file, as it is now, is refused.
-    pub fn reload(&self) -> Vec<RefusedRule> {
-        self.loaded
+    pub fn reload(&self) -> Reloaded {
+        let mut swapped = false;
+        let refused = self
+            .loaded
             .iter()
             .filter_map(|rule| {
                 let (name, reason) = match rule {
                     Loaded::Builtin(_) => return None,
                     // A plugin says by itself what became of its file.
                     Loaded::Plugin(rule) => {
-                        drop(rule.reload_if_changed());
+                        swapped |= matches!(rule.reload_if_changed(), Reload::Swapped { .. });
                         (rule.name(), rule.stats().refused)
                     }
                     Loaded::Script(rule) => {
                         let name = rule.spec().name.as_str();
-                        (name, self.say(name, rule.reload_if_changed()))
+                        let reloaded = rule.reload_if_changed();
+                        swapped |= matches!(reloaded, Ok(true));
+                        (name, self.say(name, reloaded))
                     }
                 };
                 Some(RefusedRule {
@@ -240,7 +252,8 @@ impl RuleWatcher {
                     reason: reason?,
                 })
             })
-            .collect()
+            .collect();
+        Reloaded { refused, swapped }
     }
 
     /// Why a script's changed file is refused; in the log once for each reason.

@@ -57,6 +57,8 @@ pub struct VerifyOptions {
     pub part_rows: u64,
     /// Whether to go on where a verification of the same was interrupted.
     pub resume: bool,
+    /// Whether to write down which parts are compared, so that an interruption can be resumed.
+    pub ledger: bool,
     /// Of large tables only so much is compared; `None`: all.
     pub sample: Option<Sample>,
     /// How long to wait at most, before each look, for what is on its way.
@@ -85,6 +87,7 @@ impl VerifyOptions {
             busy_percent_max: None,
             part_rows: PART_ROWS,
             resume: false,
+            ledger: true,
             sample: None,
             patience: PATIENCE,
             checks: true,
@@ -185,7 +188,7 @@ pub async fn verify(
     let cluster = options.cluster.clone();
     let cluster = cluster.map(|cluster| cluster.of(&options.migration, digest));
     request.lanes = options.lanes(cluster.as_ref());
-    let ledger = if options.sample.is_some() {
+    let ledger = if options.sample.is_some() || !options.ledger {
         // It is soon compared again, and what an interrupted verification has left stays for that one.
         None
     } else {

@@ -218,10 +218,14 @@ fn show(record: &MigrationRecord, printer: &mut Printer<'_>) -> Result<()> {
 /// How far a host has proven both sides equal, in words.
 fn proven(proof: &ProofRecord) -> String {
     let mut text = match proof.proven_us {
-        Some(at) => format!(
-            "everything that was committed before {} is equal",
-            timestamp_text(at, "Z")
-        ),
+        Some(at) => {
+            let by = match proof.sides.as_str() {
+                "source" => "that the source committed",
+                _ => "that was committed",
+            };
+            let at = timestamp_text(at, "Z");
+            format!("everything {by} before {at} is equal")
+        }
         None => "not proven equal yet".to_owned(),
     };
     match proof.rows_different {
@@ -237,6 +241,12 @@ fn proven(proof: &ProofRecord) -> String {
         0 => {}
         1 => text.push_str("; 1 row is in flight"),
         rows => text.push_str(&format!("; {rows} rows are in flight")),
+    }
+    match proof.rows_untold {
+        0 => {}
+        rows => text.push_str(&format!(
+            "; {rows} times it could not be told what the source has for a row"
+        )),
     }
     if let Some(reason) = &proof.reason {
         text.push_str(&format!("; {reason}"));

@@ -1,5 +1,6 @@
 //! `banyan serve`
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -31,20 +32,56 @@ pub(super) fn run(
         let (events, mut happened) = tokio::sync::mpsc::unbounded_channel();
         let hosting = host(config, names, &shutdown, events);
         tokio::pin!(hosting);
+        let mut screen = Screen {
+            printer,
+            is_lost: false,
+            differ: BTreeMap::new(),
+        };
         loop {
             tokio::select! {
                 ended = &mut hosting => {
                     ended?;
                     break;
                 }
-                Some((name, event)) = happened.recv() => show(printer, &name, &event)?,
+                Some((name, event)) = happened.recv() => screen.show(&name, &event),
             }
         }
         while let Ok((name, event)) = happened.try_recv() {
-            show(printer, &name, &event)?;
+            screen.show(&name, &event);
         }
-        Ok(0)
+        Ok(u8::from(screen.differ.values().any(|differs| *differs)))
     })
+}
+
+/// What is shown, and what was last known.
+struct Screen<'a, 'p> {
+    printer: &'a mut Printer<'p>,
+    /// Whether nobody can be shown anything.
+    is_lost: bool,
+    /// Of each migration, whether the last comparison of everything, or the proof since, found differences.
+    differ: BTreeMap<String, bool>,
+}
+
+impl Screen<'_, '_> {
+    /// That nobody listens is no reason to stop syncing.
+    fn show(&mut self, name: &str, event: &HostEvent) {
+        match event {
+            HostEvent::Swept(report) => {
+                self.differ.insert(name.to_owned(), !report.consistent);
+            }
+            HostEvent::Proof(proof) => {
+                self.differ
+                    .insert(name.to_owned(), proof.rows_different > 0);
+            }
+            HostEvent::Begun | HostEvent::Ended(_) => {}
+        }
+        if let Err(e) = show(self.printer, name, event)
+            && !self.is_lost
+        {
+            self.is_lost = true;
+            tracing::error!("what happens is not shown any more: {e}");
+        }
+    }
 }
 
 /// A line an event.

@@ -28,6 +28,9 @@ pub struct RefusedRule {
 /// How far a host has proven both sides equal while they change. Times are microseconds since 1970 UTC.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ProofRecord {
+    /// Whose changes are noted: `both` sides', or only the `source`'s in a one-way migration.
+    #[serde(default)]
+    pub sides: String,
     /// When the comparison of everything began on which the proof rests; `None`: there is none.
     pub base_us: Option<i64>,
     /// Every row was compared, and was equal, after its last change before this moment, but for those in

@@ -152,6 +152,7 @@ impl<S: SyncStore> Engine<S> {
     ) -> Result<RowChange> {
         let unit = change.unit.unit;
         let target = self.plan.units[unit].target;
+        self.tell_parts(table, &change.source_key, current.row.as_ref())?;
         let (mapped, mut refused) = match current.mapped {
             Ok(mut mapped) if target < mapped.len() => (mapped.swap_remove(target), None),
             Ok(_) => (None, None),
@@ -200,6 +201,7 @@ impl<S: SyncStore> Engine<S> {
                 reason: String::new(),
             });
         }
+        self.tell_parts(table, &change.source_key, after.as_ref())?;
         Ok(RowChange {
             table,
             unit: change.unit,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
-use crate::data::{FastMap, LogId};
+use crate::data::{FastMap, Key, LogId, Row};
 use crate::database::{
     ApplyBatch, DecisionRecord, OpenConflict, OpenState, Patience, Role, SyncStore, Turn, UnitKey,
 };
@@ -15,7 +15,7 @@ use super::began::Begun;
 use super::copy::{CopyProgress, Line};
 use super::plan::Plan;
 use super::report::{SyncReport, TableCounts};
-use super::touched::Touched;
+use super::touched::{Telling, Touched};
 
 /// Bounds of the engine's work.
 #[derive(Clone, Copy, Debug)]
@@ -80,7 +80,7 @@ pub struct Engine<S> {
     pub(super) counts: Vec<TableCounts>,
     pub(super) own_writes: u64,
     /// Who wants to know which rows change.
-    pub(super) touched: Option<Arc<Touched>>,
+    pub(super) touched: Option<Telling>,
     /// The conflict that was worked on last, so that each has its turn.
     pub(super) last_tried: Option<(Role, i64)>,
 }
@@ -102,19 +102,62 @@ impl<S: SyncStore> Engine<S> {
         self.read
     }
 
-    /// From now on, notes which rows change. Of what is being copied there are no notes.
-    pub fn tell(&mut self, touched: Arc<Touched>) {
-        if !self.is_copied() {
-            touched.lose();
+    /// From now on, and until it is dropped, notes which rows change.
+    pub fn tell(&mut self, touched: &Arc<Touched>) {
+        self.touched = Some(touched.begin(self.plan.clone(), self.is_copied()));
+        let paused: Vec<_> = self.paused.iter().map(|(u, w)| (*u, w.clone())).collect();
+        for (unit, why) in paused {
+            self.tell_paused(unit, &why);
         }
-        touched.note_all(self.open.values().map(|c| (&c.unit, &c.source_key)));
-        touched.begin();
-        self.touched = Some(touched);
+    }
+
+    fn tell_paused(&self, unit: usize, why: &str) {
+        if let Some(touched) = &self.touched {
+            touched.pause(&self.plan.units[unit].name, why);
+        }
+    }
+
+    /// Notes that all tables are copied, if they are.
+    pub(super) fn tell_copied(&self) {
+        if let Some(touched) = &self.touched
+            && self.is_copied()
+        {
+            touched.copied();
+        }
+    }
+
+    /// Notes what a row of the source is in all tables that its mapping writes: a write to it for the
+    /// sake of one of them may change the others.
+    pub(super) fn tell_parts(
+        &self,
+        mapping: usize,
+        source_key: &Key,
+        row: Option<&Row>,
+    ) -> Result<()> {
+        let (Some(touched), Some(row)) = (&self.touched, row) else {
+            return Ok(());
+        };
+        if self.plan.mappings[mapping].targets.len() < 2 {
+            return Ok(());
+        }
+        for mapped in self.forward_each(mapping, vec![row.clone()])? {
+            // What cannot be mapped is nowhere.
+            let parts = mapped.unwrap_or_default();
+            for unit in self.plan.units_of(mapping) {
+                let target = self.plan.units[unit].target;
+                if let Some(Some(part)) = parts.get(target) {
+                    let key = self.plan.mappings[mapping].targets[target].key(part);
+                    let unit = UnitKey { unit, key };
+                    touched.note_all(std::iter::once((&unit, source_key)));
+                }
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn add_open(&mut self, conflict: OpenConflict) {
         if let Some(touched) = &self.touched {
-            touched.note(&conflict.unit, &conflict.source_key);
+            touched.note_all(std::iter::once((&conflict.unit, &conflict.source_key)));
         }
         let id = (conflict.home, conflict.id);
         self.open_by_key.insert(conflict.unit.clone(), id);
@@ -142,6 +185,7 @@ impl<S: SyncStore> Engine<S> {
                     reason = what,
                     "the schema changed; the table is paused, and its changes wait"
                 );
+                self.tell_paused(unit, what);
                 self.paused.insert(unit, what.to_owned());
             }
         }

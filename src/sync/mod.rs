@@ -65,4 +65,4 @@ pub use engine::{Engine, EngineOptions};
 pub use pipeline::{RunOptions, run};
 pub use plan::{Plan, Unit};
 pub use report::{CreatedTable, SyncReport, TableCounts};
-pub use touched::{Touched, Touches};
+pub use touched::{Standing, Touched, Touches};

@@ -1,25 +1,35 @@
-//! Which rows changed, for whoever proves them equal after they did.
+//! Which rows change, for whoever proves them equal after they did.
 //!
 //! An engine that is told to ([`Engine::tell`](super::Engine::tell)) notes every row of which it reads a
-//! change, before the change is applied to the other side, and every row whose conflict is open. So a row
-//! that is not noted between two looks was not changed by anything that arrived between them.
+//! change, before the change is applied to the other side, and every row that it writes otherwise. So a
+//! row that is not noted between two looks was not changed by anything that arrived between them. Where
+//! rows change without a note (they are copied, changes were missed, the rules are others), it says that
+//! notes were lost.
 //!
 //! The list is bounded: when nobody empties it, it is given up, and [`Touches::lost`] says so.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::data::{FastMap, Key};
 use crate::database::UnitKey;
 
+use super::plan::Plan;
+
 /// Rows that are noted at most.
 const ROWS_MAX: usize = 1_000_000;
 
-/// Takes notes of one migration. Several engines may have been at work, one after the other.
+/// Takes notes of one migration. Several engines may be at work, one after the other.
 #[derive(Debug, Default)]
 pub struct Touched {
-    notes: Mutex<Touches>,
-    engines: AtomicU64,
+    notes: Mutex<Notes>,
+}
+
+#[derive(Debug, Default)]
+struct Notes {
+    touches: Touches,
+    engines: u64,
+    standing: Option<Standing>,
 }
 
 /// What was noted since the last time that somebody asked.
@@ -31,52 +41,126 @@ pub struct Touches {
     pub lost: bool,
 }
 
+/// The engine that is at work.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// Its number, from 1.
+    pub number: u64,
+    /// What it syncs; the units of the notes are this plan's.
+    pub plan: Arc<Plan>,
+    /// Whether all tables are copied.
+    pub is_copied: bool,
+    /// Tables that are paused, each with why.
+    pub paused: Vec<String>,
+}
+
 impl Touched {
-    /// An engine is at work from now on.
-    pub(super) fn begin(&self) {
-        self.engines.fetch_add(1, Ordering::Relaxed);
+    fn notes(&self) -> MutexGuard<'_, Notes> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many engines have been at work.
-    pub fn engines(&self) -> u64 {
-        self.engines.load(Ordering::Relaxed)
-    }
-
-    /// A row changed, or its conflict is open.
-    pub(super) fn note(&self, unit: &UnitKey, source_key: &Key) {
-        self.note_all(std::iter::once((unit, source_key)));
-    }
-
-    pub(super) fn note_all<'a>(&self, rows: impl Iterator<Item = (&'a UnitKey, &'a Key)>) {
-        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
-        for (unit, source_key) in rows {
-            if notes.lost {
-                return;
-            }
-            if notes.rows.len() >= ROWS_MAX && !notes.rows.contains_key(unit) {
-                *notes = Touches {
-                    lost: true,
-                    ..Touches::default()
-                };
-                return;
-            }
-            notes.rows.insert(unit.clone(), source_key.clone());
+    /// An engine is at work, until the answer is dropped.
+    pub(super) fn begin(self: &Arc<Self>, plan: Plan, is_copied: bool) -> Telling {
+        let mut notes = self.notes();
+        notes.engines += 1;
+        notes.standing = Some(Standing {
+            number: notes.engines,
+            plan: Arc::new(plan),
+            is_copied,
+            paused: Vec::new(),
+        });
+        Telling {
+            touched: Arc::clone(self),
+            number: notes.engines,
         }
     }
 
-    /// Rows may have changed of which there is no note: they were copied, or somebody else synced.
+    /// The engine that is at work, if one is.
+    pub fn standing(&self) -> Option<Standing> {
+        self.notes().standing.clone()
+    }
+
+    /// All tables are copied. What was copied is in no note.
+    pub(super) fn copied(&self) {
+        let mut notes = self.notes();
+        if let Some(standing) = &mut notes.standing
+            && !standing.is_copied
+        {
+            standing.is_copied = true;
+            notes.touches.lose();
+        }
+    }
+
+    /// A table is paused: its changes may have been missed.
+    pub(super) fn pause(&self, table: &str, why: &str) {
+        let mut notes = self.notes();
+        if let Some(standing) = &mut notes.standing {
+            standing
+                .paused
+                .push(format!("table {table} is paused: {why}"));
+        }
+        notes.touches.lose();
+    }
+
+    pub(super) fn note_all<'a>(&self, rows: impl Iterator<Item = (&'a UnitKey, &'a Key)>) {
+        let touches = &mut self.notes().touches;
+        for (unit, source_key) in rows {
+            if touches.lost {
+                return;
+            }
+            if touches.rows.len() >= ROWS_MAX && !touches.rows.contains_key(unit) {
+                touches.lose();
+                return;
+            }
+            touches.rows.insert(unit.clone(), source_key.clone());
+        }
+    }
+
+    /// Rows may have changed of which there is no note.
     pub fn lose(&self) {
-        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
-        *notes = Touches {
-            lost: true,
-            ..Touches::default()
-        };
+        self.notes().touches.lose();
     }
 
     /// Takes all notes.
     pub fn drain(&self) -> Touches {
-        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut notes)
+        std::mem::take(&mut self.notes().touches)
+    }
+}
+
+impl Touches {
+    fn lose(&mut self) {
+        *self = Self {
+            lost: true,
+            ..Self::default()
+        };
+    }
+}
+
+/// An engine that takes notes.
+#[derive(Debug)]
+pub(super) struct Telling {
+    touched: Arc<Touched>,
+    number: u64,
+}
+
+impl Deref for Telling {
+    type Target = Touched;
+
+    fn deref(&self) -> &Touched {
+        &self.touched
+    }
+}
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        let mut notes = self.touched.notes();
+        if notes
+            .standing
+            .as_ref()
+            .is_some_and(|s| s.number == self.number)
+        {
+            notes.standing = None;
+        }
     }
 }
 
@@ -98,17 +182,16 @@ mod tests {
     fn too_many_rows_are_none_and_said_to_be_lost() {
         let touched = Touched::default();
         let rows: Vec<_> = (0..ROWS_MAX as i64).map(unit).collect();
-        touched.note_all(rows.iter().map(|(unit, key)| (unit, key)));
-        let (unit_again, key_again) = unit(7);
-        touched.note(&unit_again, &key_again);
-        let (more, key) = unit(-1);
+        let note = |rows: &[(UnitKey, Key)]| touched.note_all(rows.iter().map(|(u, k)| (u, k)));
+        note(&rows);
+        note(&[unit(7)]);
         let noted = touched.drain();
         assert_eq!((noted.rows.len(), noted.lost), (ROWS_MAX, false));
-        touched.note_all(rows.iter().map(|(unit, key)| (unit, key)));
-        touched.note(&more, &key);
+        note(&rows);
+        note(&[unit(-1)]);
         let noted = touched.drain();
         assert_eq!((noted.rows.len(), noted.lost), (0, true));
-        touched.note(&more, &key);
+        note(&[unit(-1)]);
         assert_eq!(touched.drain().rows.len(), 1, "from here on anew");
     }
 }

@@ -9,20 +9,23 @@
 //! which everything that was committed before has got across ([`Flow::across`]), and of which no change
 //! was noted from before the first look until after the second: a change is noted before it is applied,
 //! so what the first look saw on its way would have arrived or been noted. Rows that flip between two
-//! values cannot deceive it, as they can one who knows nothing of the changes.
+//! values cannot deceive it, as they can one who knows nothing of the changes. What was found to differ
+//! counts as different until it is seen equal.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 
-use crate::data::{Key, Row};
+use crate::data::{Key, Row, canonical};
 use crate::database::UnitKey;
 use crate::error::Result;
 use crate::rule::mapping::MappedTable;
 
 use super::flow::{Across, Flow};
+use super::json;
 use super::order::differing_columns;
+use super::report::Report;
 use super::suspect::{DifferenceKind, Suspect};
 use super::tolerance::Tolerance;
 
@@ -30,13 +33,15 @@ use super::tolerance::Tolerance;
 const PAGE_ROWS: usize = 500;
 /// Rows that wait to be compared, at most.
 const PENDING_MAX: usize = 1_000_000;
+/// A row that goes on differing is looked at again after so many rounds at most.
+const ROUNDS_MAX: u32 = 60;
 
 /// A row that differs.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Unproven {
     /// The target's table.
     pub table: String,
-    /// The row's key in it.
+    /// The row's key in it, as JSON.
     pub key: String,
     /// How it differs.
     pub kind: DifferenceKind,
@@ -53,6 +58,9 @@ pub struct BothRows {
 
 /// What a proof rests on.
 pub trait Ground: Send + Sync {
+    /// Rows whose conflict is not closed, with their keys in the source.
+    fn open(&self) -> BoxFuture<'_, Result<Vec<(UnitKey, Key)>>>;
+
     /// Rows of which changes were noted since the last call, with their keys in the source; `None`: some
     /// may be missing.
     fn noted(&self) -> Option<Vec<(UnitKey, Key)>>;
@@ -76,6 +84,8 @@ pub trait Ground: Send + Sync {
 #[derive(Clone, Debug)]
 pub struct ProofTable {
     name: String,
+    columns: Vec<String>,
+    key: Vec<usize>,
     tolerance: Tolerance,
 }
 
@@ -86,19 +96,39 @@ impl ProofTable {
         let columns: Vec<String> = table.table.columns.iter().map(|c| c.name.clone()).collect();
         Self {
             name: table.table.name.clone(),
+            key: table.table.key.clone(),
             tolerance: Tolerance::new(&columns, tolerances),
+            columns,
         }
+    }
+
+    /// A key as reports have it.
+    fn key_text(&self, key: &Key) -> String {
+        let names = self.key.iter().map(|&k| self.columns[k].clone());
+        let cells: Vec<usize> = (0..self.key.len().min(key.0.len())).collect();
+        let names: Vec<String> = names.collect();
+        serde_json::Value::Object(json::cells(&names, &key.0, &cells)).to_string()
     }
 }
 
+/// How a row differed: what each side had, digested.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Seen {
+    kind: DifferenceKind,
+    rows: [Option<[u8; 32]>; 2],
+}
+
 /// What is known of a row that changed.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Pending {
-    source_key: Key,
-    /// How it differed when it was last looked at.
-    seen: Option<Suspect>,
-    /// Whether it is a difference.
-    is_different: bool,
+    source_key: Option<Key>,
+    /// How it differed when it was last looked at; `None`: it was not looked at since it changed.
+    seen: Option<Seen>,
+    /// How it differs for certain.
+    different: Option<DifferenceKind>,
+    /// How often it was seen the same, and for how many rounds it is left alone.
+    same: u32,
+    rest: u32,
 }
 
 /// What a round came to.
@@ -121,6 +151,8 @@ pub struct Proof {
     /// By unit.
     tables: Vec<ProofTable>,
     pending: HashMap<UnitKey, Pending>,
+    /// Whether rows in conflict are in `pending`.
+    has_open: bool,
     compared: u64,
     untold: u64,
 }
@@ -132,14 +164,21 @@ impl Proof {
         Self {
             tables,
             pending: HashMap::new(),
+            has_open: false,
             compared: 0,
             untold: 0,
         }
     }
 
-    /// From now on, of these tables, by unit.
-    pub fn set_tables(&mut self, tables: Vec<ProofTable>) {
+    /// From now on of these tables, and from the beginning.
+    pub fn begin_anew(&mut self, tables: Vec<ProofTable>) {
         self.tables = tables;
+        self.forget();
+    }
+
+    fn forget(&mut self) {
+        self.pending.clear();
+        self.has_open = false;
     }
 
     /// How often a row was found equal after it had changed.
@@ -157,31 +196,31 @@ impl Proof {
     /// Rows that changed and are neither proven equal yet nor different.
     #[must_use]
     pub fn in_flight(&self) -> u64 {
-        self.pending.values().filter(|p| !p.is_different).count() as u64
+        (self.pending.len() as u64).saturating_sub(self.different())
     }
 
     /// Rows that differ.
     #[must_use]
     pub fn different(&self) -> u64 {
-        self.pending.values().filter(|p| p.is_different).count() as u64
+        self.pending
+            .values()
+            .filter(|p| p.different.is_some())
+            .count() as u64
     }
 
-    /// The first rows that differ, by table and key.
+    /// The rows that differ, by table and key; the first so many.
     #[must_use]
     pub fn list(&self, most: usize) -> Vec<Unproven> {
-        let mut rows: Vec<_> = self
-            .pending
-            .iter()
-            .filter(|(_, pending)| pending.is_different)
-            .filter_map(|(unit, pending)| {
-                Some(Unproven {
-                    table: self.tables.get(unit.unit)?.name.clone(),
-                    key: unit.key.to_string(),
-                    kind: pending.seen.as_ref()?.kind(),
-                })
+        let rows = self.pending.iter().filter_map(|(unit, pending)| {
+            let table = self.tables.get(unit.unit)?;
+            Some(Unproven {
+                table: table.name.clone(),
+                key: table.key_text(&unit.key),
+                kind: pending.different?,
             })
-            .collect();
-        rows.sort_by(|a, b| (&a.table, &a.key).cmp(&(&b.table, &b.key)));
+        });
+        let mut rows: Vec<_> = rows.collect();
+        rows.sort();
         rows.truncate(most);
         rows
     }
@@ -189,6 +228,13 @@ impl Proof {
     /// Compares what has changed since the last round. Fails with what a store says when it cannot be
     /// read; then nothing more is proven, and the next round goes on.
     pub async fn round(&mut self, ground: &dyn Ground, patience: Duration) -> Result<Round> {
+        if !self.has_open {
+            // A conflict that is opened later is noted with its change.
+            for (unit, source_key) in ground.open().await? {
+                self.touch(unit, source_key);
+            }
+            self.has_open = true;
+        }
         let (moving, round) = match ground.flow().across(patience).await? {
             Across::Late(why) => return Ok(Round::Late(why)),
             Across::Still(moving) if !moving.is_empty() => (moving, Round::Waits),
@@ -198,9 +244,13 @@ impl Proof {
             return Ok(Round::Lost);
         }
         let mut pages: BTreeMap<usize, Vec<(Key, Key)>> = BTreeMap::new();
-        for (unit, pending) in &self.pending {
-            let keys = (unit.key.clone(), pending.source_key.clone());
-            pages.entry(unit.unit).or_default().push(keys);
+        for (unit, pending) in &mut self.pending {
+            if pending.rest > 0 {
+                pending.rest -= 1;
+            } else if let Some(source_key) = &pending.source_key {
+                let keys = (unit.key.clone(), source_key.clone());
+                pages.entry(unit.unit).or_default().push(keys);
+            }
         }
         let mut twice = Vec::new();
         for (unit, keys) in pages {
@@ -225,10 +275,12 @@ impl Proof {
             let is_moving = moving.has(&table.name, unit.key.clone());
             // What was noted since is looked at anew.
             if let Some(pending) = self.pending.get_mut(&unit)
-                && pending.seen.is_some()
+                && let Some(seen) = pending.seen
                 && !is_moving
             {
-                pending.is_different = true;
+                pending.different = Some(seen.kind);
+                pending.same = (pending.same + 1).min(16);
+                pending.rest = (1 << (pending.same - 1).min(10)).min(ROUNDS_MAX) - 1;
             }
         }
         Ok(round)
@@ -239,18 +291,22 @@ impl Proof {
         let noted = ground.noted();
         let room = PENDING_MAX.saturating_sub(self.pending.len());
         let Some(noted) = noted.filter(|noted| noted.len() <= room) else {
-            self.pending.clear();
+            self.forget();
             return false;
         };
         for (unit, source_key) in noted {
-            let pending = Pending {
-                source_key,
-                seen: None,
-                is_different: false,
-            };
-            self.pending.insert(unit, pending);
+            self.touch(unit, source_key);
         }
         true
+    }
+
+    fn touch(&mut self, unit: UnitKey, source_key: Key) {
+        let pending = self.pending.entry(unit).or_default();
+        *pending = Pending {
+            source_key: Some(source_key),
+            different: pending.different,
+            ..Pending::default()
+        };
     }
 
     /// Takes in how a row is. Answers it if it differs as it did before.
@@ -267,15 +323,27 @@ impl Proof {
             return None;
         };
         let pending = self.pending.get_mut(&unit)?;
-        let is_same = pending.seen.as_ref().is_some_and(|seen| seen.same(&now));
-        pending.is_different &= is_same;
+        let is_same = pending.seen == Some(now);
         pending.seen = Some(now);
+        if !is_same {
+            pending.same = 0;
+        }
         is_same.then_some(unit)
+    }
+
+    /// Whether everything that a comparison found different is known to this proof as different.
+    #[must_use]
+    pub fn knows_all_of(report: &Report, known: &BTreeSet<(String, String)>) -> bool {
+        report.differences_total == report.differences.len() as u64
+            && report.differences.iter().all(|d| {
+                let key = serde_json::Value::Object(d.key.clone()).to_string();
+                known.contains(&(d.table.clone(), key))
+            })
     }
 }
 
 /// How the rows differ, if they do.
-fn difference(rows: BothRows, tolerance: &Tolerance) -> Option<Suspect> {
+fn difference(rows: BothRows, tolerance: &Tolerance) -> Option<Seen> {
     let suspect = Suspect {
         source: rows.source,
         target: rows.target,
@@ -287,5 +355,12 @@ fn difference(rows: BothRows, tolerance: &Tolerance) -> Option<Suspect> {
         (Some(a), Some(b)) => differing_columns(a, b).is_empty(),
         _ => false,
     };
-    (!is_equal && !tolerance.allows(&suspect)).then_some(suspect)
+    let digest = |row: &Option<Row>| {
+        let row = row.as_ref()?;
+        Some(*blake3::hash(&canonical::encode_exact(row)).as_bytes())
+    };
+    (!is_equal && !tolerance.allows(&suspect)).then(|| Seen {
+        kind: suspect.kind(),
+        rows: [digest(&suspect.source), digest(&suspect.target)],
+    })
 }

@@ -140,6 +140,10 @@ impl Flow for Model {
 }
 
 impl Ground for Model {
+    fn open(&self) -> BoxFuture<'_, Result<Vec<(UnitKey, Key)>>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
     fn noted(&self) -> Option<Vec<(UnitKey, Key)>> {
         let rows = self.with(|world| {
             world.some_steps();
@@ -268,6 +272,9 @@ fn a_damaged_row_is_found_once_it_changes_and_rests() {
 fn what_was_not_noted_is_said_to_be_lost() {
     struct Forgetful(Model);
     impl Ground for Forgetful {
+        fn open(&self) -> BoxFuture<'_, Result<Vec<(UnitKey, Key)>>> {
+            self.0.open()
+        }
         fn noted(&self) -> Option<Vec<(UnitKey, Key)>> {
             None
         }
@@ -303,6 +310,9 @@ fn what_is_tolerated_is_no_difference() {
         }
     }
     impl Ground for Off {
+        fn open(&self) -> BoxFuture<'_, Result<Vec<(UnitKey, Key)>>> {
+            Box::pin(async { Ok(Vec::new()) })
+        }
         fn noted(&self) -> Option<Vec<(UnitKey, Key)>> {
             let key = Key(vec![Value::Int(1)]);
             let unit = UnitKey {

@@ -160,7 +160,15 @@ impl<S: SyncStore> Engine<S> {
             for role in Role::BOTH {
                 let r = role.index();
                 if results[i][r] != w.seen[r] {
+                    if let Some(touched) = &self.touched {
+                        let conflict = &w.conflict;
+                        touched.note_all(std::iter::once((&conflict.unit, &conflict.source_key)));
+                    }
                     let (table, key) = self.place(role, &w.conflict.unit, &w.conflict.source_key);
+                    if role == Role::Source {
+                        self.tell_parts(table, &key, w.seen[r].as_ref())?;
+                        self.tell_parts(table, &key, results[i][r].as_ref())?;
+                    }
                     out[r].push((
                         i,
                         RowChange {
@@ -238,6 +246,13 @@ impl<S: SyncStore> Engine<S> {
             return Ok(None);
         }
         let source_key = mapping.source.key(&source);
+        if let Some(touched) = &self.touched {
+            let unit = UnitKey {
+                unit: u,
+                key: key.clone(),
+            };
+            touched.note_all(std::iter::once((&unit, &source_key)));
+        }
         let change = |role: Role, row: Row| {
             let unit = UnitKey {
                 unit: u,
