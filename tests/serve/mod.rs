@@ -1,5 +1,7 @@
 //! The host, from outside: it syncs what is begun, and proves both sides equal while they change.
 
+mod honest;
+
 use std::io::{BufRead, BufReader};
 use std::process::Child;
 use std::sync::{Arc, Mutex};
@@ -54,11 +56,7 @@ impl Host {
     }
 
     fn signal(&self, signal: &str) {
-        let id = self.child.id().to_string();
-        let sent = std::process::Command::new("kill")
-            .args([signal, &id])
-            .status();
-        assert!(sent.unwrap().success());
+        send(self.child.id(), signal);
     }
 
     fn events(&self, migration: &str, event: &str) -> Vec<Json> {
@@ -66,6 +64,14 @@ impl Host {
         let of = |e: &&Json| e["migration"] == migration && e["event"] == event;
         said.iter().filter(of).cloned().collect()
     }
+}
+
+fn send(process: u32, signal: &str) {
+    let id = process.to_string();
+    let sent = std::process::Command::new("kill")
+        .args([signal, &id])
+        .status();
+    assert!(sent.unwrap().success());
 }
 
 fn now_us() -> i64 {
