@@ -186,12 +186,12 @@ fn a_copy_that_is_begun_once_more_is_no_alarm() {
     let table = "CREATE TABLE items (id INTEGER PRIMARY KEY, name TEXT NOT NULL)";
     let shop = files(
         [table, table],
-        "on_conflict = \"last-write-wins\"\ncopy_rows_per_s_max = 2000\nchunk_rows = 500\n\
+        "on_conflict = \"last-write-wins\"\ncopy_rows_per_s_max = 10000\nchunk_rows = 500\n\
          [[migrations.shop.tables]]\nsource = \"items\"",
     );
     shop.write(
         "source.db",
-        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 12000)
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000)
          INSERT INTO items SELECT i, 'n' || i FROM n",
     );
     assert_eq!(shop.run(&["sync", "shop", "--until-idle"]).code, 0);
@@ -206,15 +206,15 @@ fn a_copy_that_is_begun_once_more_is_no_alarm() {
     let host = Host::start(&shop, &[]);
     let copied = || shop.json(&["migration", "status", "shop"])["rows_copied"].as_u64();
     wait_until("a part of the copy", || {
-        copied().is_some_and(|rows| (1_000..11_000).contains(&rows))
+        copied().is_some_and(|rows| (1_000..59_000).contains(&rows))
     });
     shop.write(
         "source.db",
-        "UPDATE items SET name = 'last' WHERE id = 12000",
+        "UPDATE items SET name = 'last' WHERE id = 60000",
     );
     shop.write(
         "target.db",
-        "UPDATE items SET name = 'also' WHERE id = 11999",
+        "UPDATE items SET name = 'also' WHERE id = 59999",
     );
     proven(&shop);
     assert_eq!(host.events("shop", "proof"), Vec::<Json>::new());
