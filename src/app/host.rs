@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::config::{Config, MigrationConfig, Mode, SweepLevel};
+use crate::config::{Config, MigrationConfig, Mode, Secret, SweepLevel};
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::lifecycle::Phase;
 use crate::runtime::{Shutdown, shutdown as new_shutdown};
@@ -106,7 +106,7 @@ pub async fn host(
 /// posted to.
 pub(super) fn alert(migration: &MigrationConfig) -> Result<Alert> {
     let verification = &migration.verification;
-    let url = verification.alert_url.as_ref().map(|url| url.expose());
+    let url = verification.alert_url.as_ref().map(Secret::expose);
     Alert::new(verification.alert_command.clone(), url)
 }
 
