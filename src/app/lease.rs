@@ -53,6 +53,9 @@ impl Lease {
                 format!("another banyan process works on migration {migration}"),
             )
             .hint("stop it first (Ctrl-C is safe), or use it")
+            .hint(format!(
+                "a host that shall go on with others lets go of it: banyan migration pause {migration}"
+            ))
         })
     }
 
