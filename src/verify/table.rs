@@ -22,6 +22,10 @@ use super::tolerance::Tolerance;
 /// The wait before a second look where nobody carries changes over: the two sides' snapshots are not
 /// of one instant.
 const STILL: Duration = Duration::from_millis(200);
+/// How often what differs while changes are carried over is looked at beyond that, and how far apart: one
+/// such wait before the first of these looks, two before the second.
+const CONFIRMING_LOOKS: u32 = 6;
+const CONFIRMING_WAIT: Duration = Duration::from_millis(17);
 /// Rows of a batch that readers choose, about.
 const BATCH_ROWS: usize = 8192;
 /// Suspects that are closer than this are looked at again in one read.
@@ -317,6 +321,35 @@ impl<'a> Pair<'a> {
             if outcome.in_flight == 0 {
                 break;
             }
+        }
+        if outcome.late.is_none() && settling.is_carried()? {
+            self.confirm(outcome, settling).await?;
+        }
+        Ok(())
+    }
+
+    /// Looks some more times at what is about to be called different while changes are carried over: a row
+    /// that goes back and forth between two values may have been seen on its way at every look so far.
+    async fn confirm(&self, outcome: &mut Outcome, settling: Settling<'_>) -> Result<()> {
+        for look in 1..=CONFIRMING_LOOKS {
+            if outcome.differing.len() == 0 {
+                break;
+            }
+            // No rhythm of an application's shall meet that of the looks.
+            tokio::time::sleep(CONFIRMING_WAIT * look).await;
+            let (mut now, moving) = match settling.across().await? {
+                Across::Carried(moving) => (self.look_again(&mut outcome.differing).await?, moving),
+                Across::Still(_) => break,
+                Across::Late(why) => {
+                    outcome.late = Some(why);
+                    (SuspectWriter::new().finish()?, Moving::default())
+                }
+            };
+            let at_rest = |suspect: &Suspect| !self.is_of(&moving, suspect);
+            let key = &self.source.key;
+            let same = agreeing(&mut outcome.differing, &mut now, key, at_rest)?;
+            outcome.in_flight += outcome.differing.len().saturating_sub(same.len());
+            outcome.differing = same;
         }
         Ok(())
     }
