@@ -144,7 +144,7 @@ fn no_false_alarm(sides: Sides) {
     let mut started = Instant::now();
     let (mut verified, mut in_flight, mut late) = (0, 0, 0);
     // Each level at least once, however slow the machine.
-    while begun.elapsed() < LASTS || verified < 3 {
+    while begun.elapsed() < LASTS || verified < late + 3 {
         let level = ["full", "hash", "count"][verified % 3];
         let (code, report) = std::thread::scope(|scope| {
             let verifying = scope.spawn(|| verify(&sides, level));
@@ -172,14 +172,13 @@ fn no_false_alarm(sides: Sides) {
             }
             verifying.join().unwrap()
         });
-        assert_eq!(
-            (code, report["consistent"].as_bool()),
-            (0, Some(true)),
-            "{report}"
-        );
+        // On a machine that is too busy for the sync there may be no verdict; it is never a wrong one.
+        let is_late = report["tables"][0]["late"].is_string();
+        assert_eq!(report["consistent"], true, "{report}");
+        assert_eq!(code, i32::from(is_late), "{report}");
         verified += 1;
         in_flight += report["in_flight"].as_u64().unwrap();
-        late += u64::from(report["tables"][0]["late"].is_string());
+        late += usize::from(is_late);
     }
     drop(stop);
     println!(
