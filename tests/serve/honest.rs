@@ -38,18 +38,16 @@ fn clash(shop: &Shop, id: u8) {
     target.execute_batch("COMMIT").unwrap();
 }
 
-fn status(shop: &Shop) -> Json {
-    shop.json(&["migration", "status", "shop"])["proof"].clone()
-}
-
-fn proven(shop: &Shop) -> Json {
-    let now = now_us();
-    let mut last = Json::Null;
-    wait_until("a proof", || {
-        last = status(shop);
-        last["proven_us"].as_i64().is_some_and(|at| at > now)
-    });
-    last
+/// Two rows on both sides, whose conflicts wait for a person.
+fn two_rows() -> Shop {
+    let table = "CREATE TABLE items (id INTEGER PRIMARY KEY, name TEXT NOT NULL)";
+    let shop = files(
+        [table, table],
+        "[[migrations.shop.tables]]\nsource = \"items\"",
+    );
+    shop.write("source.db", "INSERT INTO items VALUES (1, 'a'), (2, 'b')");
+    assert_eq!(shop.run(&["sync", "shop", "--until-idle"]).code, 0);
+    shop
 }
 
 /// What was missed cannot be compared: nothing is proven over a truncated table.
@@ -58,16 +56,16 @@ fn nothing_is_proven_while_a_table_is_paused() {
     let sides = Sides::new(Engine::Postgres, Engine::Postgres);
     begun(&sides, "two-way", "last-write-wins");
     let _host = Host::start(&sides.shop, &[]);
-    wait_until_proven(&sides);
+    wait_until_proven(&sides.shop);
     sides.source.sql("TRUNCATE items");
     wait_until("the pause", || {
-        proof(&sides)["reason"]
+        proof(&sides.shop)["reason"]
             .as_str()
             .is_some_and(|why| why.contains("table items is paused"))
     });
     let now = now_us();
     std::thread::sleep(Duration::from_secs(4));
-    let after = proof(&sides);
+    let after = proof(&sides.shop);
     assert!(
         after["proven_us"].as_i64().is_none_or(|at| at < now),
         "{after}"
@@ -88,11 +86,11 @@ fn a_conflict_from_before_is_in_the_proof() {
     shop.write("source.db", "UPDATE items SET name = 'a' WHERE id = 2");
     assert_eq!(shop.run(&["sync", "shop", "--until-idle"]).code, 1);
     let host = Host::start(&shop, &[]);
-    let with = proven(&shop);
+    let with = wait_until_proven(&shop);
     assert_eq!(with["rows_in_flight"], 1, "{with}");
     shop.write("source.db", "UPDATE items SET name = 'c' WHERE id = 2");
     wait_until("its end", || {
-        let now = status(&shop);
+        let now = proof(&shop);
         now["rows_in_flight"] == 0 && now["proven_us"].is_i64()
     });
     assert_eq!(host.events("shop", "proof"), Vec::<Json>::new());
@@ -124,7 +122,7 @@ fn a_rule_that_is_edited_ends_what_was_proven() {
     );
     assert_eq!(shop.run(&["sync", "shop", "--until-idle"]).code, 0);
     let host = Host::start(&shop, &[]);
-    proven(&shop);
+    wait_until_proven(&shop);
     std::thread::sleep(Duration::from_millis(20));
     rule("?");
     let report = swept(&host, 2);
@@ -137,7 +135,7 @@ fn a_rule_that_is_edited_ends_what_was_proven() {
         ) == ["'z?'"]
     });
     std::thread::sleep(Duration::from_secs(4));
-    let now = status(&shop);
+    let now = proof(&shop);
     assert_eq!(now["rows_different"], 0, "{now}");
     assert_eq!(now["proven_us"], Json::Null, "{now}");
 }
@@ -170,12 +168,12 @@ fn the_other_parts_of_a_split_row_are_compared() {
     );
     assert_eq!(shop.run(&["sync", "shop", "--until-idle"]).code, 0);
     let _host = Host::start(&shop, &[]);
-    proven(&shop);
+    wait_until_proven(&shop);
     shop.write("target.db", "DELETE FROM items WHERE id = 1");
     wait_until("the part that is left", || {
-        status(&shop)["rows_different"] == 1
+        proof(&shop)["rows_different"] == 1
     });
-    let now = status(&shop);
+    let now = proof(&shop);
     assert_eq!(now["differences"][0]["table"], "addresses", "{now}");
     assert_eq!(now["differences"][0]["kind"], "extra_on_target", "{now}");
 }
@@ -216,7 +214,7 @@ fn a_copy_that_is_begun_once_more_is_no_alarm() {
         "target.db",
         "UPDATE items SET name = 'also' WHERE id = 59999",
     );
-    proven(&shop);
+    wait_until_proven(&shop);
     assert_eq!(host.events("shop", "proof"), Vec::<Json>::new());
     let swept = host.events("shop", "swept");
     let differences = swept
@@ -231,13 +229,13 @@ fn a_changed_table_does_not_end_the_proof() {
     let sides = Sides::new(Engine::Postgres, Engine::Postgres);
     begun(&sides, "two-way", "last-write-wins");
     let host = Host::start(&sides.shop, &[]);
-    wait_until_proven(&sides);
+    wait_until_proven(&sides.shop);
     sides.source.sql("ALTER TABLE items DROP COLUMN flag");
     sides.source.sql("UPDATE items SET price = 0 WHERE id < 10");
-    wait_until("a reason", || proof(&sides)["reason"].is_string());
+    wait_until("a reason", || proof(&sides.shop)["reason"].is_string());
     let now = now_us();
     std::thread::sleep(Duration::from_secs(3));
-    let after = proof(&sides);
+    let after = proof(&sides.shop);
     assert!(after["reason"].is_string(), "{after}");
     assert!(
         after["proven_us"].as_i64().is_none_or(|at| at < now),
@@ -249,13 +247,7 @@ fn a_changed_table_does_not_end_the_proof() {
 /// Nobody reads what it says: it goes on. At the end the exit code says that something differs.
 #[test]
 fn a_reader_that_has_gone_stops_nothing() {
-    let table = "CREATE TABLE items (id INTEGER PRIMARY KEY, name TEXT NOT NULL)";
-    let shop = files(
-        [table, table],
-        "[[migrations.shop.tables]]\nsource = \"items\"",
-    );
-    shop.write("source.db", "INSERT INTO items VALUES (1, 'a'), (2, 'b')");
-    assert_eq!(shop.run(&["sync", "shop", "--until-idle"]).code, 0);
+    let shop = two_rows();
     let mut child = shop.start(&["serve", "--quiet"]);
     {
         let mut out = BufReader::new(child.stdout.take().unwrap());
@@ -263,12 +255,12 @@ fn a_reader_that_has_gone_stops_nothing() {
         out.read_line(&mut line).unwrap();
         assert_eq!(line, "shop: syncing\n");
     }
-    proven(&shop);
+    wait_until_proven(&shop);
     clash(&shop, 1);
-    wait_until("a difference", || status(&shop)["rows_different"] == 1);
+    wait_until("a difference", || proof(&shop)["rows_different"] == 1);
     send(child.id(), "-TERM");
     assert_eq!(child.wait().unwrap().code(), Some(1));
-    let last = status(&shop);
+    let last = proof(&shop);
     assert!(
         last["reason"].as_str().unwrap().contains("does not sync"),
         "{last}"
@@ -278,17 +270,11 @@ fn a_reader_that_has_gone_stops_nothing() {
 /// A row that is changed again and again while it differs is told once, another one again.
 #[test]
 fn each_growth_is_told_and_nothing_twice() {
-    let table = "CREATE TABLE items (id INTEGER PRIMARY KEY, name TEXT NOT NULL)";
-    let shop = files(
-        [table, table],
-        "[[migrations.shop.tables]]\nsource = \"items\"",
-    );
-    shop.write("source.db", "INSERT INTO items VALUES (1, 'a'), (2, 'b')");
-    assert_eq!(shop.run(&["sync", "shop", "--until-idle"]).code, 0);
+    let shop = two_rows();
     let host = Host::start(&shop, &[]);
-    proven(&shop);
+    wait_until_proven(&shop);
     clash(&shop, 1);
-    wait_until("a difference", || status(&shop)["rows_different"] == 1);
+    wait_until("a difference", || proof(&shop)["rows_different"] == 1);
     for i in 0..4 {
         shop.write(
             "source.db",
@@ -297,7 +283,7 @@ fn each_growth_is_told_and_nothing_twice() {
         std::thread::sleep(Duration::from_millis(1_200));
     }
     clash(&shop, 2);
-    wait_until("two", || status(&shop)["rows_different"] == 2);
+    wait_until("two", || proof(&shop)["rows_different"] == 2);
     wait_until("the news", || host.events("shop", "proof").len() >= 2);
     let told: Vec<u64> = host
         .events("shop", "proof")
@@ -306,5 +292,5 @@ fn each_growth_is_told_and_nothing_twice() {
         .collect();
     assert_eq!(told, [1, 2]);
     // The base stays: of all other rows everything is known.
-    assert!(status(&shop)["proven_us"].is_i64());
+    assert!(proof(&shop)["proven_us"].is_i64());
 }

@@ -79,16 +79,16 @@ fn now_us() -> i64 {
     i64::try_from(since.unwrap().as_micros()).unwrap()
 }
 
-fn proof(sides: &Sides) -> Json {
-    sides.shop.json(&["migration", "status", "shop"])["proof"].clone()
+fn proof(shop: &Shop) -> Json {
+    shop.json(&["migration", "status", "shop"])["proof"].clone()
 }
 
 /// Waits until everything that was committed before now is proven.
-fn wait_until_proven(sides: &Sides) -> Json {
+fn wait_until_proven(shop: &Shop) -> Json {
     let now = now_us();
     let mut last = Json::Null;
     wait_until("a proof", || {
-        last = proof(sides);
+        last = proof(shop);
         last["proven_us"].as_i64().is_some_and(|at| at > now)
     });
     last
@@ -132,7 +132,7 @@ fn begun(sides: &Sides, mode: &str, on_conflict: &str) {
 fn what_changes_is_proven(sides: Sides) {
     begun(&sides, "two-way", "last-write-wins");
     let mut host = Host::start(&sides.shop, &[]);
-    let base = wait_until_proven(&sides);
+    let base = wait_until_proven(&sides.shop);
     let base_us = base["base_us"].as_i64().unwrap();
     assert_eq!(base["rows_different"], 0);
     sides
@@ -145,7 +145,7 @@ fn what_changes_is_proven(sides: Sides) {
     sides
         .target
         .sql("INSERT INTO items VALUES (9000, 'new', 1, 1)");
-    let proven = wait_until_proven(&sides);
+    let proven = wait_until_proven(&sides.shop);
     assert!(proven["rows_compared"].as_u64().unwrap() >= 82, "{proven}");
     assert_eq!(proven["rows_different"], 0, "{proven}");
     assert_eq!(
@@ -156,7 +156,7 @@ fn what_changes_is_proven(sides: Sides) {
     assert_eq!(host.events("shop", "swept").len(), 1);
     host.kill();
     let _host = Host::start(&sides.shop, &[]);
-    let anew = wait_until_proven(&sides);
+    let anew = wait_until_proven(&sides.shop);
     assert!(anew["base_us"].as_i64().unwrap() > base_us);
 }
 
@@ -172,8 +172,10 @@ fn a_row_that_differs_after_it_changed_is_named(sides: Sides) {
     let swept = &host.events("shop", "swept")[0]["report"];
     assert_eq!(swept["differences_total"], 2, "{swept}");
     sides.source.sql("UPDATE items SET price = -1 WHERE id = 7");
-    wait_until("the difference", || proof(&sides)["rows_different"] == 1);
-    let said = proof(&sides);
+    wait_until("the difference", || {
+        proof(&sides.shop)["rows_different"] == 1
+    });
+    let said = proof(&sides.shop);
     assert_eq!(said["differences"][0]["table"], "items", "{said}");
     assert_eq!(said["differences"][0]["kind"], "differs", "{said}");
     assert!(
@@ -194,7 +196,9 @@ fn a_row_that_differs_after_it_changed_is_named(sides: Sides) {
         .shop
         .run(&["conflict", "resolve", &id, "--take", "source"]);
     assert_eq!(resolved.code, 0, "{resolved:?}");
-    wait_until("no difference", || proof(&sides)["rows_different"] == 0);
+    wait_until("no difference", || {
+        proof(&sides.shop)["rows_different"] == 0
+    });
     let told: Vec<u64> = host
         .events("shop", "proof")
         .iter()
@@ -221,7 +225,7 @@ fn alerts(shop: &Shop) -> Vec<Json> {
 fn no_false_alarm(sides: Sides) {
     begun(&sides, "two-way", "last-write-wins");
     let host = Host::start(&sides.shop, &[]);
-    wait_until_proven(&sides);
+    wait_until_proven(&sides.shop);
     let write = |side: &Side, own: usize| {
         let mut session = side.session();
         let mut seed = Seed::new(own as u64);
@@ -250,7 +254,7 @@ fn no_false_alarm(sides: Sides) {
             }
         }
     });
-    let proven = wait_until_proven(&sides);
+    let proven = wait_until_proven(&sides.shop);
     assert_eq!(host.events("shop", "proof"), Vec::<Json>::new());
     assert_eq!(
         (&proven["rows_different"], &proven["rows_in_flight"]),
