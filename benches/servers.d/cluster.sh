@@ -3,11 +3,6 @@
 part_cluster() {
   local rows="${VERIFY_ROWS:-1000000}" run workers alone digest
   need_postgres
-  : >"$dir/empty.toml"
-  if "$BANYAN" query --config "$dir/empty.toml" 'SELECT 1' --workers 127.0.0.1:1 2>&1 | grep -q 'built without'; then
-    fail "cluster: $BANYAN was built without workers (cargo build --release --features cluster)"
-    return 0
-  fi
   fresh_postgres
   orders_table source orders bigint i "$rows"
   orders_table target orders bigint i "$rows"

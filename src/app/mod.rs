@@ -23,7 +23,6 @@ mod resume;
 mod rules;
 mod verify;
 mod widen;
-#[cfg(feature = "cluster")]
 mod worker;
 
 pub use alert::{Alert, is_alarming};
@@ -39,7 +38,6 @@ pub use progress::Observed;
 pub use proof::Board;
 pub use resume::resume;
 pub use rules::{RuleWatcher, Rules};
-#[cfg(feature = "cluster")]
 pub use worker::{WorkerOptions, work};
 
 pub use verify::{VerifyOptions, query, reconcile, remember, verify};

@@ -55,7 +55,6 @@ fn token() -> Option<String> {
         .filter(|token| !token.is_empty())
 }
 
-#[cfg(feature = "cluster")]
 pub(super) fn run(
     args: &WorkerArgs,
     printer: &mut Printer<'_>,
@@ -82,14 +81,4 @@ pub(super) fn run(
         async move { work(&config, options, &shutdown, ready).await }
     })?;
     told.map(|()| 0)
-}
-
-#[cfg(not(feature = "cluster"))]
-pub(super) fn run(
-    _args: &WorkerArgs,
-    _printer: &mut Printer<'_>,
-    config: Option<&Path>,
-) -> Result<u8> {
-    load(config)?;
-    crate::verify::Cluster::new(&[], None).map(|_| 0)
 }

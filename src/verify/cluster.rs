@@ -13,116 +13,29 @@
 //! - `codec`: both as bytes, and back.
 //! - `session`: the coordinator's side, who is alive, and what is done once more.
 //! - `serve`: the worker's side.
-//!
-//! Built with the feature `cluster` alone: it is a third more to compile, and most migrations fit one
-//! machine.
 
-#[cfg(feature = "cluster")]
 mod channels;
-#[cfg(feature = "cluster")]
 mod codec;
-#[cfg(feature = "cluster")]
 mod job;
-#[cfg(feature = "cluster")]
 mod plan;
-#[cfg(feature = "cluster")]
 mod serve;
-#[cfg(feature = "cluster")]
 pub(super) mod session;
 
-#[cfg(feature = "cluster")]
 pub use job::{Host, Job, RangeText, compare_range};
-#[cfg(feature = "cluster")]
 pub use serve::{Listening, other_configuration, serve};
-
-#[cfg(not(feature = "cluster"))]
-use std::sync::Arc;
-
-#[cfg(not(feature = "cluster"))]
-use datafusion::arrow::record_batch::RecordBatch;
-#[cfg(not(feature = "cluster"))]
-use datafusion::error::DataFusionError;
-#[cfg(not(feature = "cluster"))]
-use datafusion::execution::runtime_env::RuntimeEnv;
-#[cfg(not(feature = "cluster"))]
-use datafusion::logical_expr::Explain;
-#[cfg(not(feature = "cluster"))]
-use datafusion::prelude::{SessionConfig, SessionContext};
 
 use crate::error::Result;
 
 /// The workers of a cluster, as whoever compares or asks knows them.
 #[derive(Clone, Debug)]
 pub struct Cluster {
-    #[cfg(feature = "cluster")]
     workers: Vec<url::Url>,
     /// What workers ask for.
-    #[cfg(feature = "cluster")]
     token: Option<String>,
     /// The migration, and what its configuration says about tables, digested.
-    #[cfg(feature = "cluster")]
     of: (String, String),
 }
 
-#[cfg(not(feature = "cluster"))]
-impl Cluster {
-    /// Workers at these addresses (`HOST:PORT`).
-    ///
-    /// # Errors
-    /// `Usage`: this program was built without them.
-    pub fn new(_workers: &[String], _token: Option<String>) -> Result<Self> {
-        Err(crate::error::Error::new(
-            crate::error::ErrorKind::Usage,
-            "this program was built without workers",
-        )
-        .hint("cargo build --release --features cluster"))
-    }
-
-    /// For this migration.
-    #[must_use]
-    pub fn of(self, _migration: &str, _compared: String) -> Self {
-        self
-    }
-
-    /// How many workers there are.
-    #[must_use]
-    pub fn workers(&self) -> usize {
-        0
-    }
-
-    pub(super) fn may_be_lost(&self, _error: &DataFusionError) -> bool {
-        false
-    }
-
-    pub(super) async fn explain(
-        &self,
-        context: &SessionContext,
-        explain: &Explain,
-    ) -> Result<RecordBatch, DataFusionError> {
-        let plan = context.state().create_physical_plan(&explain.plan).await?;
-        Ok(RecordBatch::new_empty(plan.schema()))
-    }
-
-    pub(super) async fn context(
-        &self,
-        config: SessionConfig,
-        _runtime: Option<Arc<RuntimeEnv>>,
-    ) -> Result<SessionContext> {
-        std::future::ready(Ok(SessionContext::new_with_config(config))).await
-    }
-
-    pub(super) async fn compare(
-        &self,
-        _pair: &super::table::Pair<'_>,
-        _level: super::Level,
-        _ranges: &[super::lanes::Numbered],
-        _done: &mut super::lanes::Done<'_>,
-    ) -> Result<(), super::reader::Failure> {
-        std::future::ready(Ok(())).await
-    }
-}
-
-#[cfg(feature = "cluster")]
 impl Cluster {
     /// Workers at these addresses (`HOST:PORT`), and the word that they ask for, if they do.
     ///

@@ -287,13 +287,11 @@ fn unwritable(e: serde_json::Error) -> Error {
 }
 
 /// A part as a line by itself.
-#[cfg(feature = "cluster")]
 pub(super) fn part_to_line(part: &mut Part) -> Result<String> {
     serde_json::to_string(&Line::of(0, part, "")?).map_err(unwritable)
 }
 
 /// The part of such a line; `None`: it is damaged.
-#[cfg(feature = "cluster")]
 pub(super) fn part_of_line(text: &str) -> Result<Option<Part>> {
     match serde_json::from_str::<Line>(text) {
         Ok(line) if line.sum("") == line.check => part(&line),

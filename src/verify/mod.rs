@@ -53,7 +53,6 @@ mod tolerance;
 
 pub use check::{CheckReport, check};
 pub use cluster::Cluster;
-#[cfg(feature = "cluster")]
 pub use cluster::{Host, Job, Listening, RangeText, compare_range, other_configuration, serve};
 pub use constraints::{Pair, SchemaDifference, compare_constraints, late_sequence};
 pub use flow::{Across, Flow, Moving};

@@ -37,7 +37,6 @@ mod row_hash;
 mod scan;
 mod set_hash;
 mod tables;
-#[cfg(feature = "cluster")]
 mod text;
 mod types;
 
@@ -59,11 +58,8 @@ use crate::error::Result;
 
 use super::cluster::Cluster;
 
-#[cfg(feature = "cluster")]
 pub(super) use leaf::leaf;
-#[cfg(feature = "cluster")]
 pub(super) use scan::StoreScan;
-#[cfg(feature = "cluster")]
 pub(super) use text::ScanText;
 
 pub use export::{FileForm, FileRows};

@@ -46,10 +46,8 @@ pub(super) struct Pair<'a> {
     /// Whether a key of one side means the same when it bounds a read of the other.
     alike: bool,
     /// Rows of each side that are read in a second, at most.
-    #[cfg(feature = "cluster")]
     pub(super) rows_per_s_max: Option<u64>,
     /// How much of the time each is read, in percent, at most.
-    #[cfg(feature = "cluster")]
     pub(super) busy_percent_max: Option<u8>,
     /// How fast source and target are read.
     paces: [Pace; 2],
@@ -161,9 +159,7 @@ impl<'a> Pair<'a> {
             keyed,
             stored,
             alike,
-            #[cfg(feature = "cluster")]
             rows_per_s_max: request.rows_per_s_max,
-            #[cfg(feature = "cluster")]
             busy_percent_max: request.busy_percent_max,
             paces: shares
                 .clone()

@@ -59,13 +59,11 @@ impl Proxy {
     }
 
     /// Likewise, and keeps all that is sent.
-    #[cfg(feature = "cluster")]
     pub(crate) fn keeping(to: &str) -> Self {
         Self::of(to, Some(Mutex::default()))
     }
 
     /// All that was sent so far.
-    #[cfg(feature = "cluster")]
     pub(crate) fn kept(&self) -> Vec<u8> {
         let kept = self.shared.kept.as_ref().expect("it keeps nothing");
         kept.lock().unwrap().clone()

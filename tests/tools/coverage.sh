@@ -46,7 +46,7 @@ coverage_end() {
   "$profdata" merge -sparse -failure-mode=all -f "$profiles/list" -o "$merged" 2>"$profiles/torn"
   while read -r binary; do
     objects+=(-object "$binary")
-  done < <(cargo test --release --features cluster --no-run --message-format json 2>/dev/null |
+  done < <(cargo test --release --no-run --message-format json 2>/dev/null |
     sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | sort -u)
   "$cov" report "${objects[@]:1}" -instr-profile="$merged" -show-region-summary=false \
     -show-branch-summary=false -show-functions=false \

@@ -22,5 +22,4 @@ mod servers;
 mod sqlite;
 mod support;
 mod transformed;
-#[cfg(feature = "cluster")]
 mod workers;
