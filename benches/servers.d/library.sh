@@ -1,5 +1,7 @@
 # What every part of benches/servers uses: time, medians, the report. Sourced.
 
+# What lies there may be the tests' build, which is optimised less.
+[[ -n "${BANYAN:-}" ]] || cargo build --release --locked --bin banyan
 BANYAN="$(realpath "${BANYAN:-target/release/banyan}")"
 [[ -x "$BANYAN" ]] || { say "no program at $BANYAN: cargo build --release, or set BANYAN"; exit 2; }
 export LC_ALL=C
@@ -83,9 +85,9 @@ banyan() {
 
 # Starts it in the background; its process is in $following.
 banyan_follow() {
-  local name="$1"
-  echo "\$ banyan sync m &" >>"$dir/logs/$name.log"
-  (cd "$dir/$name" && exec "$BANYAN" -q sync m) >>"$dir/logs/$name.log" 2>&1 &
+  local name="$1" command="${2:-sync}"
+  echo "\$ banyan $command m &" >>"$dir/logs/$name.log"
+  (cd "$dir/$name" && exec "$BANYAN" -q "$command" m) >>"$dir/logs/$name.log" 2>&1 &
   following=$!
 }
 

@@ -1,10 +1,11 @@
 # Tables that are written on both sides at full rate while they are compared again and again, and the sync
 # is stopped for up to LAG_MAX seconds, cut off, and killed: no alarm may be false. In the end what was
-# damaged behind everybody's back must be found. Sourced.
+# damaged behind everybody's back must be found. With LIVE_HOST=serve the sync is that of `banyan serve`,
+# which compares everything every minute and all that changes in between, and alerts. Sourced.
 
 part_live() {
   local seconds="${LIVE_SECONDS:-3600}" rate="${LIVE_RATE:-1000}" lag="${LAG_MAX:-30}" side end
-  local alarms=0 verified=0 late=0 flight=0 chaos writers=() found mark
+  local alarms=0 verified=0 late=0 flight=0 chaos writers=() found mark host="${LIVE_HOST:-sync}" told="" proofs
   need_postgres
   fresh_postgres
   for side in source target; do
@@ -20,16 +21,16 @@ COMMIT;
 SQL
   done
   pg source -c "INSERT INTO accounts SELECT i, 0, 0, md5(i::text) FROM generate_series(0, 100000) i"
-  configure live "$(pg_url source)" "$(pg_url target)" two-way $'[[migrations.m.tables]]\nsource = "accounts"'
+  configure live "$(pg_url source)" "$(pg_url target)" two-way $'[[migrations.m.tables]]\nsource = "accounts"\n[migrations.m.verification]\ninterval_s = 60\nalert_command = "tee -a alerts; echo >>alerts"'
   banyan live sync m --until-idle
-  banyan_follow live
+  banyan_follow live "$host"
   for side in source target; do
     pgbench -n -f "$dir/live-$side.sql" -c 4 -R "$rate" -T "$seconds" -h 127.0.0.1 -p "${port[$side]}" -U postgres bench \
       >"$dir/logs/live-$side" 2>&1 &
     writers+=($!)
   done
   end=$((SECONDS + seconds - 10))
-  live_chaos "$end" "$lag" &
+  live_chaos "$end" "$lag" "$host" &
   chaos=$!
   while ((SECONDS < end)); do
     local level
@@ -46,6 +47,12 @@ SQL
   done
   wait "$chaos" || true
   wait "${writers[@]}" || fail "pgbench: $(tail -n 3 "$dir"/logs/live-*)"
+  [[ ! -s "$dir/live/alerts" ]] ||
+    { alarms=$((alarms + $(grep -c '"migration"' "$dir/live/alerts"))); cp "$dir/live/alerts" "$dir/logs/alarm-1"; }
+  if [[ "$host" == serve ]]; then
+    proofs="$(grep -c 'm: no row differs that changed' "$dir/logs/live.log" || true)"
+    told=", the host compared everything $(grep -c 'proven equal' "$dir/logs/live.log" || true) times and told $proofs times that no row differs that changed"
+  fi
   # Behind the sync's back: what is marked as Banyan's own is passed over.
   mark="$(pg target -c "SELECT '_banyan_m.' || substring(slot_name from '[^_]*$') FROM pg_replication_slots WHERE database = 'bench'")"
   pg target -c "BEGIN; SELECT pg_logical_emit_message(true, '$mark', ''); UPDATE accounts SET note = note || ' ' WHERE id % 1000 = 501; COMMIT" >/dev/null
@@ -68,12 +75,12 @@ SQL
   local tps
   tps="$(awk '/^tps/ { sum += $3 } END { printf "%.0f", sum }' "$dir/logs/live-source" "$dir/logs/live-target")"
   row "$verified verifications of 100,001 rows, written on both sides for $seconds s ($tps transactions a second in all); sync stopped for up to $lag s, killed, cut off" \
-    "$alarms false alarms, $flight rows in flight, $late times too late; $found of 100 damaged rows found; 10 that were touched are conflicts after $touched_s s" "" ""
+    "$alarms false alarms, $flight rows in flight, $late times too late; $found of 100 damaged rows found$told; 10 that were touched are conflicts after $touched_s s" "" ""
 }
 
 # The sync lags, loses its connections, and is killed and started anew. Its process is in live.pid.
 live_chaos() {
-  local end="$1" lag="$2" pid="$following"
+  local end="$1" lag="$2" host="$3" pid="$following"
   echo "$pid" >"$dir/live.pid"
   while ((SECONDS < end)); do
     sleep "$((RANDOM % 8))"
@@ -90,7 +97,7 @@ live_chaos() {
         ;;
       1)
         kill -KILL "$pid" 2>/dev/null || true
-        (cd "$dir/live" && exec "$BANYAN" -q sync m) >>"$dir/logs/live.log" 2>&1 &
+        (cd "$dir/live" && exec "$BANYAN" -q "$host" m) >>"$dir/logs/live.log" 2>&1 &
         pid=$!
         echo "$pid" >"$dir/live.pid"
         ;;

@@ -17,7 +17,7 @@ use crate::state::AuditLog;
 use crate::verify::{
     Action, Cluster, Entry, Flow, Lanes, Ledger, Level, PART_ROWS, PATIENCE, Prefer, Progress,
     QueryOptions, QueryRows, Recheck, ReconcileReport, ReconcileRequest, Repair, RepairOutcome,
-    RepairStore, RepairTable, Report, Sample, Verified, VerifyRequest,
+    RepairStore, RepairTable, Report, Sample, Strategy, Verified, VerifyRequest,
 };
 
 use super::conflicts::conflict_id;
@@ -39,6 +39,8 @@ pub struct VerifyOptions {
     pub migration: String,
     /// How closely.
     pub level: Level,
+    /// Who orders rows.
+    pub strategy: Strategy,
     /// Only these tables; empty: all.
     pub tables: Vec<String>,
     /// How many differences are listed at most.
@@ -78,6 +80,7 @@ impl VerifyOptions {
         Self {
             migration: migration.into(),
             level: Level::Full,
+            strategy: Strategy::Auto,
             tables: Vec::new(),
             differences_max: 10_000,
             recheck: Recheck::default(),
@@ -115,6 +118,7 @@ impl VerifyOptions {
 
     fn fill(&self, request: &mut VerifyRequest<'_>) {
         request.level = self.level;
+        request.strategy = self.strategy;
         request.tables = (!self.tables.is_empty()).then(|| self.tables.clone());
         request.differences_max = self.differences_max;
         request.recheck = self.recheck;

@@ -10,7 +10,8 @@ use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::runtime::Shutdown;
 use crate::verify::{
-    Level, PART_ROWS, PATIENCE, Progress as Compared, Recheck, Report, Sample, Stage, TableReport,
+    Level, PART_ROWS, PATIENCE, Progress as Compared, Recheck, Report, Sample, Stage, Strategy,
+    TableReport,
 };
 
 use super::context::{block_on, load};
@@ -27,6 +28,10 @@ pub(super) struct VerifyArgs {
     /// How closely: count (rows), hash (digests, then rows where they differ) or full (every cell)
     #[arg(long, value_name = "LEVEL", default_value = "full")]
     pub(super) level: Level,
+
+    /// Who orders rows by their key: merge (the databases), sort-merge (this process, on disk where tables are large: each is read as a whole, in whatever order is cheapest) or auto
+    #[arg(long, value_name = "STRATEGY", default_value = "auto")]
+    pub(super) strategy: Strategy,
 
     #[command(flatten)]
     pub(super) scope: ScopeArgs,
@@ -75,6 +80,24 @@ pub(super) struct VerifyArgs {
 }
 
 impl VerifyArgs {
+    /// What is sorted here is read as a whole.
+    fn check_parts(&self) -> Result<()> {
+        let parted = [
+            ("--sample", self.sample.is_some()),
+            ("--resume", self.resume),
+            ("--readers", self.readers > 1),
+            ("--workers", self.workers.cluster()?.is_some()),
+        ];
+        match parted.iter().find(|(_, asked)| *asked) {
+            Some((name, _)) if self.strategy == Strategy::SortMerge => Err(Error::new(
+                ErrorKind::Usage,
+                format!("{name} needs tables that are read by ranges of their key"),
+            )
+            .hint("leave out --strategy sort-merge, which reads each table as a whole")),
+            _ => Ok(()),
+        }
+    }
+
     fn sample(&self) -> Result<Option<Sample>> {
         let Some(percent) = self.sample else {
             return Ok(None);
@@ -152,9 +175,11 @@ pub(super) fn run(
     progress: &Progress,
     config: Option<&Path>,
 ) -> Result<u8> {
+    args.check_parts()?;
     let config = load(config)?;
     let options = VerifyOptions {
         level: args.level,
+        strategy: args.strategy,
         differences_max: args.differences_max,
         checks: !args.no_checks,
         part_rows: args.part_rows,

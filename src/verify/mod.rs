@@ -66,7 +66,7 @@ pub use reconcile::{
 };
 pub use repair::{Repair, RepairOutcome, RepairStore, RepairTable};
 pub use report::{Difference, Report, Sampled, TableReport, Verified};
-pub use request::{Level, PART_ROWS, PATIENCE, Progress, Recheck, Stage, VerifyRequest};
+pub use request::{Level, PART_ROWS, PATIENCE, Progress, Recheck, Stage, Strategy, VerifyRequest};
 pub use run::verify;
 pub use sample::Sample;
 pub use suspect::DifferenceKind;

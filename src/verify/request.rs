@@ -68,6 +68,36 @@ impl FromStr for Level {
     }
 }
 
+/// Who puts the rows of tables with a key into the order that they are compared in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Strategy {
+    /// The stores, and this process where a transform changes the order.
+    #[default]
+    Auto,
+    /// The stores. What comes in another order than that of its key is an error.
+    Merge,
+    /// This process, on disk beyond some memory: each table is read in whatever order costs its store least,
+    /// all of it from one snapshot, and not in parts. Rows that differ are looked at again by their key.
+    SortMerge,
+}
+
+impl FromStr for Strategy {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "merge" => Ok(Self::Merge),
+            "sort-merge" => Ok(Self::SortMerge),
+            other => Err(Error::new(
+                ErrorKind::Usage,
+                format!("{other:?} is no strategy of a comparison"),
+            )
+            .hint("the strategies are auto, merge and sort-merge")),
+        }
+    }
+}
+
 /// How rows that were found different are looked at again. While a migration syncs, a row may be
 /// on its way: it is reported only if it still differs after a wait *and* neither side changed
 /// meanwhile. Where [`VerifyRequest::flow`] is known, the wait is as long as the sync's lag.
@@ -127,6 +157,8 @@ pub struct VerifyRequest<'a> {
     pub mappings: &'a [TableMapping],
     /// How closely.
     pub level: Level,
+    /// Who orders rows, at [`Level::Hash`] and [`Level::Full`].
+    pub strategy: Strategy,
     /// Only tables of these names, of the target or the source; `None`: all.
     pub tables: Option<Vec<String>>,
     /// How many differences are listed at most; all are counted.
@@ -187,6 +219,7 @@ impl<'a> VerifyRequest<'a> {
             target,
             mappings,
             level: Level::Full,
+            strategy: Strategy::Auto,
             tables: None,
             differences_max: 10_000,
             recheck: Recheck::default(),

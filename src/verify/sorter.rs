@@ -14,7 +14,7 @@ use super::record::{RecordWriter, Records};
 
 /// Memory for the rows that wait to be sorted.
 const BUDGET_BYTES: usize = 16 * 1024 * 1024;
-/// Runs merged at a time; each holds a read buffer.
+/// Runs of a level that are merged at a time; each holds a read buffer.
 const FAN_IN: usize = 64;
 
 /// Gathers rows.
@@ -22,7 +22,9 @@ const FAN_IN: usize = 64;
 pub(super) struct Sorter {
     budget: usize,
     rows: Buffer,
-    runs: Vec<Records>,
+    /// Runs by how often their rows were merged: each level's are about [`FAN_IN`] times as long as those of
+    /// the one before, so that every row is written once a level.
+    levels: Vec<Vec<Records>>,
 }
 
 /// Records are `key length: u32le, key: canonical bytes, row: exact canonical bytes`.
@@ -67,7 +69,7 @@ impl Sorter {
         Self {
             budget,
             rows: Buffer::default(),
-            runs: Vec::new(),
+            levels: Vec::new(),
         }
     }
 
@@ -113,30 +115,35 @@ impl Sorter {
         for entry in &self.rows.index {
             run.push(&self.rows.bytes[entry.start..entry.end])?;
         }
-        self.runs.push(run.finish()?);
         self.rows.bytes.clear();
         self.rows.index.clear();
-        if self.runs.len() >= FAN_IN {
-            self.merge_runs()?;
-        }
-        Ok(())
+        self.keep(run.finish()?)
     }
 
-    /// Merges all runs into one, so that their number stays bounded.
-    fn merge_runs(&mut self) -> Result<()> {
-        let runs = std::mem::take(&mut self.runs);
-        let mut sorted = Sorted::new(Buffer::default(), runs);
-        let mut run = RecordWriter::new();
-        while let Some(record) = sorted.next_record()? {
-            run.push(record)?;
+    /// Keeps a run; a level that is full becomes one run of the next, so that their number stays bounded.
+    fn keep(&mut self, mut run: Records) -> Result<()> {
+        for level in 0.. {
+            if level == self.levels.len() {
+                self.levels.push(Vec::new());
+            }
+            self.levels[level].push(run);
+            if self.levels[level].len() < FAN_IN {
+                break;
+            }
+            let full = std::mem::take(&mut self.levels[level]);
+            let mut sorted = Sorted::new(Buffer::default(), full);
+            let mut merged = RecordWriter::new();
+            while let Some(record) = sorted.next_record()? {
+                merged.push(record)?;
+            }
+            run = merged.finish()?;
         }
-        self.runs.push(run.finish()?);
         Ok(())
     }
 
     pub(super) fn finish(mut self) -> Sorted {
         self.rows.sort();
-        Sorted::new(self.rows, self.runs)
+        Sorted::new(self.rows, self.levels.into_iter().flatten().collect())
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::data::LogicalType;
 use crate::database::{Role, Snapshot};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::rule::RuleColumn;
 use crate::rule::mapping::{How, StoredForm, TableMapping};
 use crate::runtime::Share;
@@ -14,7 +14,7 @@ use super::flow::{Across, Flow, Moving};
 use super::look::Parts;
 use super::pace::Pace;
 use super::reader::Failure;
-use super::request::{Level, Recheck, VerifyRequest};
+use super::request::{Level, Recheck, Strategy, VerifyRequest};
 use super::side::{Range, Side, map_rows};
 use super::suspect::{Suspect, SuspectWriter, Suspects};
 use super::tolerance::Tolerance;
@@ -45,6 +45,8 @@ pub(super) struct Pair<'a> {
     pub(super) stored: Option<Arc<dyn StoredForm>>,
     /// Whether a key of one side means the same when it bounds a read of the other.
     alike: bool,
+    /// Who was asked to order rows.
+    strategy: Strategy,
     /// Rows of each side that are read in a second, at most.
     pub(super) rows_per_s_max: Option<u64>,
     /// How much of the time each is read, in percent, at most.
@@ -123,6 +125,17 @@ impl<'a> Pair<'a> {
             Some(stored) if !by_row && !stored.is_identity() => mapping.comparable_form(),
             _ => None,
         };
+        // Where rows are counted nobody orders them.
+        let strategy = match request.level {
+            Level::Count => Strategy::Auto,
+            Level::Hash | Level::Full => request.strategy,
+        };
+        let sorted = !keyed || strategy == Strategy::SortMerge;
+        // Rows are brought into the target's form before they are sorted: it may order them otherwise.
+        let (by_row, stored) = match stored {
+            Some(_) if sorted && keyed => (true, None),
+            stored => (by_row, stored),
+        };
         let alike = !mapping.is_transformed()
             && key.iter().all(|&k| {
                 let (a, b) = (&from.table.columns[k], &to.table.columns[k]);
@@ -142,7 +155,7 @@ impl<'a> Pair<'a> {
                     (a, b) => a.clone().or_else(|| b.clone()),
                 },
                 mapping: by_row.then(|| (mapping.clone(), target_index)),
-                sorted: !keyed,
+                sorted,
                 batch_rows,
             },
             target: Side {
@@ -153,12 +166,13 @@ impl<'a> Pair<'a> {
                 key,
                 filter: request.filter.clone(),
                 mapping: None,
-                sorted: !keyed,
+                sorted,
                 batch_rows,
             },
             keyed,
             stored,
             alike,
+            strategy,
             rows_per_s_max: request.rows_per_s_max,
             busy_percent_max: request.busy_percent_max,
             paces: shares
@@ -180,7 +194,8 @@ impl<'a> Pair<'a> {
 
     /// How the comparison goes, for the report.
     pub(super) fn strategy(&self, level: Level) -> &'static str {
-        match (level, self.ranged(), self.source.sorted, self.keyed) {
+        let sorted = self.source.sorted || self.strategy == Strategy::SortMerge;
+        match (level, self.ranged(), sorted, self.keyed) {
             (Level::Count, ..) => "count",
             (_, _, _, false) => "multiset",
             (_, _, true, true) => "sort-merge",
@@ -191,6 +206,11 @@ impl<'a> Pair<'a> {
 
     /// Whether both stores can read parts of the table by its key.
     pub(super) fn ranged(&self) -> bool {
+        self.is_found_by_key() && !self.source.sorted
+    }
+
+    /// Whether a row of one side is found in the other store by its key.
+    fn is_found_by_key(&self) -> bool {
         self.keyed && self.alike && self.source.mapping.is_none()
     }
 
@@ -244,7 +264,8 @@ impl<'a> Pair<'a> {
     ) -> Result<Outcome> {
         let first = match self.first_look(level, parts, progress).await {
             Err(Failure::OutOfOrder(_))
-                if self.source.mapping.is_some() || self.stored.is_some() =>
+                if self.strategy == Strategy::Auto
+                    && (self.source.mapping.is_some() || self.stored.is_some()) =>
             {
                 // The transform, or the form in which keys are held, changes their order.
                 self.source.mapping = Some((self.mapping.clone(), self.target_index));
@@ -254,7 +275,19 @@ impl<'a> Pair<'a> {
             }
             other => other,
         };
-        let mut outcome = first.map_err(Failure::into_error)?;
+        if self.is_found_by_key() {
+            // What differs is looked at again by its key, which costs no store an order of the whole table.
+            self.source.sorted = false;
+            self.target.sorted = false;
+        }
+        let mut outcome = first.map_err(|failure| match failure {
+            Failure::OutOfOrder(why) if self.strategy == Strategy::Merge => {
+                Error::new(ErrorKind::Usage, why)
+                    .at(format_args!("table {}", self.name()))
+                    .hint("this process can sort the table: strategy auto or sort-merge")
+            }
+            other => other.into_error(),
+        })?;
         let first_seen = outcome.seen.len();
         if settling.recheck.tries == 0 {
             std::mem::swap(&mut outcome.differing, &mut outcome.seen);

@@ -20,6 +20,7 @@ mod reconcile;
 mod sample;
 mod servers;
 mod sqlite;
+mod strategy;
 mod support;
 mod transformed;
 mod workers;
