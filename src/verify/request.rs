@@ -91,9 +91,8 @@ impl FromStr for Strategy {
             "sort-merge" => Ok(Self::SortMerge),
             other => Err(Error::new(
                 ErrorKind::Usage,
-                format!("{other:?} is no strategy of a comparison"),
-            )
-            .hint("the strategies are auto, merge and sort-merge")),
+                format!("{other:?} is none of auto, merge and sort-merge"),
+            )),
         }
     }
 }
