@@ -9,7 +9,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -34,6 +34,11 @@ use super::verify::{VerifyOptions, remember, verify};
 const LOOK: Duration = Duration::from_millis(500);
 /// Before a sync that ended by itself is begun again.
 const AGAIN: Duration = Duration::from_secs(5);
+/// A sync that ran so long was well: what ends it then is news.
+const WELL: Duration = Duration::from_mins(1);
+/// So many times in a row a sync may end by what passes by itself, such as a lost connection, before somebody
+/// is told.
+const PASSING: u32 = 2;
 /// Before everything is compared once more because the proof's base was lost, or could not be read.
 const SWEEP_AGAIN: Duration = Duration::from_secs(10);
 
@@ -128,7 +133,6 @@ struct Host {
 impl Host {
     /// Something is wrong. Whoever is told may take long to listen.
     fn alarm(&self, what: &str, content: &impl serde::Serialize) {
-        tracing::error!(migration = self.name, "the two sides are not consistent");
         let json = serde_json::json!({"migration": self.name, what: content}).to_string();
         let alert = Arc::clone(&self.alert);
         let sending = tokio::spawn(async move { alert.send(&json).await });
@@ -163,11 +167,28 @@ impl Host {
 
     async fn attend(&self) {
         let mut said = None;
+        let mut troubles = Troubles::default();
         while !self.shutdown.is_requested() {
             match self.is_wanted().await {
                 Ok(None) => {
                     said = None;
-                    self.sync().await;
+                    let begun = Instant::now();
+                    if let Some(trouble) = self.sync().await {
+                        if troubles.is_news(&trouble, begun.elapsed()) {
+                            tracing::error!(
+                                migration = self.name,
+                                "its sync ended: {}",
+                                trouble.text
+                            );
+                            self.alarm("ended", &trouble.text);
+                        } else {
+                            tracing::warn!(
+                                migration = self.name,
+                                "its sync ended: {}",
+                                trouble.text
+                            );
+                        }
+                    }
                     self.pause(AGAIN).await;
                 }
                 Ok(Some(why)) => {
@@ -210,11 +231,9 @@ impl Host {
         Ok(None)
     }
 
-    /// Syncs until that ends, and proves meanwhile.
-    async fn sync(&self) {
-        let Ok(migration) = self.config.migration(&self.name) else {
-            return;
-        };
+    /// Syncs until that ends, and proves meanwhile. Returns what ended it, if that is trouble.
+    async fn sync(&self) -> Option<Trouble> {
+        let migration = self.config.migration(&self.name).ok()?;
         let board = Arc::new(Board::new(migration.mode == Mode::TwoWay));
         let request = SyncRequest {
             migration: self.name.clone(),
@@ -253,13 +272,15 @@ impl Host {
             }
         }
         // That somebody stopped or paused it is no trouble; that another process was quicker passes.
-        if let Some(error) = &ended
-            && !self.shutdown.is_requested()
-            && error.kind() != ErrorKind::Refused
-        {
-            self.alarm("ended", &error.to_string());
-        }
+        let trouble = ended
+            .as_ref()
+            .filter(|e| !self.shutdown.is_requested() && e.kind() != ErrorKind::Refused)
+            .map(|e| Trouble {
+                text: e.to_string(),
+                passes: e.kind().retry() == Retry::Backoff,
+            });
         self.tell(HostEvent::Ended(ended));
+        trouble
     }
 
     /// Takes in what the proof tells.
@@ -271,6 +292,7 @@ impl Host {
             ProofNews::Alike => false,
         };
         if is_alarm {
+            tracing::error!(migration = self.name, "rows differ after a change");
             self.alarm("proof", &record);
         }
         self.tell(HostEvent::Proof(Box::new(record)));
@@ -353,9 +375,41 @@ impl Host {
             tracing::warn!(migration = self.name, "history is not written down: {e}");
         }
         if is_alarming(&report, below) {
+            tracing::error!(migration = self.name, "the two sides are not consistent");
             self.alarm("report", &report);
         }
         self.tell(HostEvent::Swept(Box::new(report)));
+    }
+}
+
+/// What ended a sync.
+#[derive(Debug)]
+struct Trouble {
+    text: String,
+    /// Whether it may pass by itself.
+    passes: bool,
+}
+
+/// What ended syncs one after the other.
+#[derive(Debug, Default)]
+struct Troubles {
+    in_a_row: u32,
+    told: Option<String>,
+}
+
+impl Troubles {
+    /// Whether somebody must be told about this one, which ended a sync after such a time: once of each, and
+    /// of what passes by itself only if it does not.
+    fn is_news(&mut self, trouble: &Trouble, after: Duration) -> bool {
+        if after >= WELL {
+            *self = Self::default();
+        }
+        self.in_a_row += 1;
+        if trouble.passes && self.in_a_row <= PASSING || self.told.as_ref() == Some(&trouble.text) {
+            return false;
+        }
+        self.told = Some(trouble.text.clone());
+        true
     }
 }
 

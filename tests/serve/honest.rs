@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value as Json;
 
 use super::{Host, begun, now_us, proof, send, wait_until_proven};
+use crate::support::net::{Mode, Proxy};
 use crate::support::program::{Shop, wait_until};
 use crate::support::sides::{Engine, Sides};
 
@@ -293,4 +294,37 @@ fn each_growth_is_told_and_nothing_twice() {
     assert_eq!(told, [1, 2]);
     // The base stays: of all other rows everything is known.
     assert!(proof(&shop)["proven_us"].is_i64());
+}
+
+/// A database that is away for a moment is no reason to wake anybody; one that stays away is, once.
+#[test]
+fn a_store_that_is_away_is_told_once() {
+    let sides = Sides::new(Engine::Postgres, Engine::Sqlite);
+    begun(&sides, "two-way", "last-write-wins");
+    let proxy = Proxy::new(sides.source.database().address());
+    let by_proxy = sides.source.database().url_by(proxy.port());
+    let path = sides.shop.path("banyan.toml");
+    let config = std::fs::read_to_string(&path).unwrap();
+    assert!(config.contains(&sides.source.url()));
+    let config = config.replace(&sides.source.url(), &by_proxy);
+    std::fs::write(&path, config).unwrap();
+    let alerts = || {
+        let told = std::fs::read_to_string(sides.shop.path("alerts")).unwrap_or_default();
+        told.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+
+    proxy.set(Mode::Refuse);
+    let mut host = Host::start(&sides.shop, &[]);
+    wait_until("an end", || !host.events("shop", "ended").is_empty());
+    proxy.set(Mode::Forward);
+    wait_until_proven(&sides.shop);
+    assert_eq!(alerts().len(), 0, "{:?}", alerts());
+    host.kill();
+
+    proxy.set(Mode::Refuse);
+    let host = Host::start(&sides.shop, &[]);
+    wait_until("five ends", || host.events("shop", "ended").len() >= 5);
+    let told = alerts();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("\"ended\""), "{told:?}");
 }
