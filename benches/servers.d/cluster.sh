@@ -31,9 +31,10 @@ cluster_start() { # HOW-MANY
   local n
   cluster_pids=() cluster_at=()
   for ((n = 0; n < $1; n++)); do
+    rm -f "$dir/worker-$n"
     (cd "$dir/cluster" && exec "$BANYAN" -q worker --listen 127.0.0.1:0) >"$dir/worker-$n" 2>>"$dir/logs/cluster" &
     cluster_pids+=($!)
-    until grep -q listening "$dir/worker-$n"; do sleep 0.05; done
+    until grep -qs listening "$dir/worker-$n"; do sleep 0.05; done
     cluster_at+=("$(sed 's/^listening on //' "$dir/worker-$n")")
   done
 }
