@@ -36,8 +36,8 @@ const LOOK: Duration = Duration::from_millis(500);
 const AGAIN: Duration = Duration::from_secs(5);
 /// A sync that ran so long was well: what ends it then is news.
 const WELL: Duration = Duration::from_mins(1);
-/// So many times in a row a sync may end by what passes by itself, such as a lost connection, before somebody
-/// is told.
+/// So many times a sync may end by what passes by itself, such as a lost connection, before somebody is told,
+/// unless one was well in between.
 const PASSING: u32 = 2;
 /// Before everything is compared once more because the proof's base was lost, or could not be read.
 const SWEEP_AGAIN: Duration = Duration::from_secs(10);
@@ -393,23 +393,26 @@ struct Trouble {
 /// What ended syncs one after the other.
 #[derive(Debug, Default)]
 struct Troubles {
-    in_a_row: u32,
+    /// Of these, how many pass by themselves.
+    passing: u32,
     told: Option<String>,
 }
 
 impl Troubles {
-    /// Whether somebody must be told about this one, which ended a sync after such a time: once of each, and
-    /// of what passes by itself only if it does not.
+    /// Whether somebody must be told about this one, which ended a sync after such a time: of what passes by
+    /// itself once, and only if it does not, whatever words a lost connection has at each attempt; of
+    /// everything else once of each.
     fn is_news(&mut self, trouble: &Trouble, after: Duration) -> bool {
         if after >= WELL {
             *self = Self::default();
         }
-        self.in_a_row += 1;
-        if trouble.passes && self.in_a_row <= PASSING || self.told.as_ref() == Some(&trouble.text) {
-            return false;
+        if trouble.passes {
+            self.passing = self.passing.saturating_add(1);
+            return self.passing == PASSING + 1;
         }
+        let is_new = self.told.as_ref() != Some(&trouble.text);
         self.told = Some(trouble.text.clone());
-        true
+        is_new
     }
 }
 

@@ -5,18 +5,20 @@
 //! tables. Both together say of every row that it was compared after its last change. (Damage to a row
 //! that nobody changes is found by the next comparison of everything.)
 //!
-//! Nothing on its way is a difference. A row is one that differs in the same way at two looks between
-//! which everything that was committed before has got across ([`Flow::across`]), and of which no change
-//! was noted from before the first look until after the second: a change is noted before it is applied,
-//! so what the first look saw on its way would have arrived or been noted. Rows that flip between two
-//! values cannot deceive it, as they can one who knows nothing of the changes. What was found to differ
-//! counts as different until it is seen equal.
+//! Nothing on its way is a difference. A row is one that differs in the same way at two looks, between
+//! which everything that was committed before has got across ([`Flow::across`]), as it has once more
+//! after the second, and of which no change was noted from before the first look until then. A change is
+//! noted before it is applied: of a change that either look saw on its way the row would have been noted,
+//! or it would have arrived before the second. So rows that flip between two values cannot deceive it, as
+//! they can one who knows nothing of the changes. What was found to differ counts as different until it
+//! is seen equal.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 
+use crate::data::order::compare_keys;
 use crate::data::{Key, Row, canonical};
 use crate::database::UnitKey;
 use crate::error::Result;
@@ -253,7 +255,9 @@ impl Proof {
             }
         }
         let mut twice = Vec::new();
-        for (unit, keys) in pages {
+        for (unit, mut keys) in pages {
+            // Neighbours lie near each other in the stores, too.
+            keys.sort_by(|(a, _), (b, _)| compare_keys(&a.0, &b.0));
             for keys in keys.chunks(PAGE_ROWS) {
                 let begun = Instant::now();
                 let rows = ground.rows(unit, keys).await?;
@@ -268,12 +272,25 @@ impl Proof {
         if !self.take_notes(ground) {
             return Ok(Round::Lost);
         }
+        twice.retain(|unit| self.was_seen(unit));
+        if twice.is_empty() {
+            return Ok(round);
+        }
+        // What the second look saw on its way must have been noted, too.
+        let later = match ground.flow().across(patience).await? {
+            Across::Late(why) => return Ok(Round::Late(why)),
+            Across::Carried(moving) | Across::Still(moving) => moving,
+        };
+        if !self.take_notes(ground) {
+            return Ok(Round::Lost);
+        }
         for unit in twice {
             let Some(table) = self.tables.get(unit.unit) else {
                 continue;
             };
-            let is_moving = moving.has(&table.name, unit.key.clone());
-            // What was noted since is looked at anew.
+            let is_moving = [&moving, &later]
+                .iter()
+                .any(|moving| moving.has(&table.name, unit.key.clone()));
             if let Some(pending) = self.pending.get_mut(&unit)
                 && let Some(seen) = pending.seen
                 && !is_moving
@@ -307,6 +324,11 @@ impl Proof {
             different: pending.different,
             ..Pending::default()
         };
+    }
+
+    /// Whether a row was looked at and nothing was noted of it since.
+    fn was_seen(&self, unit: &UnitKey) -> bool {
+        self.pending.get(unit).is_some_and(|p| p.seen.is_some())
     }
 
     /// Takes in how a row is. Answers it if it differs as it did before.

@@ -16,6 +16,7 @@ use super::support::side;
 use crate::sim::{Chooser, Seed};
 
 const ROWS: usize = 6;
+const BACKLOG_MAX: usize = 20;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 type Cells = Option<[i64; 2]>;
@@ -29,6 +30,9 @@ struct Change {
 
 struct World {
     seed: Seed,
+    /// How often each thing happens in this world, and to how many rows.
+    often: [usize; 4],
+    busy: usize,
     source: [Cells; ROWS],
     /// What is in the log and nobody sees yet.
     hidden: VecDeque<Change>,
@@ -47,8 +51,11 @@ struct World {
 
 impl World {
     fn new(seed: u64) -> Self {
+        let mut seed = Seed::new(seed);
         Self {
-            seed: Seed::new(seed),
+            often: std::array::from_fn(|_| 1 + seed.choose(5)),
+            busy: 1 + seed.choose(ROWS),
+            seed,
             source: [Some([0, 0]); ROWS],
             hidden: VecDeque::new(),
             log: VecDeque::new(),
@@ -63,11 +70,22 @@ impl World {
         }
     }
 
+    /// Changes that somebody does not see yet.
+    fn on_the_way(&self) -> usize {
+        self.hidden.len().max(self.committed - self.applied)
+    }
+
     /// Something happens, or nothing.
     fn step(&mut self) {
-        match self.seed.choose(4) {
-            0 if self.writes => {
-                let row = self.seed.choose(ROWS);
+        let mut at = self.seed.choose(self.often.iter().sum());
+        let what = self.often.iter().position(|&often| {
+            let is_it = at < often;
+            at = at.saturating_sub(often);
+            is_it
+        });
+        match what.unwrap() {
+            0 if self.writes && self.on_the_way() < BACKLOG_MAX => {
+                let row = self.seed.choose(self.busy);
                 let hidden = self.hidden.iter().rev().find(|c| c.row == row);
                 let is = match hidden.map_or(self.source[row], |change| change.is) {
                     None => Some([0, 0]),
@@ -204,7 +222,7 @@ fn round(proof: &mut Proof, world: &Model) -> Round {
 #[test]
 fn nothing_on_its_way_is_a_difference() {
     let (mut compared, mut in_flight) = (0, 0);
-    for seed in 0..3_000 {
+    for seed in 0..6_000 {
         let world = Model(Mutex::new(World::new(seed)));
         let mut proof = proof();
         for _ in 0..20 {
@@ -233,7 +251,7 @@ fn a_damaged_row_is_found_once_it_changes_and_rests() {
         let mut proof = proof();
         round(&mut proof, &world);
         let damaged = world.with(|world| {
-            let row = world.seed.choose(ROWS);
+            let row = world.seed.choose(world.busy);
             if let Some(cells) = &mut world.target[row] {
                 cells[0] = 7;
             }
