@@ -26,7 +26,7 @@ use super::alert::{Alert, is_alarming};
 use super::lease::Lease;
 use super::open::{state, state_folder};
 use super::operate::{SyncRequest, sync};
-use super::progress::now_us;
+use super::progress::{Observed, now_us};
 use super::proof::{Board, ProofNews, prove};
 use super::verify::{VerifyOptions, remember, verify};
 
@@ -34,7 +34,7 @@ use super::verify::{VerifyOptions, remember, verify};
 const LOOK: Duration = Duration::from_millis(500);
 /// Before a sync that ended by itself is begun again.
 const AGAIN: Duration = Duration::from_secs(5);
-/// A sync that ran so long was well: what ends it then is news.
+/// A sync that got on for so long was well: what ends it then is news.
 const WELL: Duration = Duration::from_mins(1);
 /// So many times a sync may end by what passes by itself, such as a lost connection, before somebody is told,
 /// unless one was well in between.
@@ -172,9 +172,12 @@ impl Host {
             match self.is_wanted().await {
                 Ok(None) => {
                     said = None;
-                    let begun = Instant::now();
-                    if let Some(trouble) = self.sync().await {
-                        if troubles.is_news(&trouble, begun.elapsed()) {
+                    let (well, trouble) = self.sync().await;
+                    if well >= WELL {
+                        troubles = Troubles::default();
+                    }
+                    if let Some(trouble) = trouble {
+                        if troubles.is_news(&trouble) {
                             tracing::error!(
                                 migration = self.name,
                                 "its sync ended: {}",
@@ -231,9 +234,12 @@ impl Host {
         Ok(None)
     }
 
-    /// Syncs until that ends, and proves meanwhile. Returns what ended it, if that is trouble.
-    async fn sync(&self) -> Option<Trouble> {
-        let migration = self.config.migration(&self.name).ok()?;
+    /// Syncs until that ends, and proves meanwhile. Returns for how long it got on, and what ended it, if
+    /// that is trouble.
+    async fn sync(&self) -> (Duration, Option<Trouble>) {
+        let Ok(migration) = self.config.migration(&self.name) else {
+            return (Duration::ZERO, None);
+        };
         let board = Arc::new(Board::new(migration.mode == Mode::TwoWay));
         let request = SyncRequest {
             migration: self.name.clone(),
@@ -258,8 +264,16 @@ impl Host {
         });
         self.tell(HostEvent::Begun);
         let host = self.clone();
-        let syncing =
-            tokio::spawn(async move { sync(&host.config, &request, &host.shutdown, |_| ()).await });
+        // Time that passes before an attempt fails is none in which it got on.
+        let well_ms = Arc::new(AtomicU64::new(0));
+        let (got_on, mut since) = (Arc::clone(&well_ms), None);
+        let syncing = tokio::spawn(async move {
+            let observe = |_: &Observed| {
+                let so_far = since.get_or_insert_with(Instant::now).elapsed().as_millis();
+                got_on.store(so_far.try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
+            };
+            sync(&host.config, &request, &host.shutdown, observe).await
+        });
         let ended = match syncing.await {
             Ok(Ok(_)) => None,
             Ok(Err(e)) => Some(e),
@@ -280,7 +294,8 @@ impl Host {
                 passes: e.kind().retry() == Retry::Backoff,
             });
         self.tell(HostEvent::Ended(ended));
-        trouble
+        let well = Duration::from_millis(well_ms.load(Ordering::Relaxed));
+        (well, trouble)
     }
 
     /// Takes in what the proof tells.
@@ -390,7 +405,7 @@ struct Trouble {
     passes: bool,
 }
 
-/// What ended syncs one after the other.
+/// What ended syncs since one was well.
 #[derive(Debug, Default)]
 struct Troubles {
     /// Of these, how many pass by themselves.
@@ -399,13 +414,9 @@ struct Troubles {
 }
 
 impl Troubles {
-    /// Whether somebody must be told about this one, which ended a sync after such a time: of what passes by
-    /// itself once, and only if it does not, whatever words a lost connection has at each attempt; of
-    /// everything else once of each.
-    fn is_news(&mut self, trouble: &Trouble, after: Duration) -> bool {
-        if after >= WELL {
-            *self = Self::default();
-        }
+    /// Whether somebody must be told about this one: of what passes by itself once, and only if it does not,
+    /// whatever words a lost connection has at each attempt; of everything else once of each.
+    fn is_news(&mut self, trouble: &Trouble) -> bool {
         if trouble.passes {
             self.passing = self.passing.saturating_add(1);
             return self.passing == PASSING + 1;

@@ -117,6 +117,13 @@ impl<S: SyncStore> Engine<S> {
         }
     }
 
+    /// Nothing is under way: what was held to be written is.
+    pub(super) fn tell_written(&self) {
+        if let Some(touched) = &self.touched {
+            touched.release();
+        }
+    }
+
     /// Notes that all tables are copied, if they are.
     pub(super) fn tell_copied(&self) {
         if let Some(touched) = &self.touched
@@ -147,8 +154,7 @@ impl<S: SyncStore> Engine<S> {
                 let target = self.plan.units[unit].target;
                 if let Some(Some(part)) = parts.get(target) {
                     let key = self.plan.mappings[mapping].targets[target].key(part);
-                    let unit = UnitKey { unit, key };
-                    touched.note_all(std::iter::once((&unit, source_key)));
+                    touched.hold(UnitKey { unit, key }, source_key.clone());
                 }
             }
         }

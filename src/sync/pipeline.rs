@@ -86,6 +86,7 @@ pub async fn run<S: SyncStore>(
             engine.flush().await?;
             last_flush = Instant::now();
         }
+        engine.tell_written();
         engine.tell_copied();
         observe(engine);
         if progress {

@@ -2,7 +2,10 @@
 //!
 //! An engine that is told to ([`Engine::tell`](super::Engine::tell)) notes every row of which it reads a
 //! change, before the change is applied to the other side, and every row that it writes otherwise. So a
-//! row that is not noted between two looks was not changed by anything that arrived between them. Where
+//! row that is not noted between two looks was not changed by anything that arrived between them. Rows
+//! that it writes of its own accord (what a rule decides, on both sides; what a change brings with it for
+//! other tables) are in no log that it reads: their notes are held, which means that whoever asks gets
+//! them each time, until they are written, and once more after that. Where
 //! rows change without a note (they are copied, changes were missed, the rules are others), it says that
 //! notes were lost.
 //!
@@ -28,6 +31,7 @@ pub struct Touched {
 #[derive(Debug, Default)]
 struct Notes {
     touches: Touches,
+    held: Vec<(UnitKey, Key)>,
     engines: u64,
     standing: Option<Standing>,
 }
@@ -105,15 +109,23 @@ impl Touched {
     pub(super) fn note_all<'a>(&self, rows: impl Iterator<Item = (&'a UnitKey, &'a Key)>) {
         let touches = &mut self.notes().touches;
         for (unit, source_key) in rows {
-            if touches.lost {
+            if !touches.add(unit, source_key) {
                 return;
             }
-            if touches.rows.len() >= ROWS_MAX && !touches.rows.contains_key(unit) {
-                touches.lose();
-                return;
-            }
-            touches.rows.insert(unit.clone(), source_key.clone());
         }
+    }
+
+    /// Notes a row that is about to be written, until [`Self::release`].
+    pub(super) fn hold(&self, unit: UnitKey, source_key: Key) {
+        let mut notes = self.notes();
+        if notes.touches.add(&unit, &source_key) {
+            notes.held.push((unit, source_key));
+        }
+    }
+
+    /// What is held was written, or will not be.
+    pub(super) fn release(&self) {
+        self.notes().release();
     }
 
     /// Rows may have changed of which there is no note.
@@ -121,13 +133,39 @@ impl Touched {
         self.notes().touches.lose();
     }
 
-    /// Takes all notes.
+    /// Takes all notes, but for those that are held: of these it gets a copy.
     pub fn drain(&self) -> Touches {
-        std::mem::take(&mut self.notes().touches)
+        let mut notes = self.notes();
+        let mut touches = std::mem::take(&mut notes.touches);
+        for (unit, source_key) in &notes.held {
+            if !touches.add(unit, source_key) {
+                break;
+            }
+        }
+        touches
+    }
+}
+
+impl Notes {
+    fn release(&mut self) {
+        for (unit, source_key) in std::mem::take(&mut self.held) {
+            self.touches.add(&unit, &source_key);
+        }
     }
 }
 
 impl Touches {
+    /// Answers whether nothing is missing.
+    fn add(&mut self, unit: &UnitKey, source_key: &Key) -> bool {
+        if !self.lost && self.rows.len() >= ROWS_MAX && !self.rows.contains_key(unit) {
+            self.lose();
+        }
+        if !self.lost {
+            self.rows.insert(unit.clone(), source_key.clone());
+        }
+        !self.lost
+    }
+
     fn lose(&mut self) {
         *self = Self {
             lost: true,
@@ -154,6 +192,7 @@ impl Deref for Telling {
 impl Drop for Telling {
     fn drop(&mut self) {
         let mut notes = self.touched.notes();
+        notes.release();
         if notes
             .standing
             .as_ref()
@@ -176,6 +215,17 @@ mod tests {
             key: key.clone(),
         };
         (unit, key)
+    }
+
+    #[test]
+    fn what_is_held_is_told_each_time_and_once_after() {
+        let touched = Touched::default();
+        let (row, key) = unit(1);
+        touched.hold(row, key);
+        let told = || touched.drain().rows.len();
+        assert_eq!((told(), told()), (1, 1));
+        touched.release();
+        assert_eq!((told(), told()), (1, 0));
     }
 
     #[test]

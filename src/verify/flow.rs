@@ -6,9 +6,9 @@
 //! differs in the same way after it was not on its way.
 //!
 //! What it rests on: changes become visible in a store before, or a moment after, they can be read from
-//! its log; the time between two looks ([`super::Recheck::wait_ms`]) is longer than that moment. Where
-//! commits wait for a standby's acknowledgement after they are in the log, PostgreSQL's stores wait for
-//! the transactions that were under way.
+//! its log; the time between two looks ([`super::Recheck::wait_ms`], a second in the running proof) is
+//! longer than that moment. Commits that wait for a standby's acknowledgement are in the log meanwhile and
+//! not visible: where that takes longer, what they changed may be taken for a difference.
 
 use std::collections::HashSet;
 use std::time::Duration;

@@ -24,7 +24,7 @@ use crate::database::UnitKey;
 use crate::error::Result;
 use crate::rule::mapping::MappedTable;
 
-use super::flow::{Across, Flow};
+use super::flow::{Across, Flow, Moving};
 use super::json;
 use super::order::differing_columns;
 use super::report::Report;
@@ -272,30 +272,24 @@ impl Proof {
         if !self.take_notes(ground) {
             return Ok(Round::Lost);
         }
-        twice.retain(|unit| self.was_seen(unit));
+        twice.retain(|unit| self.is_seen(unit) && !self.is_moving(&moving, unit));
         if twice.is_empty() {
             return Ok(round);
         }
         // What the second look saw on its way must have been noted, too.
-        let later = match ground.flow().across(patience).await? {
-            Across::Late(why) => return Ok(Round::Late(why)),
+        let moving = match ground.flow().across(patience).await? {
             Across::Carried(moving) | Across::Still(moving) => moving,
+            // Of these rows nothing is certain yet; the others have been compared.
+            Across::Late(_) => return Ok(round),
         };
         if !self.take_notes(ground) {
             return Ok(Round::Lost);
         }
+        // What was noted since is looked at anew.
+        twice.retain(|unit| self.is_seen(unit) && !self.is_moving(&moving, unit));
         for unit in twice {
-            let Some(table) = self.tables.get(unit.unit) else {
-                continue;
-            };
-            let is_moving = [&moving, &later]
-                .iter()
-                .any(|moving| moving.has(&table.name, unit.key.clone()));
-            if let Some(pending) = self.pending.get_mut(&unit)
-                && let Some(seen) = pending.seen
-                && !is_moving
-            {
-                pending.different = Some(seen.kind);
+            if let Some(pending) = self.pending.get_mut(&unit) {
+                pending.different = pending.seen.map(|seen| seen.kind);
                 pending.same = (pending.same + 1).min(16);
                 pending.rest = (1 << (pending.same - 1).min(10)).min(ROUNDS_MAX) - 1;
             }
@@ -326,9 +320,14 @@ impl Proof {
         };
     }
 
-    /// Whether a row was looked at and nothing was noted of it since.
-    fn was_seen(&self, unit: &UnitKey) -> bool {
+    /// Whether a row was seen to differ and nothing was noted of it since.
+    fn is_seen(&self, unit: &UnitKey) -> bool {
         self.pending.get(unit).is_some_and(|p| p.seen.is_some())
+    }
+
+    fn is_moving(&self, moving: &Moving, unit: &UnitKey) -> bool {
+        let table = self.tables.get(unit.unit);
+        table.is_none_or(|table| moving.has(&table.name, unit.key.clone()))
     }
 
     /// Takes in how a row is. Answers it if it differs as it did before.

@@ -162,7 +162,7 @@ impl<S: SyncStore> Engine<S> {
                 if results[i][r] != w.seen[r] {
                     if let Some(touched) = &self.touched {
                         let conflict = &w.conflict;
-                        touched.note_all(std::iter::once((&conflict.unit, &conflict.source_key)));
+                        touched.hold(conflict.unit.clone(), conflict.source_key.clone());
                     }
                     let (table, key) = self.place(role, &w.conflict.unit, &w.conflict.source_key);
                     if role == Role::Source {
@@ -251,7 +251,7 @@ impl<S: SyncStore> Engine<S> {
                 unit: u,
                 key: key.clone(),
             };
-            touched.note_all(std::iter::once((&unit, &source_key)));
+            touched.hold(unit, source_key.clone());
         }
         let change = |role: Role, row: Row| {
             let unit = UnitKey {
