@@ -7,13 +7,14 @@
 //! A comparison of everything and the running proof (`proof`) work beside each sync, on connections of
 //! their own, and rest most of the time.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 
 use crate::config::{Config, MigrationConfig, Mode, Secret, SweepLevel};
 use crate::error::{Error, ErrorKind, Result, Retry};
@@ -39,6 +40,8 @@ const WELL: Duration = Duration::from_mins(1);
 /// So many times a sync may end by what passes by itself, such as a lost connection, before somebody is told,
 /// unless one was well in between.
 const PASSING: u32 = 2;
+/// So many different ones are told; who does not listen to these will not listen to more.
+const TOLD_MAX: usize = 20;
 /// Before everything is compared once more because the proof's base was lost, or could not be read.
 const SWEEP_AGAIN: Duration = Duration::from_secs(10);
 
@@ -173,24 +176,11 @@ impl Host {
                 Ok(None) => {
                     said = None;
                     let (well, trouble) = self.sync().await;
-                    if well >= WELL {
+                    if well >= WELL || trouble.is_none() {
                         troubles = Troubles::default();
                     }
                     if let Some(trouble) = trouble {
-                        if troubles.is_news(&trouble) {
-                            tracing::error!(
-                                migration = self.name,
-                                "its sync ended: {}",
-                                trouble.text
-                            );
-                            self.alarm("ended", &trouble.text);
-                        } else {
-                            tracing::warn!(
-                                migration = self.name,
-                                "its sync ended: {}",
-                                trouble.text
-                            );
-                        }
+                        self.complain("its sync ended", &trouble, &mut troubles);
                     }
                     self.pause(AGAIN).await;
                 }
@@ -202,10 +192,25 @@ impl Host {
                     self.pause(LOOK).await;
                 }
                 Err(e) => {
-                    tracing::warn!(migration = self.name, "the state cannot be read: {e}");
+                    let trouble = Trouble {
+                        text: e.to_string(),
+                        passes: true,
+                    };
+                    self.complain("the state cannot be read", &trouble, &mut troubles);
                     self.pause(AGAIN).await;
                 }
             }
+        }
+    }
+
+    /// Writes down what keeps a sync from running, and tells it if it is news.
+    fn complain(&self, what: &str, trouble: &Trouble, troubles: &mut Troubles) {
+        let text = &trouble.text;
+        if troubles.is_news(trouble) {
+            tracing::error!(migration = self.name, "{what}: {text}");
+            self.alarm("ended", text);
+        } else {
+            tracing::warn!(migration = self.name, "{what}: {text}");
         }
     }
 
@@ -264,7 +269,8 @@ impl Host {
         });
         self.tell(HostEvent::Begun);
         let host = self.clone();
-        // Time that passes before an attempt fails is none in which it got on.
+        // From the first round to the last one: what passes before or after them is no time in which it
+        // got on.
         let well_ms = Arc::new(AtomicU64::new(0));
         let (got_on, mut since) = (Arc::clone(&well_ms), None);
         let syncing = tokio::spawn(async move {
@@ -277,7 +283,7 @@ impl Host {
         let ended = match syncing.await {
             Ok(Ok(_)) => None,
             Ok(Err(e)) => Some(e),
-            Err(e) => Some(Error::new(ErrorKind::Internal, "a sync crashed").caused_by(e)),
+            Err(e) => Some(crashed(e)),
         };
         over.request();
         for (what, beside) in [("comparison", sweeping), ("proof", proving)] {
@@ -288,10 +294,10 @@ impl Host {
         // That somebody stopped or paused it is no trouble; that another process was quicker passes.
         let trouble = ended
             .as_ref()
-            .filter(|e| !self.shutdown.is_requested() && e.kind() != ErrorKind::Refused)
+            .filter(|_| !self.shutdown.is_requested())
             .map(|e| Trouble {
                 text: e.to_string(),
-                passes: e.kind().retry() == Retry::Backoff,
+                passes: e.kind() == ErrorKind::Refused || e.kind().retry() == Retry::Backoff,
             });
         self.tell(HostEvent::Ended(ended));
         let well = Duration::from_millis(well_ms.load(Ordering::Relaxed));
@@ -405,12 +411,24 @@ struct Trouble {
     passes: bool,
 }
 
-/// What ended syncs since one was well.
+/// Why a sync that panicked ended.
+fn crashed(e: JoinError) -> Error {
+    // Its own text would name the task, another one each time.
+    let what = e.try_into_panic().ok().and_then(|what| {
+        let text = what.downcast::<String>().map(|text| *text);
+        text.or_else(|what| what.downcast::<&str>().map(|text| (*text).to_owned()))
+            .ok()
+    });
+    let what = what.map_or_else(String::new, |what| format!(": {what}"));
+    Error::new(ErrorKind::Internal, format!("a sync crashed{what}"))
+}
+
+/// What kept a sync from running since one was well, or was stopped by somebody.
 #[derive(Debug, Default)]
 struct Troubles {
     /// Of these, how many pass by themselves.
     passing: u32,
-    told: Option<String>,
+    told: BTreeSet<String>,
 }
 
 impl Troubles {
@@ -421,9 +439,7 @@ impl Troubles {
             self.passing = self.passing.saturating_add(1);
             return self.passing == PASSING + 1;
         }
-        let is_new = self.told.as_ref() != Some(&trouble.text);
-        self.told = Some(trouble.text.clone());
-        is_new
+        self.told.len() < TOLD_MAX && self.told.insert(trouble.text.clone())
     }
 }
 

@@ -1,9 +1,8 @@
 //! Which rows change, for whoever proves them equal after they did.
 //!
 //! An engine that is told to ([`Engine::tell`](super::Engine::tell)) notes every row of which it reads a
-//! change, before the change is applied to the other side, and every row that it writes otherwise. So a
-//! row that is not noted between two looks was not changed by anything that arrived between them. Rows
-//! that it writes of its own accord (what a rule decides, on both sides; what a change brings with it for
+//! change, before the change is applied to the other side, and every row that it writes otherwise. Of what
+//! is applied between two looks at a row there is a note, from between them or before. Rows that it writes of its own accord (what a rule decides, on both sides; what a change brings with it for
 //! other tables) are in no log that it reads: their notes are held, which means that whoever asks gets
 //! them each time, until they are written, and once more after that. Where
 //! rows change without a note (they are copied, changes were missed, the rules are others), it says that
@@ -118,9 +117,9 @@ impl Touched {
     /// Notes a row that is about to be written, until [`Self::release`].
     pub(super) fn hold(&self, unit: UnitKey, source_key: Key) {
         let mut notes = self.notes();
-        if notes.touches.add(&unit, &source_key) {
-            notes.held.push((unit, source_key));
-        }
+        notes.touches.add(&unit, &source_key);
+        // Also where notes were lost: whoever asks next begins anew, perhaps before it is written.
+        notes.held.push((unit, source_key));
     }
 
     /// What is held was written, or will not be.

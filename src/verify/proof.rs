@@ -9,7 +9,8 @@
 //! which everything that was committed before has got across ([`Flow::across`]), as it has once more
 //! after the second, and of which no change was noted from before the first look until then. A change is
 //! noted before it is applied: of a change that either look saw on its way the row would have been noted,
-//! or it would have arrived before the second. So rows that flip between two values cannot deceive it, as
+//! or it would have arrived before the second. And a row counts as equal only if it is so after all changes
+//! have got across that were noted of it: before, it may be equal because the older of two waits. So rows that flip between two values cannot deceive it, as
 //! they can one who knows nothing of the changes. What was found to differ counts as different until it
 //! is seen equal.
 
@@ -237,14 +238,19 @@ impl Proof {
             }
             self.has_open = true;
         }
+        // The first wait brings the notes of everything that was committed before the round, the second one
+        // what is noted: a row that is equal then is not one whose change still waits.
+        if let Across::Late(why) = ground.flow().across(patience).await? {
+            return Ok(Round::Late(why));
+        }
+        if !self.take_notes(ground) {
+            return Ok(Round::Lost);
+        }
         let (moving, round) = match ground.flow().across(patience).await? {
             Across::Late(why) => return Ok(Round::Late(why)),
             Across::Still(moving) if !moving.is_empty() => (moving, Round::Waits),
             Across::Carried(moving) | Across::Still(moving) => (moving, Round::Through),
         };
-        if !self.take_notes(ground) {
-            return Ok(Round::Lost);
-        }
         let mut pages: BTreeMap<usize, Vec<(Key, Key)>> = BTreeMap::new();
         for (unit, pending) in &mut self.pending {
             if pending.rest > 0 {
