@@ -2,11 +2,11 @@
 //!
 //! An engine that is told to ([`Engine::tell`](super::Engine::tell)) notes every row of which it reads a
 //! change, before the change is applied to the other side, and every row that it writes otherwise. Of what
-//! is applied between two looks at a row there is a note, from between them or before. Rows that it writes of its own accord (what a rule decides, on both sides; what a change brings with it for
-//! other tables) are in no log that it reads: their notes are held, which means that whoever asks gets
-//! them each time, until they are written, and once more after that. Where
-//! rows change without a note (they are copied, changes were missed, the rules are others), it says that
-//! notes were lost.
+//! is applied between two looks at a row there is a note, from between them or before. Rows that it writes
+//! of its own accord (what a rule decides, on both sides; what a change brings with it for other tables) are
+//! in no log that it reads: their notes are held, which means that whoever asks gets them each time, until
+//! they are written, and once more after that. Where rows change without a note (they are copied, changes
+//! were missed, the rules are others), it says that notes were lost.
 //!
 //! The list is bounded: when nobody empties it, it is given up, and [`Touches::lost`] says so.
 

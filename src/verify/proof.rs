@@ -5,14 +5,14 @@
 //! tables. Both together say of every row that it was compared after its last change. (Damage to a row
 //! that nobody changes is found by the next comparison of everything.)
 //!
-//! Nothing on its way is a difference. A row is one that differs in the same way at two looks, between
-//! which everything that was committed before has got across ([`Flow::across`]), as it has once more
-//! after the second, and of which no change was noted from before the first look until then. A change is
-//! noted before it is applied: of a change that either look saw on its way the row would have been noted,
-//! or it would have arrived before the second. And a row counts as equal only if it is so after all changes
-//! have got across that were noted of it: before, it may be equal because the older of two waits. So rows that flip between two values cannot deceive it, as
-//! they can one who knows nothing of the changes. What was found to differ counts as different until it
-//! is seen equal.
+//! Nothing on its way is a difference. A row is one that differs in the same way at two looks, between which
+//! everything that was committed before has got across ([`Flow::across`]), as it has once more after the
+//! second, and of which no change was noted from before the first look until then. A change is noted before
+//! it is applied: of a change that either look saw on its way the row would have been noted, or it would
+//! have arrived before the second. And a row counts as equal only if it is so after all changes have got
+//! across that were noted of it: before, it may be equal because the older of two waits. So rows that flip
+//! between two values cannot deceive it, as they can one who knows nothing of the changes. What was found to
+//! differ counts as different until it is seen equal.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
