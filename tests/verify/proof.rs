@@ -224,6 +224,14 @@ fn round(proof: &mut Proof, world: &Model) -> Round {
     futures::executor::block_on(proof.round(world, PATIENCE)).unwrap()
 }
 
+/// Nobody writes any more, and all that differs is seen often enough.
+fn come_to_rest(proof: &mut Proof, world: &Model) {
+    world.with(|world| world.writes = false);
+    for _ in 0..3 {
+        round(proof, world);
+    }
+}
+
 #[test]
 fn nothing_on_its_way_is_a_difference() {
     let (mut compared, mut in_flight) = (0, 0);
@@ -236,9 +244,7 @@ fn nothing_on_its_way_is_a_difference() {
             in_flight += proof.in_flight();
         }
         // At rest everything is proven.
-        world.with(|world| world.writes = false);
-        round(&mut proof, &world);
-        round(&mut proof, &world);
+        come_to_rest(&mut proof, &world);
         assert_eq!((proof.in_flight(), proof.different()), (0, 0), "{seed}");
         compared += proof.compared();
     }
@@ -268,10 +274,7 @@ fn a_damaged_row_is_found_once_it_changes_and_rests() {
         for _ in 0..10 {
             round(&mut proof, &world);
         }
-        world.with(|world| world.writes = false);
-        for _ in 0..3 {
-            round(&mut proof, &world);
-        }
+        come_to_rest(&mut proof, &world);
         let (differs, touched) = world.with(|world| {
             let differs = world.source[damaged] != world.target[damaged];
             (differs, world.noted_ever.contains(&damaged))
@@ -306,11 +309,8 @@ fn a_change_that_is_not_written_is_found() {
             while world.swallows {
                 world.step();
             }
-            world.writes = false;
         });
-        for _ in 0..3 {
-            round(&mut proof, &world);
-        }
+        come_to_rest(&mut proof, &world);
         let differing = world.with(|world| {
             let rows = world.source.iter().zip(&world.target);
             rows.filter(|(source, target)| source != target).count() as u64
