@@ -393,7 +393,9 @@ impl Work<'_> {
         }
         // The table may have been paused since anybody looked.
         let is_paused = !observed.report.paused.is_empty();
-        self.widen |= is_paused && !widen::wanted(config, &self.record).await?.is_empty();
+        self.widen |= is_paused
+            && (!widen::wanted(config, &self.record).await?.is_empty()
+                || widen::would_go_on(config, &self.record).await?);
         let widens =
             std::mem::take(&mut self.widen) && !self.shutdown.is_requested() && !self.record.paused;
         if widens {
@@ -491,13 +493,18 @@ async fn keep(
         if !observed.report.paused.is_empty() && is_due {
             tried = Some(Instant::now());
             // The other tables go on meanwhile, whatever holds this one up.
-            match widen::all(config, record).await {
+            let widened = async {
+                Ok(widen::all(config, record).await? || widen::would_go_on(config, record).await?)
+            };
+            match widened.await {
                 Ok(true) => {
                     *widens = true;
                     stop.send_replace(true);
                 }
                 Ok(false) => {}
-                Err(e) => tracing::warn!(%e, "a column cannot be added to the other side yet"),
+                Err::<_, Error>(e) => {
+                    tracing::warn!(%e, "a column cannot be added to the other side yet");
+                }
             }
         }
         if let Some(reason) = notebook.pause_wished(&record.migration).await {

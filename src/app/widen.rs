@@ -21,7 +21,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::state::{KnownColumn, MigrationRecord};
 
 use super::Opened;
-use super::open::{draft, state_folder, store};
+use super::open::{draft, open, state_folder, store};
 use super::rules::Rules;
 
 /// A column to be added.
@@ -161,14 +161,42 @@ pub(super) async fn go_on(
     record: &MigrationRecord,
     opened: &Opened,
 ) -> Result<()> {
-    let migration = config.migration(&opened.plan.migration)?;
-    if migration.options.added_columns != AddedColumns::Carry {
-        return Ok(());
+    if carries(config, record)? {
+        let [source, target] = complete(record, opened);
+        opened.source.widened(source).await?;
+        opened.target.widened(target).await?;
     }
+    Ok(())
+}
+
+/// Whether a table that is paused would go on if the migration were opened anew: what it waits for is on
+/// both sides. That a column was added may be read late, when the other side has it long since; and
+/// somebody may have added it to both.
+pub(super) async fn would_go_on(config: &Config, record: &MigrationRecord) -> Result<bool> {
+    if !carries(config, record)? {
+        return Ok(false);
+    }
+    let opened = match open(config, &record.migration).await {
+        Ok((opened, _)) => opened,
+        // A column is on one side only, and nobody adds it to the other one.
+        Err(e) if e.kind() == ErrorKind::Config => return Ok(false),
+        Err(e) => return Err(e),
+    };
+    let [source, target] = complete(record, &opened);
+    Ok(opened.source.wait_for_columns(&source).await?
+        || opened.target.wait_for_columns(&target).await?)
+}
+
+fn carries(config: &Config, record: &MigrationRecord) -> Result<bool> {
+    let options = &config.migration(&record.migration)?.options;
+    Ok(options.added_columns == AddedColumns::Carry)
+}
+
+/// The tables of the source and of the target that have no column which should be on the other side too.
+fn complete(record: &MigrationRecord, opened: &Opened) -> [Vec<String>; 2] {
     // What of the source is not mapped, somebody has left out.
     let source = opened.source.tables().iter();
     let source = source.map(|t| t.schema.name.clone()).collect();
-    opened.source.widened(source).await?;
     // Of the target it may be new, and none that can be added to the source.
     let is_known = |table: &&SyncTable| {
         let known = record.known_columns.get(&table.schema.name);
@@ -179,7 +207,7 @@ pub(super) async fn go_on(
     };
     let target = opened.target.tables().iter().filter(is_known);
     let target = target.map(|t| t.schema.name.clone()).collect();
-    opened.target.widened(target).await
+    [source, target]
 }
 
 /// What is known of the target's columns, and of what is in those that are new.

@@ -39,6 +39,11 @@ fn held(side: &Side, table: &str, key: &str, column: &str) -> Vec<String> {
     found
 }
 
+fn kill(mut child: Child) {
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
 fn stop(sides: &Sides, child: Child) {
     let sent = Command::new("kill")
         .args(["-TERM", &child.id().to_string()])
@@ -146,4 +151,55 @@ fn what_no_log_tells_of_is_not_forgotten() {
         shown.errors.contains("column note has no counterpart"),
         "{shown:?}"
     );
+}
+
+/// That a column was added is written down, but the process is killed before it has taken that in; when it
+/// is read, both sides have the column long since.
+fn check_read_late(sides: Sides) {
+    let sides = carrying(sides);
+    let (a, b) = (&sides.source, &sides.target);
+    let [tables, outbox] = ["tables", "outbox"].map(|own| match a.engine {
+        Engine::Postgres => format!("\"_banyan_shop\".\"{own}\""),
+        _ => format!("`_banyan_shop${own}`"),
+    });
+    let child = sides.shop.start(&["sync", "shop", "--quiet"]);
+    a.sql("UPDATE items SET stars = 70 WHERE id = 9");
+    wait_until("it follows", || {
+        !b.rows("SELECT id FROM items WHERE stars = 70").is_empty()
+    });
+    let mut holder = a.session();
+    holder.execute(a.engine.begin()).unwrap();
+    let hold = format!("SELECT name FROM {tables} FOR UPDATE");
+    assert!(!holder.rows(&hold).unwrap().is_empty());
+    add(a, "items", "colour");
+    a.sql("UPDATE items SET stars = 71, colour = 'red' WHERE id = 1");
+    let said = format!("SELECT note FROM {outbox} WHERE note IS NOT NULL");
+    wait_until("it is written down", || !a.rows(&said).is_empty());
+    kill(child);
+    holder.execute("ROLLBACK").unwrap();
+    add(b, "items", "colour");
+    b.sql("UPDATE items SET colour = 'green' WHERE id = 2");
+    a.sql("UPDATE items SET colour = 'blue' WHERE id = 3");
+
+    let report = sides.sync();
+    assert_eq!(report["paused"], serde_json::json!([]), "{report}");
+    for side in sides.both() {
+        assert_eq!(
+            held(side, "items", "id", "colour"),
+            ["1 red", "2 green", "3 blue"]
+        );
+    }
+    assert_equal(&sides);
+    sides.assert_verified();
+    sides.assert_still();
+}
+
+#[test]
+fn an_addition_that_is_read_late_holds_nothing_up() {
+    let pairs = [
+        (Engine::Postgres, Engine::Mysql),
+        (Engine::Mysql, Engine::Postgres),
+    ];
+    let sides = pairs.map(|(source, target)| Sides::by_triggers(source, target));
+    sides.into_iter().flatten().for_each(check_read_late);
 }

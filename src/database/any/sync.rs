@@ -261,6 +261,18 @@ impl AnySync {
         }
     }
 
+    /// Whether [`Self::widened`] would let one of these tables go on.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub async fn wait_for_columns(&self, tables: &[String]) -> Result<bool> {
+        match &self.0 {
+            Inner::Sqlite(_) => Ok(false),
+            Inner::Postgres(sync) => sync.wait_for_columns(tables).await,
+            Inner::Mysql(sync) => sync.wait_for_columns(tables).await,
+        }
+    }
+
     /// Lets those of these tables go on that waited for nothing but new columns, which both sides have by
     /// now.
     ///

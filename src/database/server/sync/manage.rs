@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::data::Position;
+use crate::database::server::added::missed;
 use crate::database::server::driver::{Driver, Tx};
 use crate::database::server::journal::Captured;
 use crate::database::{
@@ -200,6 +201,13 @@ impl<D: Driver> ServerSync<D> {
     /// Whether changes are read from the server's log.
     pub(in crate::database) fn has_log(&self) -> bool {
         self.shared.driver.has_log()
+    }
+
+    /// Whether [`Self::widened`] would let one of these tables go on.
+    pub(in crate::database) async fn wait_for_columns(&self, tables: &[String]) -> Result<bool> {
+        let gaps = self.gaps().await?;
+        let waits = |(name, why): &(String, String)| tables.contains(name) && missed(why).is_some();
+        Ok(gaps.iter().any(waits))
     }
 
     /// Lets those of these tables go on that waited for nothing but new columns, which both sides have by
