@@ -162,36 +162,44 @@ fn check_read_late(sides: Sides) {
         Engine::Postgres => format!("\"_banyan_shop\".\"{own}\""),
         _ => format!("`_banyan_shop${own}`"),
     });
-    let child = sides.shop.start(&["sync", "shop", "--quiet"]);
-    a.sql("UPDATE items SET stars = 70 WHERE id = 9");
-    wait_until("it follows", || {
-        !b.rows("SELECT id FROM items WHERE stars = 70").is_empty()
-    });
-    let mut holder = a.session();
-    holder.execute(a.engine.begin()).unwrap();
-    let hold = format!("SELECT name FROM {tables} FOR UPDATE");
-    assert!(!holder.rows(&hold).unwrap().is_empty());
-    add(a, "items", "colour");
-    a.sql("UPDATE items SET stars = 71, colour = 'red' WHERE id = 1");
-    let said = format!("SELECT note FROM {outbox} WHERE note IS NOT NULL");
-    wait_until("it is written down", || !a.rows(&said).is_empty());
-    kill(child);
-    holder.execute("ROLLBACK").unwrap();
-    add(b, "items", "colour");
-    b.sql("UPDATE items SET colour = 'green' WHERE id = 2");
-    a.sql("UPDATE items SET colour = 'blue' WHERE id = 3");
+    for (column, until_idle) in [("colour", true), ("shade", false)] {
+        let child = sides.shop.start(&["sync", "shop", "--quiet"]);
+        a.sql("UPDATE items SET stars = stars + 70 WHERE id = 9");
+        wait_until("it follows", || {
+            let of = "SELECT stars FROM items WHERE id = 9";
+            a.rows(of) == b.rows(of)
+        });
+        let mut holder = a.session();
+        holder.execute(a.engine.begin()).unwrap();
+        let hold = format!("SELECT name FROM {tables} FOR UPDATE");
+        assert!(!holder.rows(&hold).unwrap().is_empty());
+        add(a, "items", column);
+        a.sql(&format!("UPDATE items SET {column} = 'red' WHERE id = 1"));
+        let said = format!("SELECT note FROM {outbox} WHERE note LIKE '%{column} was added%'");
+        wait_until("it is written down", || !a.rows(&said).is_empty());
+        kill(child);
+        holder.execute("ROLLBACK").unwrap();
+        add(b, "items", column);
+        b.sql(&format!("UPDATE items SET {column} = 'green' WHERE id = 2"));
+        a.sql(&format!("UPDATE items SET {column} = 'blue' WHERE id = 3"));
 
-    let report = sides.sync();
-    assert_eq!(report["paused"], serde_json::json!([]), "{report}");
-    for side in sides.both() {
-        assert_eq!(
-            held(side, "items", "id", "colour"),
-            ["1 red", "2 green", "3 blue"]
-        );
+        let all = ["1 red", "2 green", "3 blue"];
+        if !until_idle {
+            let child = sides.shop.start(&["sync", "shop", "--quiet"]);
+            for side in sides.both() {
+                wait_until("it goes on", || held(side, "items", "id", column) == all);
+            }
+            stop(&sides, child);
+        }
+        let report = sides.sync();
+        assert_eq!(report["paused"], serde_json::json!([]), "{report}");
+        for side in sides.both() {
+            assert_eq!(held(side, "items", "id", column), all);
+        }
+        assert_equal(&sides);
+        sides.assert_verified();
+        sides.assert_still();
     }
-    assert_equal(&sides);
-    sides.assert_verified();
-    sides.assert_still();
 }
 
 #[test]
