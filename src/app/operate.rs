@@ -130,6 +130,9 @@ pub async fn sync(
             }
             Err(e) => e,
         };
+        if std::mem::take(&mut work.widen) && !work.record.paused {
+            work.stop.send_replace(false);
+        }
         let patience = if request.until_idle {
             TRIES_MAX
         } else {
@@ -391,17 +394,17 @@ impl Work<'_> {
                 record.phase = phase;
             }
         }
-        // The table may have been paused since anybody looked.
-        let is_paused = !observed.report.paused.is_empty();
-        self.widen |= is_paused
-            && (!widen::wanted(config, &self.record).await?.is_empty()
-                || widen::would_go_on(config, &self.record).await?);
-        let widens =
-            std::mem::take(&mut self.widen) && !self.shutdown.is_requested() && !self.record.paused;
+        let is_stopped = *self.stopped.borrow();
+        let is_over = self.shutdown.is_requested() || self.record.paused;
+        let mut widens = std::mem::take(&mut self.widen) && !is_over;
+        if !widens && !is_over && !observed.report.paused.is_empty() {
+            // The table may have been paused since anybody looked.
+            widens = !widen::wanted(config, &self.record).await?.is_empty()
+                || widen::would_go_on(config, &self.record).await?;
+        }
         if widens {
             self.stop.send_replace(false);
         }
-        let is_stopped = *self.stopped.borrow();
         let mut again = !recopies.is_empty() && !is_stopped;
         if is_unfinished && engine.is_copied() && !is_stopped {
             drop(engine);

@@ -17,11 +17,12 @@ use crate::data::{Generated, TableSchema};
 use crate::database::{
     AnyStore, AnySync, Engine, OpenState, ReadRequest, ReadStore, SyncStore, SyncTable, add_column,
 };
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::state::{KnownColumn, MigrationRecord};
 
 use super::Opened;
-use super::open::{draft, open, state_folder, store};
+use super::build::{TableSpec, build};
+use super::open::{Draft, draft, state_folder, store};
 use super::rules::Rules;
 
 /// A column to be added.
@@ -35,19 +36,13 @@ pub(super) struct Addition {
 
 /// The columns that one side was given and the other one lacks, as far as they can be added there.
 pub(super) async fn wanted(config: &Config, record: &MigrationRecord) -> Result<Vec<Addition>> {
-    let name = &record.migration;
-    let migration = config.migration(name)?;
-    if migration.options.added_columns != AddedColumns::Carry || !record.phase.is_installed() {
+    if !carries(config, record)? || !record.phase.is_installed() {
         return Ok(Vec::new());
     }
-    let source = store(config, &migration.source)?;
-    let target = store(config, &migration.target)?;
-    let mut rules = Rules::new(config, &state_folder(config)?)?;
-    let spec = draft(name, migration, &mut rules, &source).await?.spec;
+    let ([source, target], Draft { spec, .. }) = ends(config, record).await?;
     let mut out = Vec::new();
     for table in &spec.tables {
-        // Whose columns somebody has named, nobody else adds some to.
-        if table.transform.is_some() || !table.columns.is_empty() {
+        if !is_mapped_by_name(table) {
             continue;
         }
         let sides = async {
@@ -162,29 +157,60 @@ pub(super) async fn go_on(
     opened: &Opened,
 ) -> Result<()> {
     if carries(config, record)? {
-        let [source, target] = complete(record, opened);
+        let [source, target] = complete(record, opened, |_| true);
         opened.source.widened(source).await?;
         opened.target.widened(target).await?;
     }
     Ok(())
 }
 
-/// Whether a table that is paused would go on if the migration were opened anew: what it waits for is on
-/// both sides. That a column was added may be read late, when the other side has it long since; and
-/// somebody may have added it to both.
+/// Whether a table that is paused would go on if the migration were opened anew: the column that it waits
+/// for is on both sides. That it was added may be read late, when the other side has it long since; and
+/// somebody may have added it to both. Fails with what passes by itself only.
 pub(super) async fn would_go_on(config: &Config, record: &MigrationRecord) -> Result<bool> {
     if !carries(config, record)? {
         return Ok(false);
     }
-    let opened = match open(config, &record.migration).await {
-        Ok((opened, _)) => opened,
-        // A column is on one side only, and nobody adds it to the other one.
-        Err(e) if e.kind() == ErrorKind::Config => return Ok(false),
-        Err(e) => return Err(e),
-    };
-    let [source, target] = complete(record, &opened);
-    Ok(opened.source.wait_for_columns(&source).await?
-        || opened.target.wait_for_columns(&target).await?)
+    match do_go_on(config, record).await {
+        // The sync runs on as it was opened, whatever would be in its way now.
+        Err(e) if e.kind().retry() == Retry::Never => Ok(false),
+        goes_on => goes_on,
+    }
+}
+
+async fn do_go_on(config: &Config, record: &MigrationRecord) -> Result<bool> {
+    let ([source, target], drafted) = ends(config, record).await?;
+    let opened = build(&source, &target, &drafted.spec).await?;
+    for side in [&opened.source, &opened.target] {
+        if !side.look_over().await?.problems.is_empty() {
+            return Ok(false);
+        }
+    }
+    let tables = &drafted.spec.tables;
+    let [source, target] = complete(record, &opened, |mapping| {
+        is_mapped_by_name(&tables[mapping])
+    });
+    Ok(drafted.wrong.is_empty()
+        && (opened.source.wait_for_columns(&source).await?
+            || opened.target.wait_for_columns(&target).await?))
+}
+
+/// Both stores, and what is to be done between them.
+async fn ends(config: &Config, record: &MigrationRecord) -> Result<([AnyStore; 2], Draft)> {
+    let name = &record.migration;
+    let migration = config.migration(name)?;
+    let ends = [
+        store(config, &migration.source)?,
+        store(config, &migration.target)?,
+    ];
+    let mut rules = Rules::new(config, &state_folder(config)?)?;
+    let drafted = draft(name, migration, &mut rules, &ends[0]).await?;
+    Ok((ends, drafted))
+}
+
+/// Whose columns somebody has named, nobody else adds some to.
+fn is_mapped_by_name(table: &TableSpec) -> bool {
+    table.transform.is_none() && table.columns.is_empty()
 }
 
 fn carries(config: &Config, record: &MigrationRecord) -> Result<bool> {
@@ -192,11 +218,17 @@ fn carries(config: &Config, record: &MigrationRecord) -> Result<bool> {
     Ok(options.added_columns == AddedColumns::Carry)
 }
 
-/// The tables of the source and of the target that have no column which should be on the other side too.
-fn complete(record: &MigrationRecord, opened: &Opened) -> [Vec<String>; 2] {
+/// The tables of the source and of the target that have no column which should be on the other side too,
+/// of the mappings that are asked for.
+fn complete(
+    record: &MigrationRecord,
+    opened: &Opened,
+    is_asked: impl Fn(usize) -> bool,
+) -> [Vec<String>; 2] {
     // What of the source is not mapped, somebody has left out.
-    let source = opened.source.tables().iter();
-    let source = source.map(|t| t.schema.name.clone()).collect();
+    let source = opened.source.tables().iter().enumerate();
+    let source = source.filter(|(mapping, _)| is_asked(*mapping));
+    let source = source.map(|(_, t)| t.schema.name.clone()).collect();
     // Of the target it may be new, and none that can be added to the source.
     let is_known = |table: &&SyncTable| {
         let known = record.known_columns.get(&table.schema.name);
@@ -205,7 +237,9 @@ fn complete(record: &MigrationRecord, opened: &Opened) -> [Vec<String>; 2] {
             table.columns.contains(&column) || known.is_some_and(|known| known.contains_key(name))
         })
     };
-    let target = opened.target.tables().iter().filter(is_known);
+    let target = std::iter::zip(&opened.plan.units, opened.target.tables());
+    let target = target.filter(|(unit, _)| is_asked(unit.mapping));
+    let target = target.map(|(_, table)| table).filter(is_known);
     let target = target.map(|t| t.schema.name.clone()).collect();
     [source, target]
 }
