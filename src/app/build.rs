@@ -318,8 +318,9 @@ impl Chosen {
             .collect()
     }
 
-    fn sync(self, filter: Option<String>) -> SyncTable {
+    fn sync(self, filter: Option<String>, as_sent: bool) -> SyncTable {
         SyncTable {
+            as_sent,
             key: self.key_cells(),
             schema: self.schema,
             columns: self.columns,
@@ -377,12 +378,18 @@ async fn build_table(source: &AnyStore, target: &AnyStore, spec: &TableSpec) -> 
         filter_sql: spec.filter.clone(),
     };
     let to = &tos[0];
-    let (a, b) = ((&from.schema, &from.columns), (&to.schema, &to.columns));
+    let (a, b) = (
+        (&from.schema, &from.columns[..]),
+        (&to.schema, &to.columns[..]),
+    );
     if matches!(mapping.how, How::Columns) && source.holds_alike(a.0, a.1, target, b.0, b.1) {
         // Both sides make the same of every value, so what one holds the other holds.
         mapping.source.stored = None;
         mapping.targets[0].stored = None;
     }
+    let as_sent = matches!(mapping.how, How::Columns)
+        && spec.validate.is_none()
+        && source.sends_alike((a.0, a.1, &from.key), target, b);
     for chosen in std::iter::once(&from).chain(&tos) {
         if chosen.columns.len() > COLUMNS_MAX {
             return Err(too_wide(&chosen.schema.name, chosen.columns.len()));
@@ -390,8 +397,8 @@ async fn build_table(source: &AnyStore, target: &AnyStore, spec: &TableSpec) -> 
     }
     Ok(Built {
         mapping,
-        source: from.sync(spec.filter.clone()),
-        targets: tos.into_iter().map(|t| t.sync(None)).collect(),
+        source: from.sync(spec.filter.clone(), as_sent),
+        targets: tos.into_iter().map(|t| t.sync(None, false)).collect(),
     })
 }
 

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 use crate::config::Config;
-use crate::database::{AnyStore, ReadStore};
+use crate::database::{AnyStore, LagReader, ReadStore};
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::lifecycle::{Phase, PhaseEvent, Progress};
 use crate::runtime::Shutdown;
@@ -292,9 +292,12 @@ impl Work<'_> {
         self.begin(&opened).await?;
         let rows_total = self.record.rows_total;
         let options = &migration.options;
-        let mut feeds = vec![store(config, &migration.source)?];
+        let feed = |name: &str| {
+            Ok::<_, Error>(LagReader::new(store(config, name)?, &self.record.migration))
+        };
+        let mut feeds = vec![feed(&migration.source)?];
         if opened.plan.two_way {
-            feeds.push(store(config, &migration.target)?);
+            feeds.push(feed(&migration.target)?);
         }
         let ends = [&migration.source, &migration.target];
         let ends = [store(config, ends[0])?, store(config, ends[1])?];
@@ -466,7 +469,7 @@ async fn keep(
     notebook: &mut Notebook<'_>,
     told: &mut watch::Receiver<Observed>,
     meter: &mut Meter,
-    feeds: &[AnyStore],
+    feeds: &[LagReader],
     rules: &RuleWatcher,
     stop: &watch::Sender<bool>,
     (config, widens): (&Config, &mut bool),
@@ -482,7 +485,7 @@ async fn keep(
         }
         let observed = told.borrow_and_update().clone();
         note(record, &observed, meter);
-        let feeds = feeds.iter().cloned().zip(observed.positions);
+        let feeds = feeds.iter().zip(observed.positions);
         note_lag(record, &feeds.collect::<Vec<_>>()).await;
         let reloaded = rules.reload();
         if let (true, Some(board)) = (reloaded.swapped, board) {
@@ -558,6 +561,14 @@ pub(super) async fn install(opened: &Opened) -> Result<()> {
     let already = opened.source.is_installed().await?;
     let read_of_source = opened.target.checkpoint().await?;
     let read_of_target = opened.source.checkpoint().await?;
+    if already && opened.target.is_installed().await? {
+        // Each only looks whether something is missing.
+        let source = opened.source.install_after(read_of_source);
+        let target = opened.target.install_after(read_of_target);
+        // Both to their end: what one of them must write down about a failure is written.
+        let (source, target) = futures::join!(source, target);
+        return source.and(target).map(drop);
+    }
     opened.source.install_after(read_of_source).await?;
     if let Err(e) = opened.target.install_after(read_of_target).await {
         if !already {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::database::AnyStore;
+use crate::database::LagReader;
 use crate::lifecycle::{Phase, PhaseEvent, Progress};
 use crate::state::{MigrationRecord, PausedTable};
 use crate::sync::SyncReport;
@@ -104,12 +104,12 @@ pub(super) fn note(record: &mut MigrationRecord, observed: &Observed, meter: &mu
 }
 
 /// Writes down how far the feeds are ahead of what is applied.
-pub(super) async fn note_lag(record: &mut MigrationRecord, feeds: &[(AnyStore, u64)]) {
+pub(super) async fn note_lag(record: &mut MigrationRecord, feeds: &[(&LagReader, u64)]) {
     let look = async {
         let mut rows = 0;
         let mut oldest_ms: Option<i64> = None;
-        for (store, read) in feeds {
-            let lag = store.lag(&record.migration, *read).await.ok()?;
+        for (feed, read) in feeds {
+            let lag = feed.lag(*read).await.ok()?;
             rows += lag.rows;
             oldest_ms = [oldest_ms, lag.oldest_ms].into_iter().flatten().min();
         }

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use tokio::sync::OnceCell;
 
 use crate::config::{Capture, ServerUrl, StoreUrl};
 use crate::data::{Column, LogicalType, TableSchema};
@@ -16,7 +17,7 @@ use crate::rule::mapping::{RowFilter, StoredForm};
 
 use super::form::{ServerStoredForm, same_form};
 use super::mysql::{MysqlDriver, MysqlStore};
-use super::postgres::{PgDriver, PgStore};
+use super::postgres::{PgDriver, PgStore, sent};
 use super::server::ServerSync;
 use super::sqlite::{Affinity, SqliteFilter, SqliteStore, SqliteStoredForm};
 use super::{
@@ -168,6 +169,27 @@ impl AnyStore {
         }
         let form = ServerStoredForm::of(self.engine(), schema, columns);
         Some(Arc::new(form.facing(other)))
+    }
+
+    /// Whether rows of a table here (its captured columns and its key, by index) can be written to columns
+    /// of another store as the server sends them.
+    #[must_use]
+    pub fn sends_alike(
+        &self,
+        (schema, columns, key): (&TableSchema, &[usize], &[usize]),
+        other: &Self,
+        (other_schema, other_columns): (&TableSchema, &[usize]),
+    ) -> bool {
+        let column = |i: &usize| &schema.columns[*i];
+        let other_column = |i: &usize| &other_schema.columns[*i];
+        self.engine() == Engine::Postgres
+            && other.engine() == Engine::Postgres
+            && columns.len() == other_columns.len()
+            && sent::has_whole_key(schema, key)
+            && sent::alike(std::iter::zip(
+                columns.iter().map(column),
+                other_columns.iter().map(other_column),
+            ))
     }
 
     /// Whether columns of two stores make the same of every value that either can hold.
@@ -329,16 +351,38 @@ impl AnyStore {
             }
         }
     }
+}
 
-    /// What a reader that has read a migration's feed up to `read` has before it.
+/// Looks again and again how far a migration's feed of a store is ahead of its reader, on a connection
+/// of its own: nobody waits for it.
+#[derive(Debug)]
+pub struct LagReader {
+    store: AnyStore,
+    migration: String,
+    server: OnceCell<AnySync>,
+}
+
+impl LagReader {
+    /// Nothing is opened yet.
+    #[must_use]
+    pub fn new(store: AnyStore, migration: &str) -> Self {
+        Self {
+            store,
+            migration: migration.to_owned(),
+            server: OnceCell::new(),
+        }
+    }
+
+    /// What a reader that has read the feed up to `read` has before it.
     ///
     /// # Errors
     /// Those of reading, when capture is not installed included, and when it cannot be told.
-    pub async fn lag(&self, migration: &str, read: u64) -> Result<Lag> {
-        match &self.0 {
-            Inner::Sqlite(store) => store.lag(migration, read).await,
-            _ => AnySync::bare(self, migration).await?.lag(read).await,
+    pub async fn lag(&self, read: u64) -> Result<Lag> {
+        if let Inner::Sqlite(store) = &self.store.0 {
+            return store.lag(&self.migration, read).await;
         }
+        let open = || AnySync::bare(&self.store, &self.migration);
+        self.server.get_or_try_init(open).await?.lag(read).await
     }
 }
 

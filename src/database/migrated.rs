@@ -106,6 +106,8 @@ pub struct SyncTable {
     pub key: Vec<usize>,
     /// Only these rows are copied (SQL).
     pub filter: Option<String>,
+    /// Whether they are copied as the server sends them: the other side's columns have the same types.
+    pub as_sent: bool,
 }
 
 /// What a store of a migration is asked to do.

@@ -6,6 +6,7 @@
 
 mod any;
 mod captures;
+mod copied;
 mod create;
 mod engine;
 mod form;
@@ -18,8 +19,9 @@ pub mod sqlite;
 mod sync_store;
 mod turn;
 
-pub use any::{AnyLock, AnyStore, AnySync};
+pub use any::{AnyLock, AnyStore, AnySync, LagReader};
 use captures::Captures;
+pub use copied::{ChunkRows, SentRows};
 pub use create::{Created, add_column, create_table, type_document};
 pub use engine::Engine;
 pub use form::{ColumnForm, ServerStoredForm, same_form};

@@ -13,7 +13,7 @@
 use std::future::Future;
 
 use crate::data::{Commit, Key, LogId, Position, Row};
-use crate::database::{Footprint, Turn};
+use crate::database::{ChunkRows, Footprint, Turn};
 use crate::error::Result;
 use crate::rule::{ConflictKind, Direction};
 
@@ -366,16 +366,16 @@ pub struct ApplyBatch {
     pub own_feed_read: u64,
 }
 
-/// Rows on their way from one store to the other without being boxed: column `i` of the batch is
-/// captured column `i` of the table.
+/// Rows on their way from one store to the other without being boxed: captured column `i` of the one
+/// table is captured column `i` of the other.
 #[derive(Clone, Debug)]
 pub struct CopiedRows {
     /// Index of the table in this store, and of the unit.
     pub table: usize,
-    /// Indexes of the source's key columns in the batch.
+    /// The source's key: indexes into the captured columns.
     pub source_key: Vec<usize>,
     /// The rows.
-    pub batch: datafusion::arrow::record_batch::RecordBatch,
+    pub rows: ChunkRows,
 }
 
 /// What a transaction did.
@@ -457,7 +457,7 @@ pub struct FeedPage {
 #[derive(Clone, Debug)]
 pub struct Chunk {
     /// The captured columns; ordered by key.
-    pub batch: datafusion::arrow::record_batch::RecordBatch,
+    pub rows: ChunkRows,
     /// Where the log stood.
     pub seq: u64,
     /// Whether the table ends here.

@@ -61,7 +61,7 @@ impl<S: SyncStore> Engine<S> {
                 .store(Role::Target)
                 .read_chunk(unit, after.map(|(_, key)| key), self.options.chunk_rows)
                 .await?;
-            let rows = to_rows(&chunk.batch)?;
+            let rows = to_rows(&chunk.rows.cells()?)?;
             let side = &self.plan.mapping(unit).targets[self.plan.units[unit].target];
             let last = rows.last().map(|row| side.key(row));
             if self.plan.two_way {

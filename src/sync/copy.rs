@@ -6,14 +6,13 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use datafusion::arrow::array::Array;
-use datafusion::arrow::record_batch::RecordBatch;
 
-use crate::data::batch::{to_rows, views};
+use crate::data::batch::to_rows;
 use crate::data::order::compare_keys;
 use crate::data::{Key, Row, Value};
 use crate::database::{
-    Applied, ApplyBatch, Base, Chunk, ChunkMark, CopiedRows, OpenState, Refusal, Role, SyncStore,
-    Turn, UnitKey,
+    Applied, ApplyBatch, Base, Chunk, ChunkMark, ChunkRows, CopiedRows, OpenState, Refusal, Role,
+    SyncStore, Turn, UnitKey,
 };
 use crate::error::{Error, Result};
 use crate::rule::ConflictKind;
@@ -275,7 +274,7 @@ impl<S: SyncStore> Engine<S> {
             if let Some((place, read)) = line.read.take_if(|(place, chunk)| {
                 let alone = line.writing.is_empty();
                 let side_by_side =
-                    line.writing.len() < writers && self.is_plain(place.0, &chunk.batch);
+                    line.writing.len() < writers && self.is_plain(place.0, &chunk.rows);
                 !(one_instant && is_over) && (alone || side_by_side)
             }) {
                 progress = true;
@@ -378,7 +377,7 @@ impl<S: SyncStore> Engine<S> {
     }
 
     /// Whether a chunk is written as it was read.
-    fn is_plain(&self, table: usize, batch: &RecordBatch) -> bool {
+    fn is_plain(&self, table: usize, rows: &ChunkRows) -> bool {
         let mapping = &self.plan.mappings[table];
         let mut units = self.plan.units_of(table);
         !mapping.is_transformed()
@@ -387,28 +386,24 @@ impl<S: SyncStore> Engine<S> {
             && self.open_by_key.is_empty()
             && units
                 .all(|u| self.plan.units[u].validator.is_none() && !self.paused.contains_key(&u))
-            && mapping
-                .source
-                .table
-                .key
-                .iter()
-                .all(|&k| batch.column(k).logical_null_count() == 0)
+            && match rows {
+                ChunkRows::Sent(_) => true,
+                ChunkRows::Cells(batch) => {
+                    let mut key = mapping.source.table.key.iter();
+                    key.all(|&k| batch.column(k).logical_null_count() == 0)
+                }
+            }
     }
 
     /// What a chunk writes: as it was read where the mapping is by columns, row by row otherwise.
     async fn chunk_batch(&mut self, table: usize, chunk: Chunk) -> Result<(ApplyBatch, ChunkMark)> {
         let mapping = &self.plan.mappings[table];
-        let views = views(&chunk.batch)?;
-        let count = chunk.batch.num_rows();
-        let last_key = count.checked_sub(1).map(|row| {
-            let cells = mapping.source.table.key.iter();
-            Key(cells.map(|&k| views[k].get(row).to_value()).collect())
-        });
+        let last_key = chunk.rows.last_key(&mapping.source.table.key)?;
         let mark = ChunkMark {
             table,
             upper: if chunk.last { None } else { last_key },
             seq: chunk.seq,
-            rows: count as u64,
+            rows: chunk.rows.len() as u64,
             target_seq: 0,
             over_rows: self.copied_before.contains(&table),
         };
@@ -422,15 +417,14 @@ impl<S: SyncStore> Engine<S> {
             own_feed_read: self.read[Role::Target.index()],
             ..ApplyBatch::default()
         };
-        drop(views);
-        if self.is_plain(table, &chunk.batch) {
+        if self.is_plain(table, &chunk.rows) {
             batch.copied = Some(CopiedRows {
                 table: self.plan.units_of(table).next().unwrap_or(0),
                 source_key: mapping.source.table.key.clone(),
-                batch: chunk.batch,
+                rows: chunk.rows,
             });
         } else {
-            let rows = to_rows(&chunk.batch)?;
+            let rows = to_rows(&chunk.rows.cells()?)?;
             let mut changes = self.copied_rows(table, rows)?;
             self.validate(&mut changes)?;
             let decided = &self.settled[Role::Source.index()];

@@ -153,6 +153,41 @@ fn what_no_log_tells_of_is_not_forgotten() {
     );
 }
 
+/// The other side need not be given the column: somebody has done so.
+#[test]
+fn a_column_that_both_sides_get_is_carried_at_once() {
+    for (source, target) in [
+        (Engine::Postgres, Engine::Mysql),
+        (Engine::Mysql, Engine::Postgres),
+    ] {
+        let sides = carrying(Sides::new(source, target));
+        let (a, b) = (&sides.source, &sides.target);
+        let child = sides.shop.start(&["sync", "shop"]);
+        a.sql("UPDATE items SET stars = 70 WHERE id = 9");
+        wait_until("it follows", || {
+            !b.rows("SELECT id FROM items WHERE stars = 70").is_empty()
+        });
+        add(a, "items", "colour");
+        add(b, "items", "colour");
+        a.sql("UPDATE items SET stars = 71, colour = 'red' WHERE id = 1");
+        wait_until("the new column is carried", || {
+            held(b, "items", "id", "colour") == ["1 red"]
+        });
+        b.sql("UPDATE items SET colour = 'green' WHERE id = 2");
+        wait_until("and comes back", || {
+            held(a, "items", "id", "colour") == ["1 red", "2 green"]
+        });
+        stop(&sides, child);
+        let report = sides.sync();
+        for table in report["tables"].as_array().unwrap() {
+            assert_eq!(table["conflicts"], 0, "{report}");
+        }
+        assert_equal(&sides);
+        sides.assert_verified();
+        sides.assert_still();
+    }
+}
+
 /// That a column was added is written down, but the process is killed before it has taken that in; when it
 /// is read, both sides have the column long since.
 fn check_read_late(sides: Sides) {

@@ -12,7 +12,7 @@ use std::task::Poll;
 use banyan::data::batch::{from_rows, to_rows};
 use banyan::data::{Change, Commit, Key, LogId, Position, Row, Value};
 use banyan::database::{
-    Applied, ApplyBatch, Base, Began, Cause, Chunk, ChunkMark, DecisionRecord, FeedPage,
+    Applied, ApplyBatch, Base, Began, Cause, Chunk, ChunkMark, ChunkRows, DecisionRecord, FeedPage,
     OpenConflict, OpenState, Outcome, Patience, Recovered, Role, RowChange, Settled, StoreLock,
     SyncStore, Turn, UnitKey,
 };
@@ -348,7 +348,7 @@ impl SyncStore for MemoryStore {
             }
             let names: Vec<String> = ["id", "a", "b"].map(str::to_owned).to_vec();
             Ok(Chunk {
-                batch: from_rows(&names, &rows)?,
+                rows: ChunkRows::Cells(from_rows(&names, &rows)?),
                 seq,
                 last,
             })
@@ -557,7 +557,7 @@ fn apply(state: &mut State, role: Role, engine: usize, batch: &ApplyBatch) -> Re
     };
     let mut boxed = batch.clone();
     boxed.copied = None;
-    for row in to_rows(&copied.batch)? {
+    for row in to_rows(&copied.rows.cells()?)? {
         let key = Key::of(&row, &copied.source_key);
         boxed.changes.push(RowChange {
             table: copied.table,

@@ -137,7 +137,7 @@ impl AnySync {
         }))
     }
 
-    /// See [`AnyStore::lag`].
+    /// See [`LagReader::lag`](super::LagReader::lag).
     pub(super) async fn lag(&self, read: u64) -> Result<Lag> {
         match &self.0 {
             Inner::Sqlite(_) => Err(Error::new(ErrorKind::Internal, "asked of the wrong store")),

@@ -8,14 +8,13 @@
 //! may include transactions which are in the log and not yet in the tables.) It needs the RELOAD
 //! privilege, and is given up after some seconds when long queries are in its way.
 
-use datafusion::arrow::record_batch::RecordBatch;
 use futures::StreamExt;
 use mysql_async::prelude::{Query, Queryable, WithParams};
 use mysql_async::{BinaryProtocol, Conn, Params, ResultSetStream, Row as WireRow};
 
 use crate::data::Key;
 use crate::database::server::driver::CopyReader;
-use crate::database::{ReadRequest, SyncTable};
+use crate::database::{ChunkRows, ReadRequest, SyncTable};
 use crate::error::{ErrorKind, Result};
 
 use super::connect::Access;
@@ -117,7 +116,7 @@ impl CopyReader for MysqlCopy {
         self.seq
     }
 
-    async fn next(&mut self, rows_max: usize) -> Result<(RecordBatch, bool)> {
+    async fn next(&mut self, rows_max: usize) -> Result<(ChunkRows, bool)> {
         // What was read before a call was cancelled is still in the batch.
         while !self.rows.full(rows_max.max(1)) {
             let row = match self.ahead.take() {
@@ -125,14 +124,14 @@ impl CopyReader for MysqlCopy {
                 None => self.row().await?,
             };
             let Some(row) = row else {
-                return Ok((self.rows.finish()?, true));
+                return Ok((ChunkRows::Cells(self.rows.finish()?), true));
             };
             self.rows.push(row)?;
         }
         if self.ahead.is_none() {
             self.ahead = self.row().await?;
         }
-        Ok((self.rows.finish()?, self.ahead.is_none()))
+        Ok((ChunkRows::Cells(self.rows.finish()?), self.ahead.is_none()))
     }
 }
 

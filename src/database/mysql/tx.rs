@@ -8,12 +8,12 @@
 //! An error of a statement undoes that statement alone, except where the server undoes the whole
 //! transaction (deadlocks): after any error but a [`Violation`] nothing more can be done in it.
 
-use datafusion::arrow::record_batch::RecordBatch;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Params, Row as WireRow, Value as Wire};
 use tokio::sync::OwnedMutexGuard;
 
 use crate::data::{Key, Row, Value};
+use crate::database::ChunkRows;
 use crate::database::server::driver::{Done, Tx};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -486,8 +486,8 @@ impl Tx for MysqlTx {
         self.swap_rows(table, rows).await
     }
 
-    async fn load(&mut self, table: &MysqlTable, batch: &RecordBatch) -> Result<Done<()>> {
-        self.load_batch(table, batch).await
+    async fn load(&mut self, table: &MysqlTable, rows: &ChunkRows) -> Result<Done<()>> {
+        self.load_batch(table, &rows.cells()?).await
     }
 
     async fn holders(&mut self, table: &MysqlTable, row: &Row) -> Result<Vec<Key>> {

@@ -81,6 +81,11 @@ impl PgColumn {
         self.kind == Kind::Other
     }
 
+    /// Whether its values are sent in the binary form of their type, which is the same everywhere.
+    pub(super) fn is_sent_as_is(&self) -> bool {
+        !self.is_other() && (!self.as_text || matches!(self.kind, Kind::Json | Kind::Jsonb))
+    }
+
     /// Whether it holds integers.
     pub(super) fn is_int(&self) -> bool {
         matches!(self.kind, Kind::Int2 | Kind::Int4 | Kind::Int8 | Kind::Oid)

@@ -1,19 +1,21 @@
 //! The rows of a table in key order, from one long `COPY`, handed out piece by piece.
 
-use datafusion::arrow::record_batch::RecordBatch;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::data::Key;
 use crate::data::batch::BatchBuilder;
-use crate::database::SyncTable;
 use crate::database::server::driver::CopyReader;
+use crate::database::{ChunkRows, SyncTable};
 use crate::error::{Error, ErrorKind, Result};
 
 use super::column::PgColumn;
+use super::connect::PgConn;
 use super::error::pg;
 use super::read;
 use super::rows::CopyRows;
+use super::schema;
 use super::select::{self, Selection};
+use super::sent::SentBuilder;
 use super::store::PgStore;
 
 /// A piece ends early when it holds so many bytes.
@@ -32,6 +34,7 @@ struct Wanted {
     store: PgStore,
     sql: String,
     columns: Vec<PgColumn>,
+    table: SyncTable,
     exported: Option<String>,
     /// What is done, for errors.
     what: String,
@@ -41,7 +44,7 @@ struct Wanted {
 #[derive(Debug)]
 struct Request {
     rows_max: usize,
-    answer: oneshot::Sender<Result<(RecordBatch, bool)>>,
+    answer: oneshot::Sender<Result<(ChunkRows, bool)>>,
 }
 
 impl PgCopy {
@@ -81,6 +84,7 @@ impl PgCopy {
             store: store.clone(),
             sql: select::copy(&table.schema.name, &columns, selection)?,
             columns,
+            table: table.clone(),
             exported: exported.map(str::to_owned),
             what: format!("copy table {}", table.schema.name),
         };
@@ -125,11 +129,12 @@ async fn serve(
     let begun = async {
         let conn = wanted.store.endpoint().connect().await?;
         read::begin(&conn, wanted.exported.as_deref()).await?;
+        let as_sent = wanted.table.as_sent && is_as_planned(&conn, &wanted.table).await?;
         let stream = conn.client().copy_out(wanted.sql.as_str()).await;
-        Ok((stream.map_err(pg(&what))?, conn))
+        Ok((stream.map_err(pg(&what))?, conn, as_sent))
     };
     // The connection lives as long as its rows are read.
-    let (stream, _conn) = match begun.await {
+    let (stream, _conn, as_sent) = match begun.await {
         Ok(begun) => begun,
         Err(e) => {
             drop(ready.send(Err(e)));
@@ -138,7 +143,12 @@ async fn serve(
     };
     let kinds = wanted.columns.iter().map(|c| c.kind).collect();
     let mut rows = CopyRows::new(stream, kinds, wanted.what);
-    let mut builder = BatchBuilder::new(wanted.columns.into_iter().map(|c| c.name).collect());
+    let mut collected = if as_sent {
+        Collected::Sent(SentBuilder::new(&wanted.columns))
+    } else {
+        let names = wanted.columns.into_iter().map(|c| c.name);
+        Collected::Cells(BatchBuilder::new(names.collect()))
+    };
     if ready.send(Ok(())).is_err() {
         return;
     }
@@ -147,14 +157,46 @@ async fn serve(
         mut answer,
     }) = asked.recv().await
     {
-        let filled = tokio::select! {
-            filled = rows.fill(&mut builder, rows_max.max(1), BYTES_MAX) => filled,
+        let read = tokio::select! {
+            read = collected.next(&mut rows, rows_max.max(1)) => read,
             () = answer.closed() => return,
         };
-        let read = filled.and_then(|()| Ok((builder.finish()?, rows.ended())));
+        let read = read.map(|chunk| (chunk, rows.ended()));
         let failed = read.is_err();
         if answer.send(read).is_err() || failed {
             return;
+        }
+    }
+}
+
+/// Whether the columns have the types in the snapshot that they had when the migration was opened: the
+/// other side would round what has more digits now.
+async fn is_as_planned(conn: &PgConn, table: &SyncTable) -> Result<bool> {
+    let now = schema::table(conn, &table.schema.name).await?;
+    let mut planned = table.columns.iter().map(|&i| &table.schema.columns[i]);
+    Ok(planned.all(|was| {
+        let is = now.column(&was.name).map(|i| &now.columns[i]);
+        is.is_some_and(|is| is.declared_type == was.declared_type && is.nullable == was.nullable)
+    }))
+}
+
+/// Rows of the next chunk.
+enum Collected {
+    Cells(BatchBuilder),
+    Sent(SentBuilder),
+}
+
+impl Collected {
+    async fn next(&mut self, rows: &mut CopyRows, rows_max: usize) -> Result<ChunkRows> {
+        match self {
+            Self::Cells(builder) => {
+                rows.fill(builder, rows_max, BYTES_MAX).await?;
+                Ok(ChunkRows::Cells(builder.finish()?))
+            }
+            Self::Sent(builder) => {
+                rows.fill(builder, rows_max, BYTES_MAX).await?;
+                Ok(ChunkRows::Sent(builder.finish()))
+            }
         }
     }
 }
@@ -164,7 +206,7 @@ impl CopyReader for PgCopy {
         self.seq
     }
 
-    async fn next(&mut self, rows_max: usize) -> Result<(RecordBatch, bool)> {
+    async fn next(&mut self, rows_max: usize) -> Result<(ChunkRows, bool)> {
         let (answer, read) = oneshot::channel();
         let request = Request { rows_max, answer };
         self.requests.send(request).await.map_err(|_| ended())?;

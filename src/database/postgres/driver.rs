@@ -136,17 +136,10 @@ impl PgDriver {
         capture: Capture,
     ) -> Result<Captures> {
         let names = CaptureNames::new(&options.migration, &store.url().database);
-        let conn = store.connect().await?;
-        let client = conn.client();
         let chosen = async {
-            let installed = outbox::installed(client, &names).await?;
-            let (tables, followed) = (&options.tables, options.followed);
-            let mut captures = Captures::of(capture, installed)?;
-            if captures.is_open() {
-                let problems = preflight::problems(client, &names, tables, followed).await?;
-                captures = Captures::by_log_unless(problems);
-            }
-            Ok(captures)
+            let aside = store.aside().await?;
+            let captures = chosen(aside.conn(), &names, options, capture).await;
+            aside.done(captures)
         };
         chosen.await.map_err(|e| store.place(e))
     }
@@ -158,10 +151,28 @@ impl PgDriver {
             Some(conn) => conn,
             None => self.inner.store.endpoint().connect().await?,
         };
-        let result = ask(conn.client()).await;
-        *side = Some(conn);
-        result
+        let answer = ask(conn.client()).await;
+        // One that failed may have left a transaction behind.
+        *side = answer.is_ok().then_some(conn);
+        answer
     }
+}
+
+async fn chosen(
+    conn: &PgConn,
+    names: &CaptureNames,
+    options: &SyncOptions,
+    capture: Capture,
+) -> Result<Captures> {
+    let client = conn.client();
+    let installed = outbox::installed(client, names).await?;
+    let (tables, followed) = (&options.tables, options.followed);
+    let mut captures = Captures::of(capture, installed)?;
+    if captures.is_open() {
+        let problems = preflight::problems(client, names, tables, followed).await?;
+        captures = Captures::by_log_unless(problems);
+    }
+    Ok(captures)
 }
 
 impl Driver for PgDriver {

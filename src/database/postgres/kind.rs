@@ -42,6 +42,11 @@ pub(super) enum Kind {
 }
 
 impl Kind {
+    /// Whether the type has values that no [`Value`](crate::data::Value) is.
+    pub(super) fn has_more_than_is_carried(self) -> bool {
+        matches!(self, Self::Timestamp | Self::TimestampTz)
+    }
+
     /// Of a base type (domains resolved) by its object identifier; built-in ones never change.
     pub(super) fn of_oid(oid: u32) -> Self {
         match oid {

@@ -1,4 +1,5 @@
-//! The fastest way in: `COPY … FROM STDIN`, straight from an Arrow batch.
+//! The fastest way in: `COPY … FROM STDIN`, straight from an Arrow batch or from what another server
+//! sent.
 
 use bytes::Bytes;
 use datafusion::arrow::record_batch::RecordBatch;
@@ -6,6 +7,7 @@ use futures::SinkExt;
 
 use crate::data::batch::{ColumnView, views};
 use crate::database::server::driver::Done;
+use crate::database::{ChunkRows, SentRows};
 use crate::error::Result;
 
 use super::arrays::misfit;
@@ -19,6 +21,12 @@ use super::write::{done, every};
 /// Bytes that are sent in one piece.
 const PIECE: usize = 64 << 10;
 
+/// What comes before the rows in binary form: the signature, no flags, no extension.
+const HEAD: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+
+/// What comes behind them.
+const END: &[u8; 2] = &[0xff; 2];
+
 /// How a load ended, beside the server's errors.
 enum Loaded {
     Rows(u64),
@@ -26,11 +34,53 @@ enum Loaded {
 }
 
 impl PgTx {
-    pub(super) async fn load_batch(
+    pub(super) async fn load_rows(
         &mut self,
         table: &PgTable,
-        batch: &RecordBatch,
+        rows: &ChunkRows,
     ) -> Result<Done<()>> {
+        match rows {
+            ChunkRows::Sent(sent) if !table.copy_text => self.load_sent(table, sent).await,
+            rows => self.load_batch(table, &rows.cells()?).await,
+        }
+    }
+
+    async fn load_sent(&mut self, table: &PgTable, sent: &SentRows) -> Result<Done<()>> {
+        self.facts(table).await?;
+        if sent.len() == 0 {
+            return Ok(Ok(()));
+        }
+        let bytes = sent.bytes();
+        let loaded = self
+            .run(async |session| -> Result<u64, Failure> {
+                let statement = session.conn.prepare(&table.copy).await?;
+                let client = session.conn.client();
+                let mut sink = Box::pin(client.copy_in::<_, Bytes>(&statement).await?);
+                let pieces = (0..bytes.len())
+                    .step_by(PIECE)
+                    .map(|at| bytes.slice(at..bytes.len().min(at + PIECE)));
+                let pieces = std::iter::once(Bytes::from_static(HEAD))
+                    .chain(pieces)
+                    .chain(std::iter::once(Bytes::from_static(END)));
+                for piece in pieces {
+                    // What the server has against it, it says at the end.
+                    if sink.as_mut().feed(piece).await.is_err() {
+                        break;
+                    }
+                }
+                Ok(sink.as_mut().finish().await?)
+            })
+            .await;
+        match done(loaded, table, Doing::Write)? {
+            Ok(loaded) => {
+                every(table, loaded, sent.len())?;
+                Ok(Ok(()))
+            }
+            Err(violation) => Ok(Err(violation)),
+        }
+    }
+
+    async fn load_batch(&mut self, table: &PgTable, batch: &RecordBatch) -> Result<Done<()>> {
         self.facts(table).await?;
         let views = views(batch)?;
         if views.len() != table.columns.len() {
@@ -99,8 +149,7 @@ impl<'a> Encoder<'a> {
     fn new(table: &'a PgTable) -> Self {
         let mut out = Vec::with_capacity(PIECE + 4096);
         if !table.copy_text {
-            out.extend_from_slice(b"PGCOPY\n\xff\r\n\0");
-            out.extend_from_slice(&[0; 8]);
+            out.extend_from_slice(HEAD);
         }
         let columns = i16::try_from(table.columns.len()).unwrap_or(i16::MAX);
         Self {
@@ -137,7 +186,7 @@ impl<'a> Encoder<'a> {
 
     fn end(&mut self) {
         if !self.table.copy_text {
-            self.out.extend_from_slice(&[0xff, 0xff]);
+            self.out.extend_from_slice(END);
         }
     }
 }

@@ -5,7 +5,7 @@
 //! - `kind`, `column`: how types and columns are carried. `decode`, `encode`, `numeric`, `plain`:
 //!   their binary and plain forms. `names`: quoting.
 //! - `schema`: introspection. `inspect`: what `check` asks.
-//! - `read`, `select`, `rows`, `copy`: snapshots, by `COPY`.
+//! - `read`, `select`, `rows`, `copy`: snapshots, by `COPY`. `sent`: rows that are not looked into.
 //! - `pool`, `tx`: connections and transactions that write. `table`, `write`, `load`, `links`,
 //!   `arrays`, `sql`: their statements.
 //! - `capture`, `slot`, `publication`, `identity`, `preflight`: what keeps the server's log
@@ -48,6 +48,7 @@ mod replication;
 mod rows;
 mod schema;
 mod select;
+pub(super) mod sent;
 mod slot;
 mod spill;
 mod sql;

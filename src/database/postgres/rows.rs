@@ -1,4 +1,4 @@
-//! Rows of a binary `COPY … TO STDOUT` as Arrow batches.
+//! Rows of a binary `COPY … TO STDOUT`, as Arrow batches or as they are.
 
 use std::pin::Pin;
 
@@ -14,6 +14,32 @@ use super::error::pg;
 use super::kind::Kind;
 
 const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
+
+/// What collects rows.
+pub(super) trait RowSink {
+    /// How many rows it holds.
+    fn rows(&self) -> usize;
+
+    /// About how many bytes.
+    fn bytes(&self) -> usize;
+
+    /// One more, whole, of columns of these kinds.
+    fn put(&mut self, kinds: &[Kind], row: &[u8]) -> Result<()>;
+}
+
+impl RowSink for BatchBuilder {
+    fn rows(&self) -> usize {
+        Self::rows(self)
+    }
+
+    fn bytes(&self) -> usize {
+        Self::bytes(self)
+    }
+
+    fn put(&mut self, kinds: &[Kind], row: &[u8]) -> Result<()> {
+        put_row(kinds, row, self)
+    }
+}
 
 /// A `COPY` under way. Memory: what the server sent in one piece, and what is left of a row.
 pub(super) struct CopyRows {
@@ -44,10 +70,10 @@ impl CopyRows {
         self.ended
     }
 
-    /// Reads rows until the builder holds so many rows, or so many bytes, or until the end.
+    /// Reads rows until the sink holds so many rows, or so many bytes, or until the end.
     pub(super) async fn fill(
         &mut self,
-        builder: &mut BatchBuilder,
+        sink: &mut impl RowSink,
         rows_max: usize,
         bytes_max: usize,
     ) -> Result<()> {
@@ -58,7 +84,7 @@ impl CopyRows {
                 }
                 continue;
             }
-            // Looked at before the builder is full, so that the last batch is known to be the last.
+            // Looked at before the sink is full, so that the last batch is known to be the last.
             match self.bytes.get(..2) {
                 None => {
                     self.receive().await?;
@@ -70,10 +96,10 @@ impl CopyRows {
                 }
                 Some(_) => {}
             }
-            if builder.rows() >= rows_max || builder.bytes() >= bytes_max {
+            if sink.rows() >= rows_max || sink.bytes() >= bytes_max {
                 break;
             }
-            if !self.read_row(builder)? {
+            if !self.read_row(sink)? {
                 self.receive().await?;
             }
         }
@@ -119,7 +145,7 @@ impl CopyRows {
         };
         let extension = u32::from_be_bytes([head[15], head[16], head[17], head[18]]) as usize;
         if &head[..11] != SIGNATURE {
-            return Err(self.damaged());
+            return Err(damaged().at(&self.what));
         }
         if self.bytes.len() < 19 + extension {
             return Ok(false);
@@ -130,56 +156,74 @@ impl CopyRows {
     }
 
     /// Reads one row if it is there as a whole.
-    fn read_row(&mut self, builder: &mut BatchBuilder) -> Result<bool> {
-        let Some(row_len) = self.row_len()? else {
-            return Ok(false);
+    fn read_row(&mut self, sink: &mut impl RowSink) -> Result<bool> {
+        let put = |len: Option<usize>| {
+            let put = |len: usize| sink.put(&self.kinds, &self.bytes[..len]).map(|()| len);
+            len.map(put).transpose()
         };
-        let mut rest = &self.bytes[2..row_len];
-        for (i, kind) in self.kinds.iter().enumerate() {
-            let Some((head, after)) = rest.split_first_chunk::<4>() else {
-                return Err(self.damaged());
-            };
-            let len = usize::try_from(i32::from_be_bytes(*head)).ok();
-            let (cell, after) = match len {
-                None => (None, after),
-                Some(len) => {
-                    let (cell, after) =
-                        after.split_at_checked(len).ok_or_else(|| self.damaged())?;
-                    (Some(cell), after)
-                }
-            };
-            with_cell(*kind, cell, |v| builder.push(i, v)).map_err(|e| e.at(&self.what))?;
-            rest = after;
-        }
-        builder.end_row();
-        self.bytes.advance(row_len);
-        Ok(true)
+        let len = row_len(&self.kinds, &self.bytes).and_then(put);
+        let len = len.map_err(|e| e.at(&self.what))?;
+        self.bytes.advance(len.unwrap_or(0));
+        Ok(len.is_some())
     }
+}
 
-    /// The bytes of the next row, if all of them are there.
-    fn row_len(&self) -> Result<Option<usize>> {
-        let Some(count) = self.bytes.get(..2) else {
+/// The length of the first row, if all of it is there.
+pub(super) fn row_len(kinds: &[Kind], bytes: &[u8]) -> Result<Option<usize>> {
+    let Some(count) = bytes.get(..2) else {
+        return Ok(None);
+    };
+    let count = i16::from_be_bytes([count[0], count[1]]);
+    if usize::try_from(count).ok() != Some(kinds.len()) {
+        return Err(damaged());
+    }
+    let mut at = 2;
+    for _ in 0..count {
+        let Some(len) = bytes.get(at..at + 4) else {
             return Ok(None);
         };
-        let count = i16::from_be_bytes([count[0], count[1]]);
-        if usize::try_from(count).ok() != Some(self.kinds.len()) {
-            return Err(self.damaged());
-        }
-        let mut at = 2;
-        for _ in 0..count {
-            let Some(len) = self.bytes.get(at..at + 4) else {
-                return Ok(None);
-            };
-            let len = i32::from_be_bytes([len[0], len[1], len[2], len[3]]);
-            at += 4 + usize::try_from(len).unwrap_or(0);
-        }
-        Ok((at <= self.bytes.len()).then_some(at))
+        let len = i32::from_be_bytes([len[0], len[1], len[2], len[3]]);
+        at += 4 + usize::try_from(len).unwrap_or(0);
     }
+    Ok((at <= bytes.len()).then_some(at))
+}
 
-    fn damaged(&self) -> Error {
-        Error::new(
-            ErrorKind::Internal,
-            format!("cannot {}: the server's rows have another form", self.what),
-        )
+/// Takes a whole row apart.
+pub(super) fn put_row(kinds: &[Kind], row: &[u8], builder: &mut BatchBuilder) -> Result<()> {
+    let mut rest = row.get(2..).ok_or_else(damaged)?;
+    for (i, kind) in kinds.iter().enumerate() {
+        with_cell(*kind, next_cell(&mut rest)?, |v| builder.push(i, v))?;
     }
+    builder.end_row();
+    Ok(())
+}
+
+/// Fails where a whole row holds what cannot be carried, as [`put_row`] would.
+pub(super) fn look_at_row(kinds: &[Kind], row: &[u8]) -> Result<()> {
+    let mut rest = row.get(2..).ok_or_else(damaged)?;
+    for kind in kinds {
+        let cell = next_cell(&mut rest)?;
+        if kind.has_more_than_is_carried() {
+            with_cell(*kind, cell, |_| ())?;
+        }
+    }
+    Ok(())
+}
+
+fn next_cell<'a>(rest: &mut &'a [u8]) -> Result<Option<&'a [u8]>> {
+    let (head, after) = rest.split_first_chunk::<4>().ok_or_else(damaged)?;
+    let Ok(len) = usize::try_from(i32::from_be_bytes(*head)) else {
+        *rest = after;
+        return Ok(None);
+    };
+    let (cell, after) = after.split_at_checked(len).ok_or_else(damaged)?;
+    *rest = after;
+    Ok(Some(cell))
+}
+
+fn damaged() -> Error {
+    Error::new(
+        ErrorKind::Internal,
+        "the server's rows have another form than they should",
+    )
 }

@@ -1,8 +1,10 @@
 //! One database of a server: reading it.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
+use tokio::sync::{Mutex, MutexGuard};
 
 use crate::config::ServerUrl;
 use crate::data::TableSchema;
@@ -26,6 +28,39 @@ struct Inner {
     name: String,
     url: ServerUrl,
     endpoint: Arc<Endpoint>,
+    aside: Mutex<Option<Kept>>,
+}
+
+/// A connection that rested for longer is not used again: what became of it meanwhile is not known.
+const REST_MAX: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+struct Kept {
+    conn: PgConn,
+    since: Instant,
+}
+
+/// The connection for questions about the catalogue, which all who use the store share. Dropped before
+/// [`Self::done`], in the middle of a question, it is closed.
+#[derive(Debug)]
+pub(super) struct Aside<'a> {
+    conn: PgConn,
+    kept: MutexGuard<'a, Option<Kept>>,
+}
+
+impl Aside<'_> {
+    /// To ask with; it begins and ends outside of any transaction.
+    pub(super) fn conn(&self) -> &PgConn {
+        &self.conn
+    }
+
+    /// Ends with this answer. After an error the next one to ask gets another connection.
+    pub(super) fn done<R>(self, answer: Result<R>) -> Result<R> {
+        let Self { conn, mut kept } = self;
+        let since = Instant::now();
+        *kept = answer.is_ok().then_some(Kept { conn, since });
+        answer
+    }
 }
 
 impl PgStore {
@@ -42,6 +77,7 @@ impl PgStore {
                 name,
                 url,
                 endpoint: Arc::new(endpoint),
+                aside: Mutex::new(None),
             }),
         })
     }
@@ -61,6 +97,24 @@ impl PgStore {
     pub(super) async fn connect(&self) -> Result<PgConn> {
         let connected = self.inner.endpoint.connect().await;
         connected.map_err(|e| self.place(e))
+    }
+
+    /// The connection for questions about the catalogue. One who holds it must not ask for it again.
+    pub(super) async fn aside(&self) -> Result<Aside<'_>> {
+        let mut kept = self.inner.aside.lock().await;
+        let rested = kept.take();
+        let rested = rested.filter(|k| k.conn.is_open() && k.since.elapsed() < REST_MAX);
+        let conn = match rested {
+            Some(kept) => kept.conn,
+            None => self.inner.endpoint.connect().await?,
+        };
+        Ok(Aside { conn, kept })
+    }
+
+    async fn ask_schema(&self, table: &str) -> Result<TableSchema> {
+        let aside = self.aside().await?;
+        let schema = schema::table(aside.conn(), table).await;
+        aside.done(schema)
     }
 
     /// Runs a statement that creates or alters a table.
@@ -101,10 +155,7 @@ impl ReadStore for PgStore {
     }
 
     fn schema<'a>(&'a self, table: &'a str) -> BoxFuture<'a, Result<TableSchema>> {
-        Box::pin(async move {
-            let conn = self.connect().await?;
-            schema::table(&conn, table).await.map_err(|e| self.place(e))
-        })
+        Box::pin(async move { self.ask_schema(table).await.map_err(|e| self.place(e)) })
     }
 
     fn snapshot_at<'a>(&'a self, shared: &'a str) -> BoxFuture<'a, Result<Box<dyn Snapshot>>> {

@@ -5,11 +5,11 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::record_batch::RecordBatch;
 use tokio_postgres::types::PgLsn;
 
 use crate::data::canonical::ValueRef;
 use crate::data::{Key, Row, Value};
+use crate::database::ChunkRows;
 use crate::database::server::driver::{Done, Tx};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -278,8 +278,8 @@ impl Tx for PgTx {
         self.take_out_and_in(table, rows).await
     }
 
-    async fn load(&mut self, table: &PgTable, batch: &RecordBatch) -> Result<Done<()>> {
-        self.load_batch(table, batch).await
+    async fn load(&mut self, table: &PgTable, rows: &ChunkRows) -> Result<Done<()>> {
+        self.load_rows(table, rows).await
     }
 
     async fn holders(&mut self, table: &PgTable, row: &Row) -> Result<Vec<Key>> {

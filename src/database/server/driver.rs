@@ -6,10 +6,8 @@
 
 use std::future::Future;
 
-use datafusion::arrow::record_batch::RecordBatch;
-
 use crate::data::{Change, Key, Row, Value};
-use crate::database::{Findings, SyncOptions, SyncTable};
+use crate::database::{ChunkRows, Findings, SyncOptions, SyncTable};
 use crate::error::Result;
 use crate::rule::ConflictKind;
 
@@ -239,12 +237,11 @@ pub(in crate::database) trait Tx: Send {
         rows: &[(&Key, &Row)],
     ) -> impl Future<Output = Result<Done<()>>> + Send;
 
-    /// Loads a whole batch by the fastest way; all or nothing, a key that is taken included
-    /// (`InsertExists`). Column `i` of the batch is mapped column `i`.
+    /// Loads rows by the fastest way; all or nothing, a key that is taken included (`InsertExists`).
     fn load(
         &mut self,
         table: &Self::Table,
-        batch: &RecordBatch,
+        rows: &ChunkRows,
     ) -> impl Future<Output = Result<Done<()>>> + Send;
 
     /// The keys of other rows that hold the row's unique values.
@@ -323,8 +320,6 @@ pub(in crate::database) trait CopyReader: Send + 'static {
     /// Transactions at or before this position are in the snapshot, others are not.
     fn seq(&self) -> u64;
 
-    /// The next rows, at most so many, made by [`crate::data::batch::BatchBuilder`], and whether
-    /// they are the last.
-    fn next(&mut self, rows_max: usize)
-    -> impl Future<Output = Result<(RecordBatch, bool)>> + Send;
+    /// The next rows, at most so many, and whether they are the last.
+    fn next(&mut self, rows_max: usize) -> impl Future<Output = Result<(ChunkRows, bool)>> + Send;
 }

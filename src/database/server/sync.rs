@@ -301,9 +301,10 @@ impl<D: Driver> Shared<D> {
         let Some(mut state) = copying.take() else {
             return Err(Error::new(ErrorKind::Internal, "a copy without a reader"));
         };
-        let (batch, last) = state.reader.next(rows_max).await?;
+        let (rows, last) = state.reader.next(rows_max).await?;
         let seq = state.reader.seq();
-        state.after = last_key(&batch, &self.options.tables[table].key)?.or(state.after.take());
+        let last_key = rows.last_key(&self.options.tables[table].key)?;
+        state.after = last_key.or(state.after.take());
         if last {
             drop(state);
             if table + 1 == self.options.tables.len() {
@@ -313,21 +314,8 @@ impl<D: Driver> Shared<D> {
         } else {
             *copying = Some(state);
         }
-        Ok(Chunk { batch, seq, last })
+        Ok(Chunk { rows, seq, last })
     }
-}
-
-fn last_key(
-    batch: &datafusion::arrow::record_batch::RecordBatch,
-    key: &[usize],
-) -> Result<Option<Key>> {
-    let Some(row) = batch.num_rows().checked_sub(1) else {
-        return Ok(None);
-    };
-    let cells = key.iter().map(|&k| {
-        crate::data::batch::ColumnView::new(batch, k).map(|view| view.get(row).to_value())
-    });
-    cells.collect::<Result<Vec<_>>>().map(|key| Some(Key(key)))
 }
 
 fn fenced() -> Error {

@@ -7,7 +7,7 @@ use datafusion::arrow::record_batch::RecordBatch;
 use rusqlite::Connection;
 
 use crate::data::Key;
-use crate::database::{Chunk, ReadRequest};
+use crate::database::{Chunk, ChunkRows, ReadRequest};
 use crate::error::Result;
 
 use super::capture;
@@ -56,7 +56,7 @@ pub(super) fn read_chunk(
         batches.swap_remove(0)
     };
     Ok(Chunk {
-        batch,
+        rows: ChunkRows::Cells(batch),
         seq,
         last: rows < rows_max && !cut,
     })

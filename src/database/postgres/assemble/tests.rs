@@ -45,6 +45,7 @@ fn table() -> SyncTable {
         columns: vec![0, 2],
         key: vec![0],
         filter: None,
+        as_sent: false,
     }
 }
 

@@ -68,7 +68,7 @@ impl<D: Driver> Shared<D> {
         if let Some(rows) = &batch.copied {
             hit = self.load(tx, rows).await?;
             if hit.is_empty() {
-                copied = rows.batch.num_rows() as u64;
+                copied = rows.rows.len() as u64;
             }
         }
         let mut writer = self.writer(tx, false);
@@ -176,17 +176,14 @@ impl<D: Driver> Shared<D> {
     /// Loads rows at once; if a constraint is in the way, answers them as single writes.
     async fn load(&self, tx: &mut D::Tx, rows: &CopiedRows) -> Result<Vec<RowChange>> {
         tx.batch("SAVEPOINT banyan_load").await?;
-        if tx
-            .load(&self.tables[rows.table], &rows.batch)
-            .await?
-            .is_ok()
-        {
+        let loaded = tx.load(&self.tables[rows.table], &rows.rows).await?;
+        if loaded.is_ok() {
             tx.batch("RELEASE SAVEPOINT banyan_load").await?;
             return Ok(Vec::new());
         }
         tx.batch("ROLLBACK TO SAVEPOINT banyan_load").await?;
         let key = &self.options.tables[rows.table].key;
-        let changes = to_rows(&rows.batch)?.into_iter().map(|row| {
+        let changes = to_rows(&rows.rows.cells()?)?.into_iter().map(|row| {
             let unit = UnitKey {
                 unit: rows.table,
                 key: Key::of(&row, key),

@@ -49,7 +49,7 @@ impl Shared {
         let mut hit = Vec::new();
         if let Some(rows) = &batch.copied {
             hit = self.copy(conn, rows)?;
-            copied = rows.batch.num_rows() as u64 - hit.len() as u64;
+            copied = rows.rows.len() as u64 - hit.len() as u64;
             settled.extend(self.touched_copies(rows, pending.as_ref())?);
         }
         let copied_settled = settled.clone();
@@ -113,7 +113,8 @@ impl Shared {
         rows: &CopiedRows,
     ) -> Result<Vec<(RowChange, Outcome)>> {
         let key = &self.options.tables[rows.table].key;
-        self.writer(conn).copy(rows.table, &rows.batch, |row| {
+        let batch = rows.rows.cells()?;
+        self.writer(conn).copy(rows.table, &batch, |row| {
             let unit = UnitKey {
                 unit: rows.table,
                 key: Key::of(&row, key),
@@ -139,9 +140,10 @@ impl Shared {
         let Some(pending) = pending.filter(|p| !p.is_empty()) else {
             return Ok(Vec::new());
         };
-        let views = crate::data::batch::views(&rows.batch)?;
+        let batch = rows.rows.cells()?;
+        let views = crate::data::batch::views(&batch)?;
         let key = &self.options.tables[rows.table].key;
-        Ok((0..rows.batch.num_rows())
+        Ok((0..batch.num_rows())
             .map(|row| Key(key.iter().map(|&k| views[k].get(row).to_value()).collect()))
             .filter(|key| pending.contains_key(&(rows.table, key.clone())))
             .map(|key| UnitKey {
