@@ -561,14 +561,6 @@ pub(super) async fn install(opened: &Opened) -> Result<()> {
     let already = opened.source.is_installed().await?;
     let read_of_source = opened.target.checkpoint().await?;
     let read_of_target = opened.source.checkpoint().await?;
-    if already && opened.target.is_installed().await? {
-        // Each only looks whether something is missing.
-        let source = opened.source.install_after(read_of_source);
-        let target = opened.target.install_after(read_of_target);
-        // Both to their end: what one of them must write down about a failure is written.
-        let (source, target) = futures::join!(source, target);
-        return source.and(target).map(drop);
-    }
     opened.source.install_after(read_of_source).await?;
     if let Err(e) = opened.target.install_after(read_of_target).await {
         if !already {

@@ -188,6 +188,44 @@ fn a_column_that_both_sides_get_is_carried_at_once() {
     }
 }
 
+/// A backlog from before several columns came, and one more comes between the look at the table and the
+/// reading.
+#[test]
+fn a_backlog_is_read_over_columns_that_go_on_coming() {
+    let sides = carrying(Sides::new(Engine::Mysql, Engine::Postgres));
+    let (a, b) = (&sides.source, &sides.target);
+    a.sql("UPDATE items SET stars = 70 WHERE id = 1");
+    add(a, "items", "colour");
+    a.sql("UPDATE items SET stars = 71, colour = 'red' WHERE id = 2");
+    add(a, "items", "shade");
+    a.sql("UPDATE items SET stars = 72, shade = 'dark' WHERE id = 3");
+    let mut holder = a.session();
+    holder.execute(a.engine.begin()).unwrap();
+    let hold = "SELECT epoch FROM `_banyan_shop$log` FOR UPDATE";
+    assert!(!holder.rows(hold).unwrap().is_empty());
+    let child = sides.shop.start(&["sync", "shop"]);
+    let mut admin = a.database().admin();
+    let waits = "SELECT id FROM information_schema.PROCESSLIST \
+                 WHERE db = DATABASE() AND info LIKE 'UPDATE%$log%'";
+    wait_until("it waits", || !admin.rows(waits).unwrap().is_empty());
+    add(a, "items", "size");
+    a.sql("UPDATE items SET stars = 73, size = 'big' WHERE id = 4");
+    holder.execute("ROLLBACK").unwrap();
+    wait_until("all of it is carried", || {
+        held(b, "items", "id", "size") == ["4 big"]
+    });
+    stop(&sides, child);
+    let report = sides.sync();
+    assert_eq!(report["tables"][0]["conflicts"], 0, "{report}");
+    assert_eq!(held(b, "items", "id", "colour"), ["2 red"]);
+    assert_eq!(held(b, "items", "id", "shade"), ["3 dark"]);
+    let stars = "SELECT id, stars FROM items WHERE stars >= 70 ORDER BY id";
+    assert_eq!(b.rows(stars).len(), 4);
+    assert_equal(&sides);
+    sides.assert_verified();
+    sides.assert_still();
+}
+
 /// That a column was added is written down, but the process is killed before it has taken that in; when it
 /// is read, both sides have the column long since.
 fn check_read_late(sides: Sides) {

@@ -418,7 +418,9 @@ impl Follower {
             Ok(reading) => Ok(reading),
             Err(what) => {
                 let difference = self.look(table).await?;
-                if difference.is_none()
+                // What else it got since then, the log tells further on.
+                let is_grown = |what: &String| added::missed(what).is_some();
+                if difference.as_ref().is_none_or(is_grown)
                     && let Some(reading) = self.tables[table].fit_older(map, &self.collations)
                 {
                     return Ok(reading);

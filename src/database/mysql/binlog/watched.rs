@@ -103,7 +103,8 @@ impl Watched {
     }
 
     /// How they are read if the table was known to have fewer columns then: those that it got later
-    /// were NULL. To be asked when the table has been looked at and is as it is known.
+    /// were NULL. To be asked when the table has been looked at and is as it is known, or has got more
+    /// columns since.
     pub(super) fn fit_older(&self, map: &TableMap<'_>, collations: &Collations) -> Option<Reading> {
         Layout::before_additions(map, &self.known, collations).map(|l| self.reading(l))
     }
@@ -121,6 +122,11 @@ impl Watched {
                 },
                 Err(what) => why = what,
             }
+        }
+        if self.only_added
+            && let Some(reading) = self.fit_older(map, collations)
+        {
+            return Ok(reading);
         }
         Err(Error::new(
             ErrorKind::Schema,
